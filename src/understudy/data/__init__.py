@@ -1,0 +1,1 @@
+"""Folders of pictures -> records -> pictures in memory; and the synthetic factory."""

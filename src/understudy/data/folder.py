@@ -1,0 +1,49 @@
+"""A folder -> its records, whatever its layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from understudy.data import mvtec
+from understudy.data.records import GOOD, PictureSet, Record
+from understudy.errors import InputError
+from understudy.runtime.images import find_pictures
+
+__all__ = ["open_pictures"]
+
+
+def open_pictures(root: Path) -> PictureSet:
+    """Find the pictures of a folder: MVTec AD layout, one category of it, or good pictures alone.
+
+    Raises:
+        InputError: the folder is missing, unreadable, or holds no pictures.
+    """
+    root = Path(root)
+    if not root.exists():
+        raise InputError(f"{root} does not exist; name a folder of pictures")
+    if not root.is_dir():
+        raise InputError(f"{root} is a file; name the folder that holds the pictures")
+    try:
+        return _recognise(root)
+    except OSError as error:
+        raise InputError(f"{root} cannot be listed: {error.strerror or error}") from error
+
+
+def _recognise(root: Path) -> PictureSet:
+    name = root.resolve().name
+    if mvtec.is_category(root):
+        return _set(root, "one category in MVTec AD layout", mvtec.category_records(root, name))
+    categories = sorted(d for d in root.iterdir() if d.is_dir() and mvtec.is_category(d))
+    if categories:
+        found = [r for d in categories for r in mvtec.category_records(d, d.name)]
+        return _set(root, "MVTec AD layout", found)
+    bare = [Record(name, "train", GOOD, path) for path in find_pictures(root)]
+    return _set(root, "folder of good pictures", bare)
+
+
+def _set(root: Path, layout: str, records: list[Record]) -> PictureSet:
+    if not records:
+        raise InputError(
+            f"{root} holds no pictures; expected <category>/train/good/*.png, or good pictures alone"
+        )
+    return PictureSet(root, layout, tuple(sorted(records)))

@@ -1,0 +1,1 @@
+"""The science: teachers, students, pairs, losses and maps. Needs torch."""

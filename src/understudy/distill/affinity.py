@@ -1,0 +1,105 @@
+"""Affinity errors: how differently teacher and student see which places of a picture are alike.
+
+The affinity of two pictures is the n x n matrix of similarities between their positions,
+A = S^T S~ with normalised columns (S~ = S within one picture: "intra"; another picture's: "inter").
+Eq. (5)-(6) and (12)-(13) of SNL, arXiv:2402.17091.
+
+The squared forms never build that matrix when n > D: with Gram matrices of D x D,
+sum_j (S^T S~ - T^T T~)_ij² = s_i^T(S~S~^T)s_i + t_i^T(T~T~^T)t_i - 2·s_i^T(S~T~^T)t_i.
+The absolute form is computed in row tiles and recomputed for the gradient.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+__all__ = ["AffinityForm", "AffinityNorm", "affinity_error", "affinity_rows", "normalised"]
+
+AffinityForm = Literal["rms", "abs", "squared"]
+AffinityNorm = Literal["channel", "tensor", "map"]
+
+_TILE_ELEMENTS = 2**22  # rows of a tile: at most this many affinities a picture at once
+_FLOOR = 1e-8  # of a mean square: bounds the gradient of its root where both agree
+
+
+def normalised(features: Tensor, norm: AffinityNorm) -> Tensor:
+    """(B, D, H, W) -> (B, D, n) float32 of unit length.
+
+    Args:
+        features: of any precision.
+        norm: what has length one: ``channel`` each position's vector over the channels (affinities
+            are cosines), ``map`` each channel over the positions, ``tensor`` the whole picture.
+    """
+    flat = features.float().flatten(2)
+    if norm == "tensor":
+        return F.normalize(flat.flatten(1), dim=1).view(flat.shape)
+    return F.normalize(flat, dim=1 if norm == "channel" else 2)
+
+
+def affinity_rows(
+    teacher: Tensor, student: Tensor, teacher_other: Tensor, student_other: Tensor, form: AffinityForm
+) -> Tensor:
+    """Four (B, D, n) -> (B, n): row i's error over all columns j.
+
+    ``squared`` is the mean of (A_s - A_t)² over j, ``rms`` its root, ``abs`` the mean of
+    |A_s - A_t|. The plain matrix product needs float32: the squared forms cancel.
+    """
+    if form == "abs":
+        return _absolute_rows(teacher, student, teacher_other, student_other)
+    squared = _squared_rows(teacher, student, teacher_other, student_other)
+    return squared if form == "squared" else _root(squared)
+
+
+def affinity_error(
+    teacher: Tensor, student: Tensor, teacher_other: Tensor, student_other: Tensor, form: AffinityForm
+) -> Tensor:
+    """Four (B, D, n) -> scalar: mean over pictures of the whole matrix's error; 0 where equal.
+
+    Eq. (5) with ``other`` the same picture and (6) with another one, as means over i and j (the
+    printed sums are 10⁷ times the cosine term). ``rms`` is the root of the whole matrix's mean
+    square, so it has the scale of ``abs`` at the cost of ``squared``.
+    """
+    rows = affinity_rows(
+        teacher, student, teacher_other, student_other, "abs" if form == "abs" else "squared"
+    )
+    each = rows.mean(1)
+    return (_root(each) if form == "rms" else each).mean()
+
+
+def _root(mean_square: Tensor) -> Tensor:
+    """Square root with a bounded slope at zero, and exactly zero there."""
+    floor: float = _FLOOR**0.5
+    return (mean_square + _FLOOR).sqrt() - floor
+
+
+def _squared_rows(t: Tensor, s: Tensor, t2: Tensor, s2: Tensor) -> Tensor:
+    n, depth = s2.shape[2], s.shape[1]
+    if n <= depth:
+        return (s.mT @ s2 - t.mT @ t2).square().mean(2)
+    ss, tt, st = s2 @ s2.mT, t2 @ t2.mT, s2 @ t2.mT
+    rows = (s * (ss @ s)).sum(1) + (t * (tt @ t)).sum(1) - 2 * (s * (st @ t)).sum(1)
+    return rows.clamp_min(0) / n
+
+
+def _absolute_rows(t: Tensor, s: Tensor, t2: Tensor, s2: Tensor) -> Tensor:
+    n = s.shape[2]
+    tile = max(1, _TILE_ELEMENTS // s2.shape[2])
+    recompute = n > tile and torch.is_grad_enabled() and s.requires_grad
+    rows = []
+    for at in range(0, n, tile):
+        here = (t[:, :, at : at + tile], s[:, :, at : at + tile], t2, s2)
+        rows.append(
+            checkpoint(_absolute_tile, *here, use_reentrant=False, preserve_rng_state=False)
+            if recompute
+            else _absolute_tile(*here)
+        )
+    return torch.cat(rows, dim=1)
+
+
+def _absolute_tile(t: Tensor, s: Tensor, t2: Tensor, s2: Tensor) -> Tensor:
+    return (s.mT @ s2 - t.mT @ t2).abs().mean(2)

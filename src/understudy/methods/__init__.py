@@ -1,0 +1,76 @@
+"""Methods by name. Each is one file with one function that composes the parts of ``distill``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from understudy.distill.distiller import Distiller
+from understudy.distill.teacher import Teacher
+from understudy.errors import InputError
+from understudy.methods import rd, snl
+from understudy.methods.recipe import Recipe
+
+__all__ = ["METHODS", "Method", "Recipe", "build", "parse_assignments", "settings_for"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """What a method is made of: its settings, its composition, and how it is trained by default."""
+
+    settings: type[BaseModel]
+    compose: Callable[[Teacher, Any], Distiller]
+    recipe: Recipe
+
+
+METHODS: dict[str, Method] = {
+    "rd": Method(rd.RdSettings, rd.rd, rd.RECIPE),
+    "snl-rd": Method(snl.SnlSettings, snl.snl_rd, snl.RECIPE),
+}
+
+
+def build(method: str, teacher: Teacher, settings: BaseModel) -> Distiller:
+    """Compose a method around a teacher, with fresh student weights from torch's global seed."""
+    return _method(method).compose(teacher, settings)
+
+
+def settings_for(method: str, values: Mapping[str, object] | None = None) -> BaseModel:
+    """Validated settings of a method, defaults where nothing is given.
+
+    Raises:
+        InputError: an unknown method or setting (the known ones are listed), or a bad value.
+    """
+    model = _method(method).settings
+    try:
+        return model.model_validate(dict(values or {}))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(model.model_fields)
+            raise InputError(f"{method} has no setting {key!r}; it has {known}") from error
+        raise InputError(f"setting {key}={first['input']!r} of {method}: {first['msg']}") from error
+
+
+def parse_assignments(assignments: Sequence[str]) -> dict[str, object]:
+    """``["centers=25", "cosine=global"]`` -> ``{"centers": 25, "cosine": "global"}``."""
+    values: dict[str, object] = {}
+    for text in assignments:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise InputError(f"a setting is given as key=value, got {text!r}")
+        try:
+            values[key] = json.loads(value)
+        except ValueError:
+            values[key] = value
+    return values
+
+
+def _method(name: str) -> Method:
+    if name not in METHODS:
+        raise InputError(f"no method is named {name!r}; there are {', '.join(METHODS)}")
+    return METHODS[name]

@@ -1,0 +1,38 @@
+"""RD: reverse distillation from one-class embedding, arXiv:2201.10703."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat
+
+from understudy.distill.distiller import Distiller
+from understudy.distill.losses import CosineReading, Term, channel_distillation
+from understudy.distill.maps import MapRecipe
+from understudy.distill.reverse import reverse_student
+from understudy.distill.teacher import Teacher
+from understudy.methods.recipe import Recipe
+
+__all__ = ["RECIPE", "RdSettings", "rd"]
+
+RECIPE = Recipe(batch_size=16)
+
+
+class RdSettings(BaseModel):
+    """Settings of RD.
+
+    Attributes:
+        cosine: the cosine of each picture's whole tensor (``global``, the release) or of each
+            position (``local``, the paper).
+        smoothing: sigma of the Gaussian over the anomaly map.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cosine: CosineReading = "global"
+    smoothing: NonNegativeFloat = 4.0
+
+
+def rd(teacher: Teacher, settings: RdSettings) -> Distiller:
+    """Reverse student, cosine loss, cosine map."""
+    student = reverse_student(teacher.name, teacher.levels, signed=teacher.is_signed())
+    cosine = Term("cosine", 1.0, lambda pair, shift: channel_distillation(pair, settings.cosine))
+    return Distiller(teacher, student, [cosine], MapRecipe(sigma=settings.smoothing))

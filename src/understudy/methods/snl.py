@@ -1,0 +1,103 @@
+"""SNL: structural teacher-student normality learning, arXiv:2402.17091."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveFloat
+
+from understudy.distill.affinity import AffinityForm, AffinityNorm
+from understudy.distill.cram import CRAM, CramMode
+from understudy.distill.distiller import Distiller
+from understudy.distill.losses import (
+    CosineReading,
+    SpatialReduction,
+    SpatialScale,
+    Term,
+    affinity_distillation,
+    channel_distillation,
+    spatial_distillation,
+)
+from understudy.distill.maps import MapRecipe
+from understudy.distill.reverse import reverse_student
+from understudy.distill.teacher import Teacher
+from understudy.methods.recipe import Recipe
+
+__all__ = ["RECIPE", "SnlSettings", "snl_rd"]
+
+RECIPE = Recipe(batch_size=8)
+
+
+class SnlSettings(BaseModel):
+    """Settings of SNL; zero switches a part off, which gives every row of the paper's tables 5, 6.
+
+    Attributes:
+        cosine: reading of the channel term; see :class:`understudy.methods.rd.RdSettings`.
+        lambda_spatial: weight of the spatial term, lambda 1 of eq. (7).
+        lambda_intra: weight of the intra-affinity term, lambda 2.
+        lambda_inter: weight of the inter-affinity term, lambda 3.
+        spatial_scale, temperature, spatial_reduction: see
+            :func:`understudy.distill.losses.spatial_distillation`.
+        affinity_form: form of the affinity terms in the loss.
+        affinity_norm: what has length one in an affinity.
+        centers: number of CRAM centres a level; 0 for no CRAM.
+        cram_mode: ``residual`` as printed, or ``codebook``.
+        per_center_alpha: one sharpness a centre.
+        affinity_map: weight of the affinity map in the score, 1 in eq. (10).
+        affinity_map_form: form of that map.
+        smoothing: sigma of the Gaussian over the anomaly map.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cosine: CosineReading = "local"
+    lambda_spatial: NonNegativeFloat = 1.0
+    lambda_intra: NonNegativeFloat = 1.0
+    lambda_inter: NonNegativeFloat = 1.0
+    spatial_scale: SpatialScale = "teacher"
+    temperature: PositiveFloat = 1.0
+    spatial_reduction: SpatialReduction = "mean_d"
+    affinity_form: AffinityForm = "rms"
+    affinity_norm: AffinityNorm = "channel"
+    centers: NonNegativeInt = 50
+    cram_mode: CramMode = "residual"
+    per_center_alpha: bool = False
+    affinity_map: NonNegativeFloat = 1.0
+    affinity_map_form: AffinityForm = "rms"
+    smoothing: NonNegativeFloat = 4.0
+
+
+def snl_rd(teacher: Teacher, settings: SnlSettings) -> Distiller:
+    """Reverse student with CRAM behind every decoder stage; the terms of eq. (7)."""
+    s = settings
+    cram = [
+        CRAM(level.channels, s.centers, s.cram_mode, per_center_alpha=s.per_center_alpha)
+        for level in teacher.levels
+        if s.centers
+    ]
+    student = reverse_student(teacher.name, teacher.levels, signed=teacher.is_signed(), plug_ins=cram)
+    to_map = MapRecipe(s.affinity_map, s.affinity_map_form, s.affinity_norm, s.smoothing)
+    return Distiller(teacher, student, [t for t in _terms(s) if t.weight], to_map)
+
+
+def _terms(s: SnlSettings) -> Iterator[Term]:
+    """The summands of eq. (7), those of weight zero included."""
+    yield Term("cosine", 1.0, lambda pair, shift: channel_distillation(pair, s.cosine))
+    yield Term(
+        "spatial",
+        s.lambda_spatial,
+        lambda pair, shift: spatial_distillation(
+            pair, s.spatial_scale, s.temperature, s.spatial_reduction
+        ),
+    )
+    yield Term(
+        "intra",
+        s.lambda_intra,
+        lambda pair, shift: affinity_distillation(pair, 0, s.affinity_form, s.affinity_norm),
+    )
+    yield Term(
+        "inter",
+        s.lambda_inter,
+        lambda pair, shift: affinity_distillation(pair, shift, s.affinity_form, s.affinity_norm),
+        needs_partner=True,
+    )

@@ -1,0 +1,1 @@
+"""What an edge device needs: numpy, pillow and pydantic; never imports torch."""

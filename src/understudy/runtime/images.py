@@ -1,0 +1,180 @@
+"""Pictures and masks from files: decode, orient, convert, resize, normalise.
+
+Training and the runtime share this module, so what a model sees is the same in both.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+from pydantic import BaseModel, ConfigDict, Field
+
+from understudy.errors import InputError, PictureError
+
+__all__ = [
+    "PICTURE_SUFFIXES",
+    "Preprocess",
+    "decode_picture",
+    "find_pictures",
+    "picture_size",
+    "read_bytes",
+    "read_mask",
+    "read_picture",
+    "resize_mask",
+]
+
+PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+MAX_PIXELS = 178_956_970  # Pillow's own limit against decompression bombs
+
+Picture = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
+
+class Preprocess(BaseModel):
+    """How a picture becomes a network's input.
+
+    Attributes:
+        image_size: side of the square that every picture is resized to, in pixels.
+        mean: per channel, of pictures in [0, 1].
+        std: per channel, of pictures in [0, 1].
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    image_size: int = Field(ge=32, le=4096)
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def resize(self, picture: Picture) -> Picture:
+        """(H, W, 3) -> (S, S, 3), both uint8: bilinear with antialiasing; aspect is not kept."""
+        side = self.image_size
+        if picture.shape[:2] == (side, side):
+            return picture
+        return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BILINEAR))
+
+    def normalise(self, pictures: Picture) -> NDArray[np.float32]:
+        """(B, S, S, 3) uint8 -> (B, 3, S, S) float32, minus mean, over standard deviation."""
+        scaled = pictures.astype(np.float32) / np.float32(255)
+        standard = (scaled - np.float32(self.mean)) / np.float32(self.std)
+        return standard.astype(np.float32).transpose(0, 3, 1, 2)
+
+
+def find_pictures(path: Path) -> list[Path]:
+    """Every picture in a folder and below it, sorted by path; a file is itself.
+
+    Raises:
+        InputError: the path does not exist.
+    """
+    if path.is_dir():
+        found = (p for p in path.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file())
+        return sorted(p for p in found if not p.name.startswith("."))
+    if not path.exists():
+        raise InputError(f"{path} does not exist; name a picture or a folder of pictures")
+    return [path]
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a file, or say in one sentence why not."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PictureError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def read_picture(path: Path) -> Picture:
+    """Decode a picture file to (H, W, 3) uint8 RGB, upright.
+
+    16-bit pictures are divided by 257 (never stretched: brightness may be the defect), gray is
+    repeated, transparency is laid over black, CMYK is converted, EXIF rotation is applied, of
+    several frames the first is taken.
+
+    Raises:
+        PictureError: the file is missing, no picture, cut short, too large, or of float pixels.
+    """
+    return decode_picture(read_bytes(path), path)
+
+
+def decode_picture(data: bytes, path: Path) -> Picture:
+    """Like :func:`read_picture`, from the file's content; ``path`` only names it in errors."""
+    image = _open(data, path)
+    try:
+        image = ImageOps.exif_transpose(image)
+        return np.array(_to_rgb(image, path), dtype=np.uint8)
+    except PictureError:
+        raise
+    except (OSError, ValueError, SyntaxError, MemoryError) as error:
+        raise PictureError(f"{path} does not decode: {error}; replace or remove it") from error
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """(height, width) of a picture as it stands upright, from its header alone."""
+    image = _open(read_bytes(path), path)
+    sideways = image.getexif().get(0x0112, 1) >= 5
+    return (image.width, image.height) if sideways else (image.height, image.width)
+
+
+def read_mask(path: Path, size: tuple[int, int]) -> Mask:
+    """Decode a mask to (H, W) bool, true where its value is not zero.
+
+    Args:
+        path: the mask file.
+        size: (height, width) of the picture it belongs to.
+
+    Raises:
+        PictureError: it does not decode, or its size is another one.
+    """
+    image = _open(read_bytes(path), path)
+    try:
+        values = np.array(image)
+    except (OSError, ValueError, SyntaxError) as error:
+        raise PictureError(f"mask {path} does not decode: {error}; replace or remove it") from error
+    if image.mode in ("RGBA", "LA"):
+        values = values[..., :-1]
+    mask: Mask = values != 0 if values.ndim == 2 else (values != 0).any(axis=2)
+    if mask.shape != size:
+        (mh, mw), (ph, pw) = mask.shape, size
+        raise PictureError(
+            f"mask {path} is {mw}x{mh}, its picture is {pw}x{ph}: save the mask at its picture's size"
+        )
+    return mask
+
+
+def resize_mask(mask: Mask, size: tuple[int, int]) -> Mask:
+    """(H, W) -> ``size``, true where at least half is covered.
+
+    A defect that would vanish keeps the pixels that it covers most.
+    """
+    if mask.shape == size or not mask.any():
+        return mask if mask.shape == size else np.zeros(size, dtype=bool)
+    image = Image.fromarray(mask.astype(np.float32))
+    covered = np.asarray(image.resize((size[1], size[0]), Image.Resampling.BILINEAR))
+    return np.asarray(covered >= min(0.5, float(covered.max())))
+
+
+def _open(data: bytes, path: Path) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(data))
+    except Image.DecompressionBombError as error:
+        raise PictureError(
+            f"{path} has more than {MAX_PIXELS // 10**6} million pixels; cut it into smaller pictures"
+        ) from error
+    except UnidentifiedImageError as error:
+        raise PictureError(f"{path} is not a picture that can be decoded; replace or remove it") from error
+    except (OSError, ValueError, SyntaxError) as error:
+        raise PictureError(f"{path} does not decode: {error}; replace or remove it") from error
+
+
+def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
+    if image.mode.startswith("I"):
+        wide = np.asarray(image).astype(np.int64)
+        return Image.fromarray(np.clip(wide // 257, 0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise PictureError(f"{path} has floating-point pixels of unknown range; save it as 8 or 16 bit")
+    if "A" in image.getbands() or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "black"), rgba).convert("RGB")
+    return image.convert("RGB")

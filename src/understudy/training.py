@@ -1,0 +1,230 @@
+"""Fit a Distiller with Lightning: seeded, resumable, to the same result however often interrupted."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import pickle
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.utilities.warnings import PossibleUserWarning
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from understudy.data.store import PictureStore, SeededBatches
+from understudy.distill.distiller import Distiller
+from understudy.errors import InputError, WorkError
+from understudy.runtime.images import Preprocess
+
+__all__ = ["Plan", "StepReport", "checkpoint_file", "read_checkpoint", "train"]
+
+StepReport = Callable[[int, int, float], None]
+"""Called with (steps done, steps in all, loss)."""
+
+_REPORT_EVERY = 10  # steps: reading the loss waits for the device
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides the result of a training besides the distiller and the pictures.
+
+    Attributes:
+        steps: optimiser steps in all.
+        batch_size: pictures a step.
+        lr: Adam's learning rate, constant.
+        betas: Adam's decay rates.
+        seed: of the order of pictures and of the partners.
+        precision: of the forward and backward pass; weights stay in float32.
+        device: what to train on.
+        checkpoint_every: steps between two checkpoints.
+    """
+
+    steps: int
+    batch_size: int
+    lr: float
+    betas: tuple[float, float]
+    seed: int
+    precision: Literal["32", "bf16"]
+    device: torch.device
+    checkpoint_every: int = 100
+
+
+def checkpoint_file(folder: Path) -> Path:
+    """Where an unfinished training in ``folder`` keeps its state."""
+    return folder / "training" / "last.ckpt"
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read an unfinished training's state, tensors and numbers alone.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise InputError(
+            f"the unfinished training {path} cannot be read; start anew with --overwrite"
+        ) from error
+    return state
+
+
+def train(
+    distiller: Distiller,
+    pictures: PictureStore,
+    preprocess: Preprocess,
+    plan: Plan,
+    folder: Path,
+    *,
+    description: str,
+    resume: bool = False,
+    report: StepReport = lambda step, steps, loss: None,
+) -> None:
+    """Train the student in place; the teacher stays as it is.
+
+    Args:
+        distiller: on the CPU; it comes back there, in eval mode.
+        pictures: good ones.
+        preprocess: turns them into input.
+        plan: how.
+        folder: checkpoints go into its subfolder ``training``.
+        description: names method, settings and teacher; a resumed training must have the same.
+        resume: go on from the checkpoint in ``folder``.
+        report: called every few steps.
+
+    Raises:
+        InputError: there is nothing to resume, or it was another training.
+        WorkError: a checkpoint cannot be written, or the loss is no longer a number.
+    """
+    path = checkpoint_file(folder)
+    fingerprint = _fingerprint(plan, pictures, description)
+    start = _steps_done(path, fingerprint) if resume else 0
+    lesson = _Lesson(distiller, preprocess, plan, fingerprint)
+    batches = SeededBatches(len(pictures), plan.batch_size, plan.seed, plan.steps, start)
+    saver = ModelCheckpoint(
+        dirpath=path.parent,
+        filename=path.stem,
+        every_n_train_steps=plan.checkpoint_every,
+        enable_version_counter=False,
+    )
+    with _quiet():
+        trainer = L.Trainer(
+            accelerator="gpu" if plan.device.type == "cuda" else "cpu",
+            devices=1,
+            precision="bf16-mixed" if plan.precision == "bf16" else "32-true",
+            max_steps=plan.steps,
+            max_epochs=-1,
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            callbacks=[saver, _Report(report)],
+        )
+        loader = DataLoader(pictures, batch_sampler=batches)
+        try:
+            trainer.fit(lesson, loader, ckpt_path=path if resume else None, weights_only=True)
+        except OSError as error:
+            raise WorkError(
+                f"the checkpoint {path} cannot be written: {error.strerror or error}; "
+                "make room there, then go on with --resume"
+            ) from error
+    distiller.to("cpu").eval()
+
+
+class _Lesson(L.LightningModule):
+    """What Lightning asks for: a loss for a batch, an optimiser, and what a checkpoint holds."""
+
+    strict_loading = False  # a checkpoint holds the student alone
+
+    def __init__(
+        self, distiller: Distiller, preprocess: Preprocess, plan: Plan, fingerprint: str
+    ) -> None:
+        super().__init__()
+        self.distiller = distiller.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._plan, self._fingerprint = plan, fingerprint
+        self.register_buffer("mean", 255 * torch.tensor(preprocess.mean), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(preprocess.std), persistent=False)
+
+    def training_step(self, pictures: Tensor, batch_idx: int) -> Tensor:
+        """(B, S, S, 3) uint8 -> scalar loss."""
+        images = ((pictures - self.mean) / self.std).permute(0, 3, 1, 2)  # is channels-last already
+        shift = _partner_shift(self._plan.seed, self.global_step, len(images))
+        losses = self.distiller.training_loss(images, shift)
+        return torch.stack(list(losses.values())).sum()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Adam over the student."""
+        student = self.distiller.student.parameters()
+        return torch.optim.Adam(student, lr=self._plan.lr, betas=self._plan.betas, fused=True)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave the frozen teacher out; write down which training this is."""
+        state = checkpoint["state_dict"]
+        for key in [k for k in state if k.startswith("distiller.teacher.")]:
+            del state[key]
+        checkpoint["fingerprint"] = self._fingerprint
+
+
+class _Report(Callback):
+    def __init__(self, report: StepReport) -> None:
+        self._report = report
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        step, steps = trainer.global_step, int(trainer.max_steps)
+        if step % _REPORT_EVERY and step != steps:
+            return
+        loss = float(outputs["loss"])
+        if loss != loss:
+            raise WorkError(f"the loss is no longer a number at step {step}; try a smaller --lr")
+        self._report(step, steps, loss)
+
+
+def _partner_shift(seed: int, step: int, batch: int) -> int:
+    """Which picture of the batch is whose partner: 1..B-1, a pure function of seed and step."""
+    if batch < 2:
+        return 0
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+    return int(torch.randint(1, batch, (), generator=generator))
+
+
+def _fingerprint(plan: Plan, pictures: PictureStore, description: str) -> str:
+    """Digest of all that decides the result; not of how often it is saved."""
+    what = (description, plan.batch_size, plan.lr, plan.betas, plan.seed, plan.precision, plan.steps)
+    return hashlib.sha256(repr((what, pictures.digests)).encode()).hexdigest()
+
+
+def _steps_done(path: Path, fingerprint: str) -> int:
+    if not path.is_file():
+        raise InputError(f"{path.parent.parent} holds no unfinished training; leave out --resume")
+    state = read_checkpoint(path)
+    if state.get("fingerprint") != fingerprint:
+        raise InputError(
+            f"{path.parent.parent} holds another training (other pictures, settings, seed or "
+            "length); resume it with its own arguments, or start anew with --overwrite"
+        )
+    return int(state["global_step"])
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back Lightning's advice about workers, loggers and hardware; errors still come through."""
+    loggers = [logging.getLogger(n) for n in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PossibleUserWarning)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,50 @@
+"""The three shapes that travel through the package. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+__all__ = ["Features", "Level", "Pair", "Prediction", "Verdict"]
+
+Features: TypeAlias = "list[Tensor]"
+"""Teacher features, one (B, D, H, W) tensor a level, finest level first."""
+
+Verdict: TypeAlias = Literal["PASS", "REVIEW", "FAIL"]
+
+
+class Level(NamedTuple):
+    """One feature level of a teacher: how many channels, and input pixels per feature pixel."""
+
+    channels: int
+    stride: int
+
+
+class Pair(NamedTuple):
+    """Teacher and student features of one level, both (B, D, H, W)."""
+
+    teacher: Tensor
+    student: Tensor
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says about one picture.
+
+    Attributes:
+        path: the picture.
+        score: image-level anomaly score, raw; larger is more abnormal.
+        anomaly_map: (H, W) float32 at the model's own resolution; larger is more abnormal.
+        verdict: PASS, REVIEW or FAIL, or ``None`` while the model is not calibrated.
+    """
+
+    path: Path
+    score: float
+    anomaly_map: NDArray[np.float32]
+    verdict: Verdict | None
