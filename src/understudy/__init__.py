@@ -1,0 +1,67 @@
+"""Understudy finds defects in pictures of products after seeing only good ones.
+
+>>> import understudy
+>>> model = understudy.fit("parts/", "model/")               # doctest: +SKIP
+>>> for found in model.predict("new_pictures/"):             # doctest: +SKIP
+...     print(found.path, found.score, found.verdict)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from understudy.errors import (
+    BundleError,
+    InputError,
+    PictureError,
+    UnderstudyError,
+    WorkError,
+    extra_needed,
+)
+from understudy.types import Prediction
+
+if TYPE_CHECKING:
+    from understudy.calibration import calibrate
+    from understudy.evaluation import Evaluation, evaluate
+    from understudy.fitting import fit
+    from understudy.methods import METHODS
+    from understudy.model import TrainedModel, load
+
+__all__ = [
+    "METHODS",
+    "BundleError",
+    "Evaluation",
+    "InputError",
+    "PictureError",
+    "Prediction",
+    "TrainedModel",
+    "UnderstudyError",
+    "WorkError",
+    "calibrate",
+    "evaluate",
+    "fit",
+    "load",
+]
+
+_HOME = {
+    "METHODS": "methods",
+    "Evaluation": "evaluation",
+    "TrainedModel": "model",
+    "calibrate": "calibration",
+    "evaluate": "evaluation",
+    "fit": "fitting",
+    "load": "model",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs torch only when it is asked for: the light runtime goes without."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'understudy' has no attribute {name!r}")
+    try:
+        return getattr(importlib.import_module(f"understudy.{_HOME[name]}"), name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] == "understudy":
+            raise
+        raise extra_needed("train", f"understudy.{name}") from error

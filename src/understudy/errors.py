@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["BundleError", "InputError", "PictureError", "UnderstudyError", "WorkError", "extra_needed"]
+from pathlib import Path
+
+__all__ = [
+    "BundleError",
+    "InputError",
+    "PictureError",
+    "UnderstudyError",
+    "WorkError",
+    "extra_needed",
+]
 
 
 class UnderstudyError(Exception):
@@ -18,7 +27,11 @@ class InputError(UnderstudyError):
 
 
 class PictureError(InputError):
-    """One picture or mask cannot be read; the work on the others goes on."""
+    """One picture or mask, ``path``, cannot be used; the work on the others goes on."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path} {reason}")
+        self.path = path
 
 
 class BundleError(InputError):

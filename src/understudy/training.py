@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import pickle
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,20 +15,18 @@ from typing import Any, Literal
 
 import lightning as L
 import torch
+from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from lightning.pytorch.utilities.warnings import PossibleUserWarning
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from understudy.data.store import PictureStore, SeededBatches
 from understudy.distill.distiller import Distiller
 from understudy.errors import InputError, WorkError
+from understudy.reporter import Advance, ignore_progress
 from understudy.runtime.images import Preprocess
 
-__all__ = ["Plan", "StepReport", "checkpoint_file", "read_checkpoint", "train"]
-
-StepReport = Callable[[int, int, float], None]
-"""Called with (steps done, steps in all, loss)."""
+__all__ = ["Plan", "checkpoint_file", "read_checkpoint", "train"]
 
 _REPORT_EVERY = 10  # steps: reading the loss waits for the device
 
@@ -86,8 +85,8 @@ def train(
     *,
     description: str,
     resume: bool = False,
-    report: StepReport = lambda step, steps, loss: None,
-) -> None:
+    advance: Advance = ignore_progress,
+) -> float:
     """Train the student in place; the teacher stays as it is.
 
     Args:
@@ -98,7 +97,10 @@ def train(
         folder: checkpoints go into its subfolder ``training``.
         description: names method, settings and teacher; a resumed training must have the same.
         resume: go on from the checkpoint in ``folder``.
-        report: called every few steps.
+        advance: called every few steps with ("train", steps done, steps in all, loss).
+
+    Returns:
+        The last step's loss.
 
     Raises:
         InputError: there is nothing to resume, or it was another training.
@@ -115,6 +117,7 @@ def train(
         every_n_train_steps=plan.checkpoint_every,
         enable_version_counter=False,
     )
+    watch = _Watch(advance)
     with _quiet():
         trainer = L.Trainer(
             accelerator="gpu" if plan.device.type == "cuda" else "cpu",
@@ -125,17 +128,20 @@ def train(
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,
-            callbacks=[saver, _Report(report)],
+            callbacks=[saver, watch],
         )
         loader = DataLoader(pictures, batch_sampler=batches)
         try:
             trainer.fit(lesson, loader, ckpt_path=path if resume else None, weights_only=True)
+        except SystemExit as stopped:  # Lightning's answer to Ctrl-C
+            raise KeyboardInterrupt from stopped
         except OSError as error:
             raise WorkError(
                 f"the checkpoint {path} cannot be written: {error.strerror or error}; "
                 "make room there, then go on with --resume"
             ) from error
     distiller.to("cpu").eval()
+    return watch.loss
 
 
 class _Lesson(L.LightningModule):
@@ -143,14 +149,13 @@ class _Lesson(L.LightningModule):
 
     strict_loading = False  # a checkpoint holds the student alone
 
-    def __init__(
-        self, distiller: Distiller, preprocess: Preprocess, plan: Plan, fingerprint: str
-    ) -> None:
+    def __init__(self, distiller: Distiller, preprocess: Preprocess, plan: Plan, fingerprint: str) -> None:
         super().__init__()
-        self.distiller = distiller.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.distiller = distiller.to(memory_format=torch.channels_last)
         self._plan, self._fingerprint = plan, fingerprint
-        self.register_buffer("mean", 255 * torch.tensor(preprocess.mean), persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(preprocess.std), persistent=False)
+        self.mean, self.std = (
+            nn.Buffer(255 * torch.tensor(v), persistent=False) for v in (preprocess.mean, preprocess.std)
+        )
 
     def training_step(self, pictures: Tensor, batch_idx: int) -> Tensor:
         """(B, S, S, 3) uint8 -> scalar loss."""
@@ -172,20 +177,28 @@ class _Lesson(L.LightningModule):
         checkpoint["fingerprint"] = self._fingerprint
 
 
-class _Report(Callback):
-    def __init__(self, report: StepReport) -> None:
-        self._report = report
+class _Watch(Callback):
+    """Passes progress on, and stops a training whose loss is no longer a number."""
+
+    def __init__(self, advance: Advance) -> None:
+        self._advance = advance
+        self.loss = math.nan
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: L.Trainer,
+        module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         step, steps = trainer.global_step, int(trainer.max_steps)
         if step % _REPORT_EVERY and step != steps:
             return
-        loss = float(outputs["loss"])
-        if loss != loss:
+        self.loss = float(outputs["loss"])
+        if math.isnan(self.loss):
             raise WorkError(f"the loss is no longer a number at step {step}; try a smaller --lr")
-        self._report(step, steps, loss)
+        self._advance("train", step, steps, f"loss {self.loss:.4f}")
 
 
 def _partner_shift(seed: int, step: int, batch: int) -> int:
@@ -198,7 +211,15 @@ def _partner_shift(seed: int, step: int, batch: int) -> int:
 
 def _fingerprint(plan: Plan, pictures: PictureStore, description: str) -> str:
     """Digest of all that decides the result; not of how often it is saved."""
-    what = (description, plan.batch_size, plan.lr, plan.betas, plan.seed, plan.precision, plan.steps)
+    what = (
+        description,
+        plan.batch_size,
+        plan.lr,
+        plan.betas,
+        plan.seed,
+        plan.precision,
+        plan.steps,
+    )
     return hashlib.sha256(repr((what, pictures.digests)).encode()).hexdigest()
 
 
@@ -224,6 +245,8 @@ def _quiet() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PossibleUserWarning)
+            warnings.filterwarnings("ignore", r".*treespec", FutureWarning, "lightning")
+            warnings.filterwarnings("ignore", r"Checkpoint directory .* exists", UserWarning)
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

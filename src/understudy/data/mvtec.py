@@ -37,5 +37,9 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _mask_of(picture: Path, masks: Path) -> Path | None:
-    candidates = (masks / f"{picture.stem}_mask.png", masks / f"{picture.stem}.png", masks / picture.name)
+    candidates = (
+        masks / f"{picture.stem}_mask.png",
+        masks / f"{picture.stem}.png",
+        masks / picture.name,
+    )
     return next((m for m in candidates if m.is_file()), None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from understudy.errors import InputError, PictureError
+from understudy.reporter import Advance, ignore_progress
 from understudy.runtime.images import Picture, Preprocess, decode_picture, read_bytes
 
 __all__ = ["MEMORY_BUDGET", "PictureStore", "SeededBatches", "decode_ahead", "digest_of"]
@@ -60,7 +61,7 @@ class PictureStore(Dataset[Tensor]):
         paths: picture files.
         preprocess: gives the size.
         budget: bytes of decoded pictures to keep at most.
-        progress: called with (pictures done, pictures in all).
+        advance: called with ("decode", pictures done, pictures in all, "").
 
     Raises:
         InputError: some pictures do not decode; the first ones are named.
@@ -71,7 +72,7 @@ class PictureStore(Dataset[Tensor]):
         paths: Sequence[Path],
         preprocess: Preprocess,
         budget: int = MEMORY_BUDGET,
-        progress: Callable[[int, int], None] = lambda done, total: None,
+        advance: Advance = ignore_progress,
     ) -> None:
         self._paths, self._preprocess = list(paths), preprocess
         side = preprocess.image_size
@@ -86,7 +87,7 @@ class PictureStore(Dataset[Tensor]):
                 self.digests.append(result[0])
                 if keep:
                     self._kept[i] = result[1]
-            progress(i + 1, len(paths))
+            advance("decode", i + 1, len(paths), "")
         if broken:
             more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
             raise InputError(f"{broken[0]}{more}")

@@ -42,7 +42,11 @@ def normalised(features: Tensor, norm: AffinityNorm) -> Tensor:
 
 
 def affinity_rows(
-    teacher: Tensor, student: Tensor, teacher_other: Tensor, student_other: Tensor, form: AffinityForm
+    teacher: Tensor,
+    student: Tensor,
+    teacher_other: Tensor,
+    student_other: Tensor,
+    form: AffinityForm,
 ) -> Tensor:
     """Four (B, D, n) -> (B, n): row i's error over all columns j.
 
@@ -56,7 +60,11 @@ def affinity_rows(
 
 
 def affinity_error(
-    teacher: Tensor, student: Tensor, teacher_other: Tensor, student_other: Tensor, form: AffinityForm
+    teacher: Tensor,
+    student: Tensor,
+    teacher_other: Tensor,
+    student_other: Tensor,
+    form: AffinityForm,
 ) -> Tensor:
     """Four (B, D, n) -> scalar: mean over pictures of the whole matrix's error; 0 where equal.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +49,7 @@ class OneClassBottleneck(nn.Module):
 def stride_steps(levels: Sequence[Level]) -> list[int]:
     """How much coarser each level is than the one before it: [8, 16, 32] -> [2, 2]."""
     steps = []
-    for fine, coarse in zip(levels, levels[1:], strict=False):
+    for fine, coarse in pairwise(levels):
         step, rest = divmod(coarse.stride, fine.stride)
         if rest or step & (step - 1):
             raise InputError(

@@ -120,6 +120,4 @@ def affinity_distillation(
     teacher, student = (normalised(f, norm) for f in pair)
     if shift == 0:
         return affinity_error(teacher, student, teacher, student, form)
-    return affinity_error(
-        teacher, student, teacher.roll(-shift, dims=0), student.roll(-shift, dims=0), form
-    )
+    return affinity_error(teacher, student, teacher.roll(-shift, dims=0), student.roll(-shift, dims=0), form)

@@ -72,7 +72,5 @@ def reverse_student(
     """
     plan = blueprint_for(teacher_name, len(levels))
     bottleneck = OneClassBottleneck(levels, plan.inner, plan.condense)
-    decoder = Decoder(
-        bottleneck.channels, levels, plan.inner, plan.decode, linear=signed, plug_ins=plug_ins
-    )
+    decoder = Decoder(bottleneck.channels, levels, plan.inner, plan.decode, linear=signed, plug_ins=plug_ins)
     return ReverseStudent(bottleneck, decoder)

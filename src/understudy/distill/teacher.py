@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 import timm
 import torch
@@ -74,7 +74,7 @@ def _feature_info(name: str) -> list[Level]:
         raise InputError(f"timm knows no model named {name!r}{hint}")
     with torch.device("meta"):  # shapes alone: no memory, no initialisation
         try:
-            info = timm.create_model(name, pretrained=False, features_only=True).feature_info
+            info: Any = timm.create_model(name, pretrained=False, features_only=True).feature_info
         except (RuntimeError, AttributeError, TypeError, ValueError) as error:
             raise InputError(f"{name} gives no feature levels: {error}") from error
     return [Level(c, r) for c, r in zip(info.channels(), info.reduction(), strict=True)]

@@ -175,8 +175,8 @@ def _hub_file(name: str) -> tuple[Path, str]:
 
 def _normalisation(name: str) -> Normalisation:
     config = timm.get_pretrained_cfg(name)
-    mean, std = (config.mean, config.std) if config is not None else ((0.5,) * 3, (0.5,) * 3)
-    return Normalisation(tuple(map(float, mean)), tuple(map(float, std)))
+    half = (0.5, 0.5, 0.5)
+    return Normalisation(config.mean, config.std) if config is not None else Normalisation(half, half)
 
 
 def _sha256(path: Path) -> str:

@@ -86,9 +86,7 @@ def _terms(s: SnlSettings) -> Iterator[Term]:
     yield Term(
         "spatial",
         s.lambda_spatial,
-        lambda pair, shift: spatial_distillation(
-            pair, s.spatial_scale, s.temperature, s.spatial_reduction
-        ),
+        lambda pair, shift: spatial_distillation(pair, s.spatial_scale, s.temperature, s.spatial_reduction),
     )
     yield Term(
         "intra",

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["heatmap", "outline"]
+from understudy.runtime.decision import Thresholds
+
+__all__ = ["colour_span", "heatmap", "outline"]
 
 # Dark blue, violet, red, orange, pale yellow: brightness rises all the way, so it survives a grey print.
 _COLOURS = np.array(
     [[8, 8, 48], [88, 16, 120], [190, 40, 90], [245, 130, 30], [255, 245, 170]], dtype=np.float32
 )
+
+
+def colour_span(thresholds: Thresholds | None, scores: Sequence[float]) -> tuple[float, float]:
+    """Map values of the darkest and the brightest colour, one span for pictures to compare.
+
+    With thresholds, colour begins well below what passes and is brightest well above what fails;
+    without, the scores' median and maximum stand in for them.
+    """
+    if thresholds:
+        return 0.6 * thresholds.review_above, 1.6 * thresholds.fail_above
+    return 0.6 * float(np.median(scores)), float(np.max(scores))
 
 
 def heatmap(

@@ -58,9 +58,9 @@ class Preprocess(BaseModel):
 
     def normalise(self, pictures: Picture) -> NDArray[np.float32]:
         """(B, S, S, 3) uint8 -> (B, 3, S, S) float32, minus mean, over standard deviation."""
-        scaled = pictures.astype(np.float32) / np.float32(255)
-        standard = (scaled - np.float32(self.mean)) / np.float32(self.std)
-        return standard.astype(np.float32).transpose(0, 3, 1, 2)
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+        scaled: NDArray[np.float32] = (pictures / np.float32(255) - mean) / std
+        return scaled.transpose(0, 3, 1, 2)
 
 
 def find_pictures(path: Path) -> list[Path]:
@@ -82,7 +82,7 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise PictureError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise PictureError(path, f"cannot be read: {error.strerror or error}") from error
 
 
 def read_picture(path: Path) -> Picture:
@@ -107,7 +107,7 @@ def decode_picture(data: bytes, path: Path) -> Picture:
     except PictureError:
         raise
     except (OSError, ValueError, SyntaxError, MemoryError) as error:
-        raise PictureError(f"{path} does not decode: {error}; replace or remove it") from error
+        raise PictureError(path, f"does not decode: {error}; replace or remove it") from error
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -131,14 +131,14 @@ def read_mask(path: Path, size: tuple[int, int]) -> Mask:
     try:
         values = np.array(image)
     except (OSError, ValueError, SyntaxError) as error:
-        raise PictureError(f"mask {path} does not decode: {error}; replace or remove it") from error
+        raise PictureError(path, f"is a mask that does not decode: {error}; replace or remove it") from error
     if image.mode in ("RGBA", "LA"):
         values = values[..., :-1]
     mask: Mask = values != 0 if values.ndim == 2 else (values != 0).any(axis=2)
     if mask.shape != size:
         (mh, mw), (ph, pw) = mask.shape, size
         raise PictureError(
-            f"mask {path} is {mw}x{mh}, its picture is {pw}x{ph}: save the mask at its picture's size"
+            path, f"is a mask of {mw}x{mh}, its picture is {pw}x{ph}: save it at its picture's size"
         )
     return mask
 
@@ -160,12 +160,13 @@ def _open(data: bytes, path: Path) -> Image.Image:
         return Image.open(io.BytesIO(data))
     except Image.DecompressionBombError as error:
         raise PictureError(
-            f"{path} has more than {MAX_PIXELS // 10**6} million pixels; cut it into smaller pictures"
+            path,
+            f"has more than {MAX_PIXELS // 10**6} million pixels; cut it into smaller pictures",
         ) from error
     except UnidentifiedImageError as error:
-        raise PictureError(f"{path} is not a picture that can be decoded; replace or remove it") from error
+        raise PictureError(path, "is no picture that can be decoded; replace or remove it") from error
     except (OSError, ValueError, SyntaxError) as error:
-        raise PictureError(f"{path} does not decode: {error}; replace or remove it") from error
+        raise PictureError(path, f"does not decode: {error}; replace or remove it") from error
 
 
 def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
@@ -173,7 +174,7 @@ def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
         wide = np.asarray(image).astype(np.int64)
         return Image.fromarray(np.clip(wide // 257, 0, 255).astype(np.uint8)).convert("RGB")
     if image.mode == "F":
-        raise PictureError(f"{path} has floating-point pixels of unknown range; save it as 8 or 16 bit")
+        raise PictureError(path, "has floating-point pixels of unknown range; save it as 8 or 16 bit")
     if "A" in image.getbands() or "transparency" in image.info:
         rgba = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "black"), rgba).convert("RGB")

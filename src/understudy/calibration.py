@@ -1,0 +1,150 @@
+"""Held-out good pictures -> thresholds with a promise (split-conformal quantiles)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from understudy.data.folder import open_pictures
+from understudy.data.store import digest_of
+from understudy.errors import InputError, PictureError
+from understudy.model import TrainedModel, load
+from understudy.reporter import Reporter
+from understudy.runtime import bundle
+from understudy.runtime.decision import Thresholds
+from understudy.runtime.images import read_bytes
+
+__all__ = [
+    "calibrate",
+    "calibrate_on",
+    "conformal_threshold",
+    "good_pictures_needed",
+    "smallest_rate",
+    "thresholds_from",
+]
+
+REVIEW_FACTOR = 5  # the REVIEW band ends at this multiple of the false-alarm rate unless asked otherwise
+
+
+def good_pictures_needed(rate: float) -> int:
+    """How many held-out good pictures can promise a false-alarm rate: 99 for 1 %."""
+    return math.ceil(round(1 / rate, 9)) - 1
+
+
+def smallest_rate(n_good: int) -> float:
+    """The smallest false-alarm rate that ``n_good`` pictures can promise: 1 / (n + 1)."""
+    return 1 / (n_good + 1)
+
+
+def conformal_threshold(scores: Sequence[float], rate: float) -> float:
+    """The score that a good picture exceeds with probability ``rate`` at most.
+
+    It is the ceil((n + 1)·(1 - rate))-th smallest of n scores. For exchangeable scores, ties
+    included, the next good picture lies above it with probability <= rate on average over
+    calibrations: split conformal prediction (Vovk et al., 2005).
+
+    Args:
+        scores: of good pictures that no training has seen.
+        rate: in (0, 1).
+
+    Raises:
+        InputError: the rate is out of range, a score is no number, or there are too few scores.
+    """
+    if not 0 < rate < 1:
+        raise InputError(f"a false-alarm rate lies between 0 and 1, got {rate}")
+    values = np.sort(np.asarray(scores, dtype=np.float64))
+    if not np.isfinite(values).all():
+        raise InputError("a held-out good picture has a score that is no number; check the model")
+    n, need = len(values), good_pictures_needed(rate)
+    if n < need:
+        raise InputError(
+            f"a false-alarm rate of {rate:g} needs at least {need} good pictures that were not "
+            f"trained on, got {n}; add pictures or ask for {math.ceil(1e4 * smallest_rate(n)) / 1e4:g}"
+        )
+    rank = math.ceil(round((n + 1) * (1 - rate), 9))
+    return float(values[rank - 1])
+
+
+def thresholds_from(
+    scores: Sequence[float], false_alarm_rate: float, review_rate: float | None = None
+) -> Thresholds:
+    """Both thresholds from one set of held-out good scores.
+
+    Args:
+        scores: of good pictures that no training has seen.
+        false_alarm_rate: promised share of good pictures that FAIL, at most.
+        review_rate: promised share that is no PASS; five times the former by default, 0.5 at most.
+
+    Raises:
+        InputError: see :func:`conformal_threshold`; or the review rate is the smaller one.
+    """
+    if review_rate is None:
+        review_rate = max(false_alarm_rate, min(REVIEW_FACTOR * false_alarm_rate, 0.5))
+    if review_rate < false_alarm_rate:
+        raise InputError(
+            f"the review rate {review_rate:g} must not be below the false-alarm rate {false_alarm_rate:g}"
+        )
+    return Thresholds(
+        fail_above=conformal_threshold(scores, false_alarm_rate),
+        review_above=conformal_threshold(scores, review_rate),
+        false_alarm_rate=false_alarm_rate,
+        review_rate=review_rate,
+        n_good=len(scores),
+    )
+
+
+def calibrate(
+    model: str | Path,
+    data: str | Path,
+    false_alarm_rate: float,
+    review_rate: float | None = None,
+    reporter: Reporter | None = None,
+) -> Thresholds:
+    """Set a saved model's thresholds from those good pictures of a folder that it was not trained on.
+
+    Args:
+        model: folder of the model; its ``calibration.json`` is replaced.
+        data: folder of pictures; test pictures are never used.
+        false_alarm_rate: see :func:`thresholds_from`.
+        review_rate: see :func:`thresholds_from`.
+        reporter: where progress goes.
+
+    Raises:
+        InputError: the model or the data cannot be used, or there are too few pictures.
+    """
+    loaded = load(model)
+    seen = set(loaded.pictures.trained)
+    good = [r.path for r in open_pictures(Path(data)).train()]
+    unseen = [path for path in good if digest_of(read_bytes(path)) not in seen]
+    return calibrate_on(loaded, Path(model), unseen, false_alarm_rate, review_rate, reporter)
+
+
+def calibrate_on(
+    model: TrainedModel,
+    folder: Path,
+    unseen: Sequence[Path],
+    false_alarm_rate: float,
+    review_rate: float | None = None,
+    reporter: Reporter | None = None,
+) -> Thresholds:
+    """Score good pictures that the model has not seen; write thresholds into its folder."""
+    reporter = reporter or Reporter()
+    if len(unseen) < good_pictures_needed(false_alarm_rate):  # say so before the work, not after
+        conformal_threshold([0.0] * len(unseen), false_alarm_rate)
+    scores = []
+    for done, result in enumerate(model.score(unseen), start=1):
+        if isinstance(result, PictureError):
+            raise result
+        scores.append(result.score)
+        reporter.advance("calibrate", done, len(unseen), "")
+    thresholds = thresholds_from(scores, false_alarm_rate, review_rate)
+    bundle.write_calibration(folder, model.manifest, thresholds)
+    reporter.say(
+        f"thresholds from {len(scores)} held-out good pictures: FAIL above {thresholds.fail_above:.4f} "
+        f"(at most {false_alarm_rate:.3g} of good pictures), REVIEW above "
+        f"{thresholds.review_above:.4f} (at most {thresholds.review_rate:.3g})"
+    )
+    return thresholds

@@ -1,0 +1,72 @@
+"""The verbs together, and how a run ends: 0 done, 1 the work failed, 2 bad arguments or input."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+import typer
+
+from understudy.cli.calibrate import calibrate
+from understudy.cli.demo import demo
+from understudy.cli.evaluate import evaluate
+from understudy.cli.fit import fit
+from understudy.cli.predict import predict
+from understudy.errors import UnderstudyError, extra_needed
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="understudy",
+    help="Finds defects in pictures of products after seeing only good ones.",
+    epilog="DATA is a folder in MVTec AD layout, one category of it, or good pictures alone. "
+    "MODEL is the folder that fit writes.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for verb in (demo, fit, calibrate, evaluate, predict):
+    app.command()(verb)
+
+INTERRUPTED = 130
+
+
+@app.callback()
+def _common(
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+) -> None:
+    """Finds defects in pictures of products after seeing only good ones."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    try:
+        code = app([a for a in given if a != "--debug"], standalone_mode=False, prog_name="understudy")
+        return int(code or 0)
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        print("understudy: stopped; an unfinished training goes on with --resume", file=sys.stderr)
+        return INTERRUPTED
+    except ModuleNotFoundError as error:
+        if debug or (error.name or "").startswith("understudy"):
+            raise
+        return _fail(extra_needed("train", f"this command (it uses {error.name})"), debug)
+    except UnderstudyError as error:
+        return _fail(error, debug)
+
+
+def _fail(error: UnderstudyError, debug: bool) -> int:
+    if debug:
+        traceback.print_exception(error)
+    else:
+        print(f"understudy: {error}", file=sys.stderr)
+    return error.exit_code

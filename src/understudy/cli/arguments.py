@@ -1,0 +1,52 @@
+"""Arguments and options that several verbs share, so that they read alike."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from understudy.errors import InputError
+
+__all__ = [
+    "CategoriesOption",
+    "DataArgument",
+    "DeviceName",
+    "DeviceOption",
+    "ModelArgument",
+    "split_names",
+]
+
+
+class DeviceName(StrEnum):
+    """What to run on."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+DataArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DATA",
+        help="Folder in MVTec AD layout, one category of it, or good pictures alone.",
+    ),
+]
+ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a trained model.")]
+CategoriesOption = Annotated[
+    str | None, typer.Option(metavar="A,B,C", help="Only these categories, separated by commas.")
+]
+DeviceOption = Annotated[DeviceName, typer.Option(help="auto takes a GPU where there is one.")]
+
+
+def split_names(text: str | None) -> tuple[str, ...] | None:
+    """``"a, b"`` -> ``("a", "b")``; ``None`` stays."""
+    if text is None:
+        return None
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise InputError("--categories names none; give names separated by commas, or leave it out")
+    return names

@@ -1,0 +1,30 @@
+"""``understudy calibrate``: good pictures that were not trained on -> thresholds."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from understudy.cli.arguments import DataArgument, ModelArgument
+from understudy.cli.progress import reporting
+
+__all__ = ["calibrate"]
+
+
+def calibrate(
+    model: ModelArgument,
+    data: DataArgument,
+    false_alarm_rate: Annotated[
+        float, typer.Option(metavar="RATE", help="Good pictures that may FAIL, at most.")
+    ] = 0.01,
+    review_rate: Annotated[
+        float | None,
+        typer.Option(metavar="RATE", help="Good pictures that may not PASS; 5 x by default."),
+    ] = None,
+) -> None:
+    """Set MODEL's thresholds from those good pictures of DATA that it was not trained on."""
+    import understudy
+
+    with reporting() as reporter:
+        understudy.calibrate(model, data, false_alarm_rate, review_rate, reporter)

@@ -1,0 +1,79 @@
+"""``understudy evaluate``: test pictures -> metrics.json and report.html."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from understudy.cli.arguments import (
+    CategoriesOption,
+    DataArgument,
+    DeviceName,
+    DeviceOption,
+    ModelArgument,
+    split_names,
+)
+from understudy.cli.progress import reporting
+
+__all__ = ["evaluate", "metrics_table"]
+
+
+class Resolution(StrEnum):
+    """Where maps and masks are compared."""
+
+    MODEL = "model"
+    MASK = "mask"
+
+
+def evaluate(
+    model: ModelArgument,
+    data: DataArgument,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder for the results; MODEL/evaluation by default."),
+    ] = None,
+    categories: CategoriesOption = None,
+    map_resolution: Annotated[
+        Resolution,
+        typer.Option(help="Compare maps and masks at the model's size or the mask's own."),
+    ] = Resolution.MODEL,
+    device: DeviceOption = DeviceName.AUTO,
+) -> None:
+    """Score the test pictures of DATA; write metrics.json and report.html."""
+    import understudy
+    from understudy.report import write_report
+    from understudy.runtime.bundle import prepare_folder, write_json
+
+    loaded = understudy.load(model, device.value)
+    folder = out or model / "evaluation"
+    prepare_folder(folder)
+    with reporting() as reporter:
+        result = understudy.evaluate(loaded, data, split_names(categories), map_resolution.value, reporter)
+    write_json(folder / "metrics.json", result.metrics)
+    write_report(folder / "report.html", loaded, result)
+    Console(highlight=False).print(metrics_table(result.metrics))
+    print(f"wrote {folder / 'metrics.json'} and {folder / 'report.html'}")
+    for error in result.broken:
+        typer.echo(f"understudy: left out: {error}", err=True)
+    if result.broken:
+        raise typer.Exit(1)
+
+
+def metrics_table(metrics: dict[str, Any]) -> Table:
+    """Categories as rows, metrics in percent as columns, then the mean and the worst."""
+    names = list(metrics["mean"])
+    table = Table("category", box=None, pad_edge=False)
+    for name in names:
+        table.add_column(name.replace("_", " "), justify="right")
+    rows = {**metrics["categories"], "mean": metrics["mean"], "pooled": metrics["pooled"]}
+    for label, numbers in rows.items():
+        cells = ("–" if numbers[n] is None else f"{100 * numbers[n]:.1f}" for n in names)
+        table.add_row(label, *cells, end_section=label in list(metrics["categories"])[-1:])
+    worst = (metrics["worst"][n] for n in names)
+    table.add_row("worst", *(w[0] if w else "–" for w in worst))
+    return table

@@ -1,0 +1,113 @@
+"""``understudy fit``: good pictures -> a trained, calibrated model."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from understudy.cli.arguments import (
+    CategoriesOption,
+    DataArgument,
+    DeviceName,
+    DeviceOption,
+    split_names,
+)
+from understudy.cli.progress import reporting
+from understudy.errors import InputError
+
+__all__ = ["fit"]
+
+
+class PrecisionName(StrEnum):
+    """Precision of training."""
+
+    AUTO = "auto"
+    FLOAT32 = "32"
+    BF16 = "bf16"
+
+
+def fit(
+    data: DataArgument,
+    out: Annotated[Path, typer.Option(metavar="MODEL", help="Folder for the model.")],
+    method: Annotated[str, typer.Option(help="snl-rd or rd.")] = "snl-rd",
+    teacher: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Any timm backbone; embedded by default.")
+    ] = None,
+    teacher_weights: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Its weights: .safetensors, .pth, or the word random."),
+    ] = None,
+    strides: Annotated[
+        str | None, typer.Option(metavar="A,B,C", help="The teacher's levels, such as 8,16,32.")
+    ] = None,
+    image_size: Annotated[int, typer.Option(metavar="N", help="Side of the input in pixels.")] = 256,
+    epochs: Annotated[int | None, typer.Option(metavar="N", help="Passes over the pictures.")] = None,
+    max_steps: Annotated[int | None, typer.Option(metavar="N", help="Or optimiser steps.")] = None,
+    batch_size: Annotated[int | None, typer.Option(metavar="N", help="Pictures a step.")] = None,
+    lr: Annotated[float | None, typer.Option(metavar="X", help="Learning rate.")] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of everything random.")] = 0,
+    categories: CategoriesOption = None,
+    holdout: Annotated[
+        float,
+        typer.Option(metavar="SHARE", help="Good pictures kept from training, for thresholds."),
+    ] = 0.1,
+    false_alarm_rate: Annotated[
+        float, typer.Option(metavar="RATE", help="Good pictures that may FAIL, at most.")
+    ] = 0.01,
+    device: DeviceOption = DeviceName.AUTO,
+    precision: Annotated[
+        PrecisionName, typer.Option(help="auto takes bf16 where the hardware has it.")
+    ] = PrecisionName.AUTO,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished training.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Discard what MODEL holds.")] = False,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting of the method; may be repeated."),
+    ] = None,
+) -> None:
+    """Train one model on the good pictures of all categories in DATA, and calibrate it."""
+    import understudy
+    from understudy.methods import parse_assignments
+
+    optional = {
+        "teacher": teacher,
+        "epochs": epochs,
+        "max_steps": max_steps,
+        "batch_size": batch_size,
+        "lr": lr,
+        "strides": _numbers(strides),
+        "categories": split_names(categories),
+    }
+    with reporting() as reporter:
+        model = understudy.fit(
+            data,
+            out,
+            resume=resume,
+            overwrite=overwrite,
+            reporter=reporter,
+            method=method,
+            settings=parse_assignments(set_ or []),
+            teacher_weights=teacher_weights,
+            image_size=image_size,
+            seed=seed,
+            holdout=holdout,
+            false_alarm_rate=false_alarm_rate,
+            device=device.value,
+            precision=precision.value,
+            **{name: value for name, value in optional.items() if value is not None},
+        )
+        reporter.say(f"{out}: trained in {model.manifest.training.seconds:.0f} s")
+        if model.thresholds is None:
+            reporter.say(f"not calibrated yet: understudy calibrate {out} GOOD_PICTURES")
+
+
+def _numbers(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(f"--strides takes numbers separated by commas, got {text!r}") from error

@@ -1,0 +1,47 @@
+"""How a run says how it is getting on: a bar on a terminal, plain lines elsewhere; always on stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from understudy.reporter import Reporter
+
+__all__ = ["reporting"]
+
+_PLAIN_LINES = 5  # a task, at most
+
+
+@contextmanager
+def reporting() -> Iterator[Reporter]:
+    """Give a reporter that suits what stderr is."""
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        yield Reporter(_say_plainly, _advance_plainly)
+        return
+    columns = (TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn())
+    with Progress(
+        *columns, TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=console
+    ) as bars:
+        tasks = {}
+
+        def advance(what: str, done: int, total: int, note: str) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total, note=note)
+            bars.update(tasks[what], completed=done, total=total, note=note)
+
+        yield Reporter(lambda line: console.print(line, markup=False), advance)
+
+
+def _say_plainly(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _advance_plainly(what: str, done: int, total: int, note: str) -> None:
+    every = max(1, total // _PLAIN_LINES)
+    if done == total or done % every == 0:
+        _say_plainly(f"{what} {done}/{total}{'  ' + note if note else ''}")

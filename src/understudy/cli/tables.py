@@ -1,0 +1,69 @@
+"""Rows of results to a file or to standard output, written as they come: what is done is never lost."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, TextIO
+
+from understudy.errors import extra_needed
+from understudy.runtime.bundle import writing
+
+__all__ = ["COLUMNS", "TableFormat", "table_writer"]
+
+TableFormat = Literal["jsonl", "csv", "parquet"]
+Row = dict[str, str | float | None]
+COLUMNS = ("path", "score", "verdict", "error")
+
+
+@contextmanager
+def table_writer(form: TableFormat, path: Path | None) -> Iterator[Callable[[Row], None]]:
+    """Give a function that writes one row with the keys of ``COLUMNS``.
+
+    Args:
+        form: format of the table.
+        path: file to write; ``None`` for standard output.
+
+    Raises:
+        InputError: Parquet without pyarrow.
+        WorkError: the file cannot be written.
+    """
+    if path is None:
+        yield _row_writer(form, sys.stdout)
+        return
+    with writing(path):
+        if form == "parquet":
+            with _parquet(path) as write:
+                yield write
+            return
+        with path.open("w", encoding="utf-8", newline="") as file:
+            yield _row_writer(form, file)
+
+
+def _row_writer(form: TableFormat, file: TextIO) -> Callable[[Row], None]:
+    if form == "csv":
+        table = csv.DictWriter(file, COLUMNS)
+        table.writeheader()
+        return table.writerow
+    return lambda row: print(json.dumps(row, ensure_ascii=False), file=file, flush=True)
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[Callable[[Row], None]]:
+    """Collect rows and write them when the work ends, even if it ends early."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise extra_needed("parquet", "--format parquet") from error
+    text, number = pa.string(), pa.float64()
+    kinds: list[tuple[str, Any]] = [(c, number if c == "score" else text) for c in COLUMNS]
+    rows: list[Row] = []
+    try:
+        yield rows.append
+    finally:
+        pq.write_table(pa.Table.from_pylist(rows, schema=pa.schema(kinds)), path)

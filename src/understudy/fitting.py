@@ -1,0 +1,173 @@
+"""From a folder of good pictures to a saved, calibrated model: what ``understudy fit`` does."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from understudy.calibration import calibrate_on, smallest_rate
+from understudy.data.folder import open_pictures
+from understudy.data.records import Record
+from understudy.data.store import PictureStore
+from understudy.device import resolve_device, resolve_precision
+from understudy.distill.teacher import default_strides
+from understudy.distill.weights import load_teacher
+from understudy.errors import InputError
+from understudy.methods import METHODS, build, settings_for
+from understudy.model import TrainedModel, load, save
+from understudy.options import FitOptions, fit_options
+from understudy.reporter import Reporter
+from understudy.runtime import bundle
+from understudy.runtime.images import Preprocess
+from understudy.training import Plan, checkpoint_file, train
+
+__all__ = ["fit", "split_holdout"]
+
+
+def fit(
+    data: str | Path,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    reporter: Reporter | None = None,
+    **options: object,
+) -> TrainedModel:
+    """Train one model over all categories of a folder, calibrate it on held-out pictures, save it.
+
+    Args:
+        data: folder in MVTec AD layout, one category of it, or good pictures alone.
+        out: folder for the model; an unfinished training lives in its subfolder ``training``.
+        resume: go on with the unfinished training in ``out``.
+        overwrite: discard what ``out`` holds.
+        reporter: where progress goes.
+        options: see :class:`understudy.options.FitOptions`.
+
+    Raises:
+        InputError: an option, the data or the teacher cannot be used.
+        WorkError: the work itself failed; the last checkpoint is kept.
+
+    Example:
+        >>> model = fit("parts/", "model/", method="snl-rd", seed=0)  # doctest: +SKIP
+    """
+    asked, out, reporter = fit_options(options), Path(out), reporter or Reporter()
+    settings = settings_for(asked.method, asked.settings)
+    found = open_pictures(Path(data)).only(asked.categories)
+    learn, held_out = split_holdout(found.train(), asked.holdout, asked.seed)
+    resolve_device(asked.device)
+    if resume and not overwrite and bundle.holds_model(out):
+        reporter.say(f"{out} is finished; there is nothing to resume")
+        return load(out, asked.device)
+    _claim(out, resume=resume, overwrite=overwrite)
+
+    strides = asked.strides or default_strides(asked.teacher)
+    teacher, look, source = load_teacher(asked.teacher, strides, asked.teacher_weights)
+    card = bundle.TeacherCard(name=teacher.name, strides=strides, **asdict(source))
+    preprocess = Preprocess(image_size=asked.image_size, mean=look.mean, std=look.std)
+    reporter.say(
+        f"{found.root}: {found.layout}, {len(found.categories)} categories, "
+        f"{len(learn)} good pictures to learn from, {len(held_out)} held out"
+    )
+    pictures = PictureStore([r.path for r in learn], preprocess, advance=reporter.advance)
+    kept_away = PictureStore([r.path for r in held_out], preprocess, budget=0)
+    plan = _plan(asked, len(pictures))
+    reporter.say(
+        f"{asked.method} on {teacher.name}: {plan.steps} steps of {plan.batch_size} pictures, "
+        f"{plan.device}, {plan.precision}, seed {plan.seed}"
+    )
+    torch.manual_seed(asked.seed)
+    distiller = build(asked.method, teacher, settings)
+    began = time.monotonic()
+    loss = train(
+        distiller,
+        pictures,
+        preprocess,
+        plan,
+        out,
+        description=repr((asked.method, settings.model_dump(), card, preprocess)),
+        resume=resume,
+        advance=reporter.advance,
+    )
+    save(
+        out,
+        distiller,
+        bundle.Pictures(trained=pictures.digests, held_out=kept_away.digests),
+        method=asked.method,
+        settings=settings.model_dump(mode="json"),
+        teacher=card,
+        preprocess=preprocess,
+        training=bundle.TrainingCard(
+            seed=plan.seed,
+            steps=plan.steps,
+            batch_size=plan.batch_size,
+            lr=plan.lr,
+            precision=plan.precision,
+            device=str(plan.device),
+            seconds=round(time.monotonic() - began, 1),
+            loss=loss,
+            layout=found.layout,
+            categories=dict(Counter(r.category for r in learn)),
+            held_out=len(held_out),
+            holdout_share=asked.holdout,
+        ),
+    )
+    shutil.rmtree(checkpoint_file(out).parent, ignore_errors=True)
+    if held_out:
+        rate = max(asked.false_alarm_rate, smallest_rate(len(held_out)))
+        calibrate_on(load(out, asked.device), out, [r.path for r in held_out], rate, reporter=reporter)
+    return load(out, asked.device)
+
+
+def split_holdout(records: Sequence[Record], share: float, seed: int) -> tuple[list[Record], list[Record]]:
+    """Keep a seeded share of every category from training: (to learn from, held out), both sorted.
+
+    A category's choice depends on its own pictures, its name and the seed alone.
+    """
+    held: set[Record] = set()
+    for category in {r.category for r in records}:
+        own = sorted(r for r in records if r.category == category)
+        rng = np.random.default_rng([seed, zlib.crc32(category.encode())])
+        held.update(own[i] for i in rng.permutation(len(own))[: round(share * len(own))])
+    return sorted(r for r in records if r not in held), sorted(held)
+
+
+def _claim(out: Path, *, resume: bool, overwrite: bool) -> None:
+    """Make sure that ``out`` can be written and that nothing of worth is lost there."""
+    unfinished = checkpoint_file(out).is_file()
+    if not overwrite and bundle.holds_model(out):
+        raise InputError(f"{out} already holds a trained model; choose another --out, or --overwrite it")
+    if not overwrite and not resume and unfinished:
+        raise InputError(f"{out} holds an unfinished training; go on with --resume, or --overwrite it")
+    bundle.prepare_folder(out)
+    if overwrite:
+        (out / bundle.MANIFEST).unlink(missing_ok=True)
+        (out / bundle.CALIBRATION).unlink(missing_ok=True)
+        shutil.rmtree(checkpoint_file(out).parent, ignore_errors=True)
+
+
+def _plan(asked: FitOptions, n_pictures: int) -> Plan:
+    recipe = METHODS[asked.method].recipe
+    device = resolve_device(asked.device)
+    batch_size = min(asked.batch_size or recipe.batch_size, n_pictures)
+    steps = asked.max_steps or recipe.steps
+    if asked.epochs:
+        steps = math.ceil(asked.epochs * (n_pictures // batch_size))
+    return Plan(
+        steps=steps,
+        batch_size=batch_size,
+        lr=asked.lr or recipe.lr,
+        betas=recipe.betas,
+        seed=asked.seed,
+        precision=resolve_precision(asked.precision, device),
+        device=device,
+        checkpoint_every=asked.checkpoint_every,
+    )

@@ -1,0 +1,157 @@
+"""A trained model: a distiller, what is known of it, and its thresholds; saved and loaded as a bundle."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from understudy.device import DeviceChoice, resolve_device
+from understudy.distill.distiller import Distiller
+from understudy.distill.teacher import Teacher
+from understudy.errors import BundleError, InputError, PictureError
+from understudy.methods import build, settings_for
+from understudy.runtime import bundle
+from understudy.runtime.decision import Thresholds, decide
+from understudy.runtime.images import Preprocess, find_pictures
+from understudy.scoring import Scored, score_pictures
+from understudy.types import Prediction
+
+__all__ = ["TrainedModel", "load", "save"]
+
+TEACHER, STUDENT = "teacher.safetensors", "student.safetensors"
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """What :func:`understudy.fit` and :func:`understudy.load` give back.
+
+    Attributes:
+        distiller: teacher and student.
+        manifest: method, settings, teacher, preprocessing, training, versions.
+        pictures: digests of the pictures trained on and of those held out.
+        thresholds: ``None`` while the model is not calibrated.
+        device: what it scores on.
+    """
+
+    distiller: Distiller
+    manifest: bundle.Manifest
+    pictures: bundle.Pictures
+    thresholds: Thresholds | None
+    device: torch.device
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """How a picture becomes input."""
+        return self.manifest.preprocess
+
+    def score(self, paths: Sequence[Path], batch_size: int = 8) -> Iterator[Scored | PictureError]:
+        """One raw result a picture, in order."""
+        return score_pictures(self.distiller, self.preprocess, paths, batch_size, self.device)
+
+    def predict(
+        self, paths: Sequence[str | Path] | str | Path, batch_size: int = 8
+    ) -> Iterator[Prediction | PictureError]:
+        """One result a picture, in order.
+
+        Args:
+            paths: pictures, or folders that are searched for them.
+            batch_size: pictures scored at once.
+
+        Yields:
+            A Prediction, or the PictureError of a picture that cannot be read.
+
+        Raises:
+            InputError: a path does not exist, or no picture is found.
+        """
+        asked = [paths] if isinstance(paths, str | Path) else paths
+        found = [picture for path in asked for picture in find_pictures(Path(path))]
+        if not found:
+            raise InputError(f"no pictures in {', '.join(map(str, asked)) or 'an empty list'}")
+        for result in self.score(found, batch_size):
+            if isinstance(result, PictureError):
+                yield result
+            else:
+                verdict = decide(result.score, self.thresholds)
+                yield Prediction(result.path, result.score, result.anomaly_map, verdict)
+
+
+def save(
+    folder: Path,
+    distiller: Distiller,
+    pictures: bundle.Pictures,
+    *,
+    method: str,
+    settings: dict[str, object],
+    teacher: bundle.TeacherCard,
+    preprocess: Preprocess,
+    training: bundle.TrainingCard,
+) -> bundle.Manifest:
+    """Write a model to a folder; the manifest last, so that half a model is never taken for one.
+
+    Raises:
+        WorkError: the folder cannot be written (a full disk, say).
+    """
+    with bundle.writing(folder, "choose another folder"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, module in ((TEACHER, distiller.teacher), (STUDENT, distiller.student)):
+            _save_weights(module, folder / name)
+    bundle.write_json(folder / bundle.PICTURES, pictures.model_dump(mode="json"))
+    manifest = bundle.Manifest(
+        bundle_schema=bundle.BUNDLE_SCHEMA,
+        method=method,
+        settings=settings,
+        teacher=teacher,
+        preprocess=preprocess,
+        training=training,
+        versions=_versions(),
+        files={n: bundle.sha256_of(folder / n) for n in (TEACHER, STUDENT, bundle.PICTURES)},
+    )
+    bundle.write_manifest(folder, manifest)
+    return manifest
+
+
+def load(folder: str | Path, device: DeviceChoice = "auto") -> TrainedModel:
+    """Load a saved model.
+
+    Raises:
+        BundleError: no model is there, or it is incomplete, altered or of a newer version.
+        InputError: the device is not there.
+    """
+    folder = Path(folder)
+    manifest = bundle.read_manifest(folder)
+    thresholds = bundle.read_calibration(folder, manifest)
+    teacher = Teacher(manifest.teacher.name, manifest.teacher.strides)
+    _load_weights(teacher, folder / TEACHER)
+    distiller = build(manifest.method, teacher, settings_for(manifest.method, manifest.settings))
+    _load_weights(distiller.student, folder / STUDENT)
+    pictures = bundle.read_pictures(folder)
+    return TrainedModel(distiller.eval(), manifest, pictures, thresholds, resolve_device(device))
+
+
+def _save_weights(module: nn.Module, path: Path) -> None:
+    state = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
+    try:
+        save_file(state, path)
+    except SafetensorError as error:
+        raise OSError(None, str(error)) from error
+
+
+def _load_weights(module: nn.Module, path: Path) -> None:
+    try:
+        module.load_state_dict(load_file(path))
+    except (SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise BundleError(f"{path} does not fit its manifest: {reason}") from error
+
+
+def _versions() -> dict[str, str]:
+    names = ("understudy", "torch", "timm", "lightning", "numpy", "pillow")
+    return {"python": platform.python_version()} | {n: importlib.metadata.version(n) for n in names}

@@ -1,0 +1,79 @@
+"""Everything that can be asked of a fit, validated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from understudy.device import DeviceChoice, PrecisionChoice
+from understudy.distill.teacher import EMBEDDED_TEACHER
+from understudy.errors import InputError
+
+__all__ = ["FitOptions", "fit_options"]
+
+
+class FitOptions(BaseModel):
+    """Options of :func:`understudy.fit`; ``None`` means the method's or the teacher's own default.
+
+    Attributes:
+        method: one of ``METHODS``.
+        settings: of the method.
+        teacher: timm name.
+        teacher_weights: file, ``"random"``, or ``None`` for embedded or hub.
+        strides: the teacher's levels.
+        image_size: side of the square input, in pixels.
+        epochs: passes over the pictures; excludes ``max_steps``.
+        max_steps: optimiser steps.
+        batch_size: pictures a step.
+        lr: learning rate.
+        seed: of everything random.
+        categories: products to learn; ``None`` for all.
+        holdout: share of each category's good pictures kept from training, for the thresholds.
+        false_alarm_rate: promised by the fresh model, or the smallest that the held-out pictures allow.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        precision: of training; ``auto`` takes bf16 where the hardware has it.
+        checkpoint_every: steps between two checkpoints.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: str = "snl-rd"
+    settings: dict[str, object] = Field(default_factory=dict)
+    teacher: str = EMBEDDED_TEACHER
+    teacher_weights: str | None = None
+    strides: tuple[int, ...] | None = None
+    image_size: int = Field(default=256, ge=32, le=4096)
+    epochs: int | None = Field(default=None, ge=1)
+    max_steps: int | None = Field(default=None, ge=1)
+    batch_size: int | None = Field(default=None, ge=1)
+    lr: float | None = Field(default=None, gt=0)
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    categories: tuple[str, ...] | None = None
+    holdout: float = Field(default=0.1, ge=0, lt=1)
+    false_alarm_rate: float = Field(default=0.01, gt=0, lt=1)
+    device: DeviceChoice = "auto"
+    precision: PrecisionChoice = "auto"
+    checkpoint_every: int = Field(default=100, ge=1)
+
+    @model_validator(mode="after")
+    def _one_length(self) -> FitOptions:
+        if self.epochs and self.max_steps:
+            raise ValueError("epochs and max_steps exclude each other")
+        return self
+
+
+def fit_options(values: Mapping[str, object]) -> FitOptions:
+    """Validate options.
+
+    Raises:
+        InputError: an unknown option (the known ones are listed) or a bad value.
+    """
+    try:
+        return FitOptions.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"])) or "options"
+        if first["type"] == "extra_forbidden":
+            raise InputError(f"no option {name!r}; there are {', '.join(FitOptions.model_fields)}") from error
+        raise InputError(f"{name}: {first['msg']}, got {first['input']!r}") from error

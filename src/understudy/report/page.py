@@ -1,0 +1,116 @@
+"""Fill the report's template with an evaluation's figures and pictures."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from numpy.typing import NDArray
+from PIL import Image
+
+from understudy.evaluation import NAMES, Evaluation, Tested
+from understudy.model import TrainedModel
+from understudy.runtime.bundle import writing
+from understudy.runtime.heatmap import colour_span, heatmap, outline
+from understudy.runtime.images import read_picture, resize_mask
+
+__all__ = ["write_report"]
+
+_GOOD_SHOWN, _DEFECTS_SHOWN = 3, 9  # pictures a category
+_THUMBNAIL = 240  # pixels on the longer side
+
+
+@dataclass(frozen=True)
+class Card:
+    """One test picture as the page shows it: three thumbnails as data addresses."""
+
+    title: str
+    score: str
+    verdict: str
+    wrong: bool
+    picture: str
+    marked: str | None
+    heat: str
+
+
+def write_report(path: Path, model: TrainedModel, evaluation: Evaluation) -> None:
+    """Write one self-contained HTML file.
+
+    Raises:
+        WorkError: the file cannot be written.
+    """
+    environment = Environment(
+        loader=PackageLoader("understudy.report", "."), autoescape=True, undefined=StrictUndefined
+    )
+    environment.filters["percent"] = lambda v: "–" if v is None else f"{100 * v:.1f}"
+    page = environment.get_template("report.html.j2").render(
+        names=NAMES,
+        metrics=evaluation.metrics,
+        manifest=model.manifest,
+        thresholds=model.thresholds,
+        outcome=_outcome(evaluation.tested),
+        galleries=_galleries(
+            evaluation.tested, colour_span(model.thresholds, [t.score for t in evaluation.tested])
+        ),
+    )
+    with writing(path):
+        path.write_text(page, encoding="utf-8")
+
+
+def _outcome(tested: Sequence[Tested]) -> dict[str, int] | None:
+    """How the verdicts fell; ``None`` without thresholds."""
+    if any(t.verdict is None for t in tested):
+        return None
+    good = [t.verdict for t in tested if t.record.is_good]
+    bad = [t.verdict for t in tested if not t.record.is_good]
+    return {
+        "good": len(good),
+        "false_alarms": good.count("FAIL"),
+        "defects": len(bad),
+        "caught": bad.count("FAIL"),
+        "missed": bad.count("PASS"),
+        "reviewed": good.count("REVIEW") + bad.count("REVIEW"),
+    }
+
+
+def _galleries(tested: Sequence[Tested], span: tuple[float, float]) -> dict[str, list[Card]]:
+    """Per category the most wrong pictures first: highest good ones, then lowest defects."""
+    galleries = {}
+    for category in dict.fromkeys(t.record.category for t in tested):
+        own = sorted((t for t in tested if t.record.category == category), key=lambda t: t.score)
+        good = [t for t in reversed(own) if t.record.is_good][:_GOOD_SHOWN]
+        bad = [t for t in own if not t.record.is_good]
+        galleries[category] = [_card(t, span) for t in good + _spread(bad, _DEFECTS_SHOWN)]
+    return galleries
+
+
+def _spread(ordered: list[Tested], count: int) -> list[Tested]:
+    """The lowest third of what is shown, the rest evenly from all: not the failures alone."""
+    worst = ordered[: count // 3]
+    rest = ordered[count // 3 :]
+    places = np.linspace(0, len(rest) - 1, min(count - len(worst), len(rest)))
+    return worst + [rest[i] for i in sorted({round(p) for p in places})]
+
+
+def _card(t: Tested, span: tuple[float, float]) -> Card:
+    image = Image.fromarray(read_picture(t.record.path))
+    image.thumbnail((_THUMBNAIL, _THUMBNAIL))
+    picture = np.asarray(image)
+    marked = None
+    if t.mask is not None and not t.record.is_good:
+        marked = _embed(outline(picture, resize_mask(t.mask, picture.shape[:2])))
+    wrong = t.verdict == ("FAIL" if t.record.is_good else "PASS")
+    heat = _embed(heatmap(picture, t.anomaly_map, *span))
+    title = f"{t.record.defect} · {t.record.path.name}"
+    return Card(title, f"{t.score:.3f}", t.verdict or "", wrong, _embed(picture), marked, heat)
+
+
+def _embed(picture: NDArray[np.uint8]) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "JPEG", quality=82)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,251 @@
+"""A saved model is a folder: a sealed manifest, weights as safetensors, thresholds beside them.
+
+::
+
+    manifest.json         what the model is and how it came about; names every file's hash
+    teacher.safetensors   the frozen teacher's levels
+    student.safetensors   what was learned
+    pictures.json         digests of the pictures trained on and of those held out
+    calibration.json      thresholds; may be absent, and may be changed without touching the rest
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from understudy.errors import BundleError, WorkError
+from understudy.runtime.decision import Thresholds
+from understudy.runtime.images import Preprocess
+
+__all__ = [
+    "BUNDLE_SCHEMA",
+    "Calibration",
+    "Manifest",
+    "Pictures",
+    "TeacherCard",
+    "TrainingCard",
+    "holds_model",
+    "prepare_folder",
+    "read_calibration",
+    "read_manifest",
+    "read_pictures",
+    "sha256_of",
+    "write_calibration",
+    "write_json",
+    "write_manifest",
+    "writing",
+]
+
+BUNDLE_SCHEMA = 1
+MANIFEST, CALIBRATION, PICTURES = "manifest.json", "calibration.json", "pictures.json"
+
+
+class _Card(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TeacherCard(_Card):
+    """Which teacher: timm name, strides of its levels, where its weights came from."""
+
+    name: str
+    strides: tuple[int, ...]
+    origin: str
+    sha256: str | None
+
+
+class TrainingCard(_Card):
+    """How a model came about; ``categories`` counts the pictures trained on."""
+
+    seed: int
+    steps: int
+    batch_size: int
+    lr: float
+    precision: str
+    device: str
+    seconds: float
+    loss: float
+    layout: str
+    categories: dict[str, int]
+    held_out: int
+    holdout_share: float
+
+
+class Manifest(_Card):
+    """What a saved model is."""
+
+    bundle_schema: int
+    method: str
+    settings: dict[str, Any]
+    teacher: TeacherCard
+    preprocess: Preprocess
+    training: TrainingCard
+    versions: dict[str, str]
+    files: dict[str, str]
+
+
+class Pictures(_Card):
+    """Digests of the pictures that a model has seen, and of those kept from it."""
+
+    trained: list[str]
+    held_out: list[str]
+
+
+class Calibration(_Card):
+    """Thresholds and the student that they were made for."""
+
+    bundle_schema: int
+    student_sha256: str
+    thresholds: Thresholds
+
+
+def holds_model(folder: Path) -> bool:
+    """Whether a folder holds a finished model."""
+    return (folder / MANIFEST).is_file()
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def writing(path: Path, way_out: str = "choose another folder") -> Iterator[None]:
+    """Turn a failed write below into one sentence that names the path and the way out."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            way_out = "make room there"
+        raise WorkError(f"{path} cannot be written: {error.strerror or error}; {way_out}") from error
+
+
+def prepare_folder(folder: Path) -> None:
+    """Create a folder and prove that it can be written, before any work is spent.
+
+    Raises:
+        BundleError: it cannot (exit code 2: the argument is at fault, nothing was done yet).
+    """
+    probe = folder / ".understudy-probe"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise BundleError(
+            f"the output folder {folder} cannot be written: {error.strerror or error}; "
+            "choose another one with --out"
+        ) from error
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write JSON through a temporary file, so that a reader never sees half of it."""
+    part = path.with_name(path.name + ".part")
+    with writing(path):
+        part.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        part.replace(path)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Seal and write a manifest; do it last, for its presence means that the model is whole."""
+    content = manifest.model_dump(mode="json")
+    write_json(folder / MANIFEST, {**content, "seal": _seal(content)})
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read a saved model's manifest and check its seal and every file that it names.
+
+    Raises:
+        BundleError: no model is there, or it is incomplete, altered or of a newer version.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        unfinished = (folder / "training").is_dir()
+        hint = "its training is unfinished; go on with fit --resume" if unfinished else "name a model"
+        raise BundleError(f"{folder} holds no trained model: {hint}")
+    content = _read_json(path)
+    schema = content.get("bundle_schema")
+    if isinstance(schema, int) and schema > BUNDLE_SCHEMA:
+        raise BundleError(
+            f"{folder} is a model of format {schema}, this version reads up to {BUNDLE_SCHEMA}; "
+            "update understudy"
+        )
+    if content.pop("seal", None) != _seal(content):
+        raise BundleError(f"{path} was altered after it was written; take the model from its source")
+    try:
+        manifest = Manifest.model_validate(content)
+    except ValidationError as error:
+        raise BundleError(f"{path} is no manifest of this version: {_first(error)}") from error
+    for name, expected in manifest.files.items():
+        file = folder / name
+        if not file.is_file():
+            raise BundleError(f"{file} is missing; take the model from its source")
+        if sha256_of(file) != expected:
+            raise BundleError(f"{file} is damaged or altered; take the model from its source")
+    return manifest
+
+
+def read_pictures(folder: Path) -> Pictures:
+    """Read which pictures a model was trained on; checked with the manifest."""
+    return Pictures.model_validate(_read_json(folder / PICTURES))
+
+
+def write_calibration(folder: Path, manifest: Manifest, thresholds: Thresholds | None) -> None:
+    """Write thresholds beside a model, or take old ones away."""
+    path = folder / CALIBRATION
+    if thresholds is None:
+        with writing(path):
+            path.unlink(missing_ok=True)
+        return
+    calibration = Calibration(
+        bundle_schema=BUNDLE_SCHEMA,
+        student_sha256=manifest.files["student.safetensors"],
+        thresholds=thresholds,
+    )
+    write_json(path, calibration.model_dump(mode="json"))
+
+
+def read_calibration(folder: Path, manifest: Manifest) -> Thresholds | None:
+    """Thresholds of a model, ``None`` while it is not calibrated.
+
+    Raises:
+        BundleError: the file is damaged, or was made for another model.
+    """
+    path = folder / CALIBRATION
+    if not path.is_file():
+        return None
+    try:
+        calibration = Calibration.model_validate(_read_json(path))
+    except ValidationError as error:
+        raise BundleError(f"{path} is no calibration: {_first(error)}; calibrate again") from error
+    if calibration.student_sha256 != manifest.files["student.safetensors"]:
+        raise BundleError(f"{path} was made for another model; calibrate again")
+    return calibration.thresholds
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path} is cut short or no JSON; take the model from its source") from error
+    if not isinstance(content, dict):
+        raise BundleError(f"{path} is no JSON object; take the model from its source")
+    return content
+
+
+def _seal(content: dict[str, Any]) -> str:
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _first(error: ValidationError) -> str:
+    detail = error.errors()[0]
+    return f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}"
