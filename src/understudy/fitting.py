@@ -80,6 +80,11 @@ def fit(
     pictures = PictureStore([r.path for r in learn], preprocess, advance=reporter.advance)
     kept_away = PictureStore([r.path for r in held_out], preprocess, budget=0)
     plan = _plan(asked, len(pictures))
+    if plan.batch_size == 1 and asked.image_size <= 2 * strides[-1]:
+        raise InputError(
+            f"batches of one picture of {asked.image_size} pixels leave batch normalisation nothing to "
+            "average; add good pictures, or ask for a larger --batch-size or --image-size"
+        )
     reporter.say(
         f"{asked.method} on {teacher.name}: {plan.steps} steps of {plan.batch_size} pictures, "
         f"{plan.device}, {plan.precision}, seed {plan.seed}"

@@ -92,12 +92,12 @@ def spatial_distillation(
         reduction: over channels: mean (``mean_d``), sum as printed (``sum_d``); ``mean_all`` also
             divides by the number of positions. The batch is always averaged.
     """
-    teacher, student = (f.float().flatten(2) / temperature for f in pair)
+    teacher, student = (f.float().flatten(2) for f in pair)
     if scale == "teacher":
         spread = teacher.std(2, keepdim=True, correction=0)
         spread = spread.clamp_min(_DEAD_CHANNEL * spread.mean().clamp_min(1e-12))
         teacher, student = teacher / spread, student / spread
-    log_t, log_s = F.log_softmax(teacher, dim=2), F.log_softmax(student, dim=2)
+    log_t, log_s = (F.log_softmax(f / temperature, dim=2) for f in (teacher, student))
     each = F.kl_div(log_s, log_t, reduction="none", log_target=True)  # (B, D, n)
     if reduction == "mean_all":
         return each.mean()

@@ -175,8 +175,10 @@ def _hub_file(name: str) -> tuple[Path, str]:
 
 def _normalisation(name: str) -> Normalisation:
     config = timm.get_pretrained_cfg(name)
-    half = (0.5, 0.5, 0.5)
-    return Normalisation(config.mean, config.std) if config is not None else Normalisation(half, half)
+    if config is None:
+        return Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    (r, g, b), (sr, sg, sb) = config.mean, config.std
+    return Normalisation((r, g, b), (sr, sg, sb))
 
 
 def _sha256(path: Path) -> str:

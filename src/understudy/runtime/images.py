@@ -59,7 +59,7 @@ class Preprocess(BaseModel):
     def normalise(self, pictures: Picture) -> NDArray[np.float32]:
         """(B, S, S, 3) uint8 -> (B, 3, S, S) float32, minus mean, over standard deviation."""
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
-        scaled: NDArray[np.float32] = (pictures / np.float32(255) - mean) / std
+        scaled = (pictures.astype(np.float32) / np.float32(255) - mean) / std
         return scaled.transpose(0, 3, 1, 2)
 
 

@@ -1,0 +1,51 @@
+"""Small things that many tests share. Nothing here reads pictures from outside of the project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from understudy import TrainedModel, fit
+from understudy.data.factory import FactoryPlan, write_factory
+from understudy.distill.teacher import Teacher
+from understudy.distill.weights import load_teacher
+
+QUICK = {"image_size": 64, "max_steps": 6, "batch_size": 4, "precision": "32", "device": "cpu"}
+TINY = {**QUICK, "strides": (8, 16)}
+
+
+@pytest.fixture(scope="session")
+def factory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four categories: six good pictures to learn from, two good ones and a defect of each kind to test."""
+    root = tmp_path_factory.mktemp("factory")
+    write_factory(root, FactoryPlan(train=6, good=2, each_defect=1, size=64))
+    return root
+
+
+@pytest.fixture(scope="session")
+def embedded() -> Teacher:
+    """The embedded teacher with its real weights."""
+    teacher, _, _ = load_teacher("tf_efficientnet_lite0", (8, 16, 32))
+    return teacher
+
+
+@pytest.fixture(scope="session")
+def model_folder(factory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved model of all four categories, trained for a few steps; not to be changed."""
+    out = tmp_path_factory.mktemp("model") / "model"
+    fit(factory, out, holdout=0.34, false_alarm_rate=0.15, **TINY)
+    return out
+
+
+@pytest.fixture(scope="session")
+def model(model_folder: Path) -> TrainedModel:
+    from understudy import load
+
+    return load(model_folder, "cpu")
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from understudy import InputError
+from understudy.distill import weights
+from understudy.distill.teacher import Teacher, default_strides
+from understudy.distill.weights import load_teacher
+from understudy.types import Level
+
+
+def test_the_embedded_teacher_has_its_stated_levels_and_real_weights(embedded: Teacher) -> None:
+    assert embedded.levels == [Level(40, 8), Level(112, 16), Level(320, 32)]
+    features = embedded(torch.randn(1, 3, 64, 64))
+    assert [tuple(f.shape) for f in features] == [(1, 40, 8, 8), (1, 112, 4, 4), (1, 320, 2, 2)]
+    running = embedded.backbone.state_dict()["bn1.running_var"]
+    assert not torch.allclose(running, torch.ones_like(running))  # what random weights would have
+
+
+def test_the_embedded_teacher_classifies_like_the_network_it_comes_from() -> None:
+    state = weights._rename_by_order(
+        weights.read_state_dict(weights._embedded_file()), "tf_efficientnet_lite0"
+    )
+    whole = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
+    whole.load_state_dict(state)
+    teacher, _, source = load_teacher("tf_efficientnet_lite0", (32,))
+    picture = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        expected = whole.forward_intermediates(picture, indices=[4], intermediates_only=True)[0]
+    assert torch.allclose(teacher(picture)[0], expected, atol=1e-4)
+    assert source.origin == "embedded"
+
+
+def test_the_teacher_is_frozen_and_stays_in_eval_mode(embedded: Teacher) -> None:
+    embedded.train()
+    assert not any(m.training for m in embedded.modules())
+    assert not any(p.requires_grad for p in embedded.parameters())
+    before = {k: v.clone() for k, v in embedded.state_dict().items()}
+    assert not embedded(torch.randn(2, 3, 64, 64))[0].requires_grad
+    assert all(torch.equal(before[k], v) for k, v in embedded.state_dict().items())
+
+
+def test_whether_features_can_be_negative_is_seen(embedded: Teacher) -> None:
+    assert embedded.is_signed()
+    assert not Teacher("resnet18", (4, 8, 16)).is_signed()
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_a_local_file_fills_the_teacher(tmp_path: Path, suffix: str) -> None:
+    source = timm.create_model("resnet18", pretrained=False)
+    path = tmp_path / f"weights{suffix}"
+    if suffix == ".pth":
+        torch.save({"state_dict": source.state_dict()}, path)
+    else:
+        save_file(source.state_dict(), path)
+    teacher, look, origin = load_teacher("resnet18", (4, 8, 16), str(path))
+    assert torch.equal(teacher.backbone.state_dict()["conv1.weight"], source.conv1.weight)
+    assert look.mean == (0.485, 0.456, 0.406)
+    assert origin.origin == f"file {path.name}"
+    assert len(origin.sha256 or "") == 64
+
+
+def test_a_file_in_the_hubs_cache_is_used_without_a_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = timm.create_model("resnet18", pretrained=False)
+    repo = tmp_path / "models--timm--resnet18.tv_in1k"
+    (repo / "refs").mkdir(parents=True)
+    (repo / "refs" / "main").write_text("abc")
+    (repo / "snapshots" / "abc").mkdir(parents=True)
+    save_file(source.state_dict(), repo / "snapshots" / "abc" / "model.safetensors")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.file_download.constants.HF_HUB_CACHE", str(tmp_path))
+    teacher, _, origin = load_teacher("resnet18", (4, 8, 16))
+    assert torch.equal(teacher.backbone.state_dict()["conv1.weight"], source.conv1.weight)
+    assert origin.origin == "hub timm/resnet18.tv_in1k"
+
+
+def test_without_network_and_file_there_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(InputError, match=r"hub cannot be reached.*--teacher-weights FILE"):
+        load_teacher("wide_resnet50_2", (4, 8, 16))
+
+
+def test_random_weights_come_only_by_their_name() -> None:
+    teacher, _, origin = load_teacher("resnet18", (4, 8, 16), "random")
+    assert origin.origin == "random"
+    assert origin.sha256 is None
+    assert len(teacher(torch.randn(1, 3, 64, 64))) == 3
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: p.write_bytes(b"no tensors"), "cannot be read"),
+        (lambda p: torch.save({"a": torch.nn.Linear(1, 1)}, p), "cannot be read as tensors alone"),
+        (lambda p: torch.save({"conv1.weight": torch.zeros(1)}, p), "tensors are missing"),
+        (lambda p: torch.save([1, 2], p), "no state dict"),
+        (
+            lambda p: torch.save(
+                timm.create_model("resnet18", pretrained=False).state_dict()
+                | {"conv1.weight": torch.zeros(1)},
+                p,
+            ),
+            r"conv1.weight is \(1,\)",
+        ),
+    ],
+)
+def test_a_file_that_does_not_fit_is_named(tmp_path: Path, make, message: str) -> None:
+    path = tmp_path / "weights.pth"
+    make(path)
+    with pytest.raises(InputError, match=f"{path}.*{message}"):
+        load_teacher("resnet18", (4, 8, 16), str(path))
+
+
+def test_a_missing_file_an_unknown_name_and_a_missing_level_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="do not exist"):
+        load_teacher("resnet18", (4, 8, 16), str(tmp_path / "none.pth"))
+    with pytest.raises(InputError, match="timm knows no model named 'resnet17'"):
+        load_teacher("resnet17", (4, 8, 16))
+    with pytest.raises(InputError, match=r"no level of stride 5; it has \[2, 4, 8, 16, 32\]"):
+        load_teacher("resnet18", (5,))
+    with pytest.raises(InputError, match="from fine to coarse"):
+        load_teacher("resnet18", (16, 8))
+
+
+def test_an_altered_embedded_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "_EMBEDDED_SHA256", "0" * 64)
+    with pytest.raises(InputError, match="missing or altered"):
+        load_teacher("tf_efficientnet_lite0", (8, 16, 32))
+
+
+def test_default_levels_are_the_papers_but_for_the_embedded_teacher() -> None:
+    assert default_strides("wide_resnet50_2") == (4, 8, 16)
+    assert default_strides("tf_efficientnet_lite0") == (8, 16, 32)

@@ -1,0 +1,176 @@
+"""A saved model that is incomplete, altered or newer says so in one sentence."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from understudy import BundleError, InputError, TrainedModel, WorkError, load
+from understudy.distill.teacher import Teacher
+from understudy.methods import build, settings_for
+from understudy.model import save
+from understudy.runtime import bundle
+from understudy.runtime.images import find_pictures
+from understudy.scoring import Scored
+
+
+@pytest.fixture
+def copy(model_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(model_folder, tmp_path / "copy"))
+
+
+def edit(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def scores(model: TrainedModel, folder: Path) -> list[tuple[float, bytes]]:
+    found = model.score(find_pictures(folder))
+    return [(s.score, s.anomaly_map.tobytes()) for s in found if isinstance(s, Scored)]
+
+
+def test_loading_and_scoring_again_gives_equal_scores_and_maps(
+    model_folder: Path, factory: Path
+) -> None:
+    pictures = factory / "nut" / "test"
+    first, second = (scores(load(model_folder, "cpu"), pictures) for _ in range(2))
+    assert len(first) == 5
+    assert first == second
+
+
+def test_a_model_is_scored_alike_before_and_after_saving(
+    model: TrainedModel, embedded: Teacher, tmp_path: Path
+) -> None:
+    distiller = build("snl-rd", embedded, settings_for("snl-rd")).eval()
+    images = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        before = distiller.score(images)
+    card = model.manifest.model_copy(
+        update={"teacher": model.manifest.teacher.model_copy(update={"strides": (8, 16, 32)})}
+    )
+    save(
+        tmp_path,
+        distiller,
+        model.pictures,
+        method="snl-rd",
+        settings={},
+        teacher=card.teacher,
+        preprocess=card.preprocess,
+        training=card.training,
+    )
+    with torch.inference_mode():
+        after = load(tmp_path, "cpu").distiller.score(images)
+    assert torch.equal(before[0], after[0])
+    assert torch.equal(before[1], after[1])
+
+
+def test_the_folder_holds_tensors_and_json_alone(model_folder: Path) -> None:
+    names = {p.name for p in model_folder.iterdir()}
+    assert names == {
+        "manifest.json",
+        "calibration.json",
+        "pictures.json",
+        "student.safetensors",
+        "teacher.safetensors",
+    }
+    assert load_file(model_folder / "student.safetensors")
+    manifest = json.loads((model_folder / "manifest.json").read_text())
+    assert manifest["method"] == "snl-rd"
+    assert manifest["teacher"]["strides"] == [8, 16]
+    assert manifest["training"]["categories"] == {"capsule": 4, "linen": 4, "nut": 4, "veneer": 4}
+    assert set(manifest["versions"]) >= {"understudy", "torch", "timm"}
+
+
+@pytest.mark.parametrize("name", ["student.safetensors", "teacher.safetensors", "pictures.json"])
+def test_a_file_that_is_cut_short_or_missing_is_named(copy: Path, name: str) -> None:
+    path = copy / name
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(BundleError, match=f"{name} is damaged or altered"):
+        load(copy)
+    path.unlink()
+    with pytest.raises(BundleError, match=f"{name} is missing"):
+        load(copy)
+
+
+def test_an_altered_or_cut_manifest_is_refused(copy: Path) -> None:
+    manifest = copy / "manifest.json"
+    whole = manifest.read_text()
+    edit(manifest, method="rd")
+    with pytest.raises(BundleError, match=r"manifest\.json was altered"):
+        load(copy)
+    manifest.write_text(whole[: len(whole) // 2])
+    with pytest.raises(BundleError, match=r"manifest\.json is cut short"):
+        load(copy)
+
+
+def test_a_newer_format_asks_for_an_update(copy: Path) -> None:
+    edit(copy / "manifest.json", bundle_schema=bundle.BUNDLE_SCHEMA + 1)
+    with pytest.raises(BundleError, match=r"model of format 2, this version reads up to 1; update"):
+        load(copy)
+
+
+def test_a_folder_without_a_model_says_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="holds no trained model"):
+        load(tmp_path)
+    (tmp_path / "training").mkdir()
+    with pytest.raises(BundleError, match="go on with fit --resume"):
+        load(tmp_path)
+
+
+def test_thresholds_can_be_changed_but_not_swapped(copy: Path) -> None:
+    path = copy / "calibration.json"
+    content = json.loads(path.read_text())
+    content["thresholds"]["fail_above"] = 99.0
+    path.write_text(json.dumps(content))
+    thresholds = load(copy).thresholds
+    assert thresholds is not None
+    assert thresholds.fail_above == 99.0
+    edit(path, student_sha256="0" * 64)
+    with pytest.raises(BundleError, match="made for another model; calibrate again"):
+        load(copy)
+    edit(path, thresholds={})
+    with pytest.raises(BundleError, match="is no calibration"):
+        load(copy)
+    path.unlink()
+    assert load(copy).thresholds is None
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"output folder .*file/m cannot be written.*--out"):
+        bundle.prepare_folder(tmp_path / "file" / "m")
+
+
+def test_a_full_disk_is_said_in_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def full(*args: object, **kwargs: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(WorkError, match="No space left on device; make room there"):
+        bundle.write_json(tmp_path / "a.json", {})
+
+
+def test_the_light_runtime_does_not_import_torch() -> None:
+    code = (
+        "import sys, understudy, understudy.cli, understudy.runtime.bundle, understudy.runtime.images, "
+        "understudy.runtime.decision, understudy.runtime.heatmap; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_heat_maps_are_clear_where_low_and_bright_where_high() -> None:
+    from understudy.runtime.heatmap import heatmap
+
+    picture = np.full((8, 8, 3), 100, np.uint8)
+    field = np.zeros((8, 8), np.float32)
+    field[4:, :] = 1
+    shown = heatmap(picture, field, 0.2, 0.9)
+    assert np.array_equal(shown[:3], picture[:3])
+    assert shown[-1, 0].astype(int).sum() > 450

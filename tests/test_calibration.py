@@ -1,0 +1,93 @@
+"""Thresholds keep their promise, and come from unseen good pictures alone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from understudy import InputError, PictureError, calibrate, load
+from understudy.calibration import (
+    conformal_threshold,
+    good_pictures_needed,
+    smallest_rate,
+    thresholds_from,
+)
+
+
+@pytest.mark.parametrize("decimals", [10, 1])  # with ties as well
+@pytest.mark.parametrize(("n", "rate"), [(99, 0.01), (40, 0.1), (19, 0.05)])
+def test_the_promised_rate_holds_over_many_draws(n: int, rate: float, decimals: int) -> None:
+    rng = np.random.default_rng(0)
+    draws = np.round(rng.gamma(2.0, size=(4000, n + 1)), decimals)
+    alarms = sum(row[-1] > conformal_threshold(row[:-1], rate) for row in draws)
+    assert alarms <= 4000 * rate + 4 * np.sqrt(4000 * rate * (1 - rate))
+    if decimals == 10:  # without ties it is not needlessly strict either
+        assert alarms >= 4000 * rate - 4 * np.sqrt(4000 * rate * (1 - rate)) - 4000 / (n + 1)
+
+
+def test_it_is_the_order_statistic_of_split_conformal_prediction() -> None:
+    assert conformal_threshold(list(range(1, 100)), 0.01) == 99
+    assert conformal_threshold(list(range(1, 100)), 0.05) == 95
+    assert conformal_threshold([5.0], 0.5) == 5.0
+
+
+def test_the_number_of_pictures_that_a_rate_needs() -> None:
+    assert [good_pictures_needed(r) for r in (0.01, 0.05, 0.1, 0.3)] == [99, 19, 9, 3]
+    assert smallest_rate(99) == pytest.approx(0.01)
+
+
+def test_too_few_pictures_name_the_rate_that_is_possible() -> None:
+    with pytest.raises(InputError, match=r"0\.01 needs at least 99 good pictures .* got 49; .* ask for 0\.02"):
+        conformal_threshold([1.0] * 49, 0.01)
+    conformal_threshold([1.0] * 49, 0.02)
+
+
+def test_bad_rates_and_scores_are_refused() -> None:
+    with pytest.raises(InputError, match="between 0 and 1, got 1"):
+        conformal_threshold([1.0], 1)
+    with pytest.raises(InputError, match="no number"):
+        conformal_threshold([float("nan")] * 9, 0.1)
+    with pytest.raises(InputError, match=r"review rate 0\.1 must not be below .* 0\.2"):
+        thresholds_from([1.0] * 20, 0.2, 0.1)
+
+
+def test_the_review_band_lies_below_the_fail_threshold() -> None:
+    thresholds = thresholds_from(list(range(100)), 0.01)
+    assert (thresholds.review_above, thresholds.fail_above) == (95, 99)
+    assert thresholds.review_rate == pytest.approx(0.05)
+
+
+def test_a_fresh_model_is_calibrated_on_its_held_out_pictures(model_folder: Path) -> None:
+    pictures = json.loads((model_folder / "pictures.json").read_text())
+    thresholds = load(model_folder).thresholds
+    assert thresholds is not None
+    assert thresholds.n_good == 8  # two of six, four categories
+    assert len(pictures["held_out"]) == 8
+    assert not set(pictures["held_out"]) & set(pictures["trained"])
+
+
+def test_calibrating_leaves_out_what_was_trained_on_and_what_is_for_tests(
+    model_folder: Path, factory: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(model_folder, tmp_path / "m"))
+    thresholds = calibrate(copy, factory, 0.2, 0.4)
+    assert thresholds.n_good == 8
+    assert load(copy).thresholds == thresholds
+    with pytest.raises(InputError, match=r"0\.01 needs at least 99 .* got 8"):
+        calibrate(copy, factory, 0.01)
+    assert load(copy).thresholds == thresholds  # the old ones stay
+
+
+def test_a_broken_picture_stops_a_calibration_by_name(
+    model_folder: Path, factory: Path, tmp_path: Path
+) -> None:
+    good = tmp_path / "good"
+    shutil.copytree(factory / "nut" / "test" / "good", good)
+    (good / "broken.png").write_bytes(b"no")
+    copy = Path(shutil.copytree(model_folder, tmp_path / "m"))
+    with pytest.raises(PictureError, match=r"broken\.png is no picture"):
+        calibrate(copy, good, 0.5)

@@ -1,0 +1,230 @@
+"""A training repeats, goes on after a kill as if nothing had happened, and never touches the teacher."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from understudy import METHODS, InputError, WorkError
+from understudy.data.folder import open_pictures
+from understudy.data.store import PictureStore, SeededBatches
+from understudy.device import resolve_precision
+from understudy.distill.distiller import Distiller
+from understudy.distill.teacher import Teacher
+from understudy.methods import build, settings_for
+from understudy.runtime.images import Preprocess
+from understudy.training import Plan, _partner_shift, checkpoint_file, train
+
+LOOK = Preprocess(image_size=64, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+
+
+@pytest.fixture
+def pictures(factory: Path) -> PictureStore:
+    return PictureStore([r.path for r in open_pictures(factory).train()], LOOK)
+
+
+def plan(steps: int = 8, **changes: object) -> Plan:
+    values = dict(
+        steps=steps,
+        batch_size=8,
+        lr=0.005,
+        betas=(0.5, 0.999),
+        seed=0,
+        precision="32",
+        device=torch.device("cpu"),
+        checkpoint_every=2,
+    )
+    return Plan(**values | changes)
+
+
+def fresh(embedded: Teacher, method: str = "snl-rd", seed: int = 0) -> Distiller:
+    torch.manual_seed(seed)
+    return build(method, embedded, settings_for(method))
+
+
+def same(a: Distiller, b: Distiller) -> bool:
+    pairs = zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    return all(torch.equal(x, y) for x, y in pairs)
+
+
+def run(
+    distiller: Distiller,
+    pictures: PictureStore,
+    folder: Path,
+    how: Plan,
+    advance: Callable[[str, int, int, str], None] = lambda *_: None,
+    **options: object,
+) -> Distiller:
+    train(distiller, pictures, LOOK, how, folder, description="test", advance=advance, **options)
+    return distiller
+
+
+def test_the_same_seed_gives_the_same_student_and_another_seed_another(
+    embedded: Teacher, pictures: PictureStore, tmp_path: Path
+) -> None:
+    first = run(fresh(embedded), pictures, tmp_path / "a", plan(4))
+    again = run(fresh(embedded), pictures, tmp_path / "b", plan(4))
+    other = run(fresh(embedded), pictures, tmp_path / "c", plan(4, seed=1))
+    assert same(first, again)
+    assert not same(first, other)
+
+
+@pytest.mark.parametrize("stop", [3, 6])
+def test_a_broken_training_goes_on_to_the_result_of_an_unbroken_one(
+    stop: int, embedded: Teacher, pictures: PictureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("understudy.training._REPORT_EVERY", 1)
+
+    def pull_the_plug(what: str, done: int, total: int, note: str) -> None:
+        if done == stop:
+            raise WorkError("power cut")
+
+    unbroken = run(fresh(embedded), pictures, tmp_path / "a", plan())
+    with pytest.raises(WorkError, match="power cut"):
+        run(fresh(embedded), pictures, tmp_path / "b", plan(), pull_the_plug)
+    resumed = run(fresh(embedded, seed=9), pictures, tmp_path / "b", plan(), resume=True)
+    assert same(unbroken, resumed)
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_the_loss_falls_and_the_teacher_stays_as_it_was(
+    method: str, embedded: Teacher, pictures: PictureStore, tmp_path: Path
+) -> None:
+    before = {k: v.clone() for k, v in embedded.state_dict().items()}
+    distiller = fresh(embedded, method)
+    losses: list[float] = []
+
+    def note(what: str, done: int, total: int, text: str) -> None:
+        assert not embedded.training
+        losses.append(float(text.removeprefix("loss ")))
+
+    run(distiller, pictures, tmp_path, plan(40, checkpoint_every=100), note)
+    assert losses[-1] < 0.8 * losses[0]
+    assert all(torch.equal(before[k], v) for k, v in embedded.state_dict().items())
+    assert not any(m.training for m in distiller.modules())
+
+
+def test_a_checkpoint_leaves_the_teacher_out(
+    embedded: Teacher, pictures: PictureStore, tmp_path: Path
+) -> None:
+    run(fresh(embedded), pictures, tmp_path, plan(2))
+    state = torch.load(checkpoint_file(tmp_path), weights_only=True)
+    assert {k.split(".")[1] for k in state["state_dict"]} == {"student"}
+
+
+def test_resuming_another_training_or_none_is_refused(
+    embedded: Teacher, pictures: PictureStore, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="holds no unfinished training"):
+        run(fresh(embedded), pictures, tmp_path, plan(), resume=True)
+    run(fresh(embedded), pictures, tmp_path, plan(2))
+    with pytest.raises(InputError, match="holds another training"):
+        run(fresh(embedded), pictures, tmp_path, plan(2, seed=5), resume=True)
+    checkpoint_file(tmp_path).write_bytes(b"half")
+    with pytest.raises(InputError, match=r"last\.ckpt cannot be read; start anew with --overwrite"):
+        run(fresh(embedded), pictures, tmp_path, plan(2), resume=True)
+
+
+def test_a_full_disk_keeps_the_last_checkpoint_and_says_how_to_go_on(
+    embedded: Teacher, pictures: PictureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(fresh(embedded), pictures, tmp_path, plan(2))
+    kept = checkpoint_file(tmp_path).read_bytes()
+
+    def full(*args: object, **kwargs: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("lightning.fabric.plugins.io.torch_io._atomic_save", full)
+    with pytest.raises(WorkError, match=r"last\.ckpt cannot be written: No space left.*--resume"):
+        run(fresh(embedded), pictures, tmp_path, plan(4))
+    assert checkpoint_file(tmp_path).read_bytes() == kept
+
+
+def test_a_loss_that_is_no_number_stops_the_training(
+    embedded: Teacher, pictures: PictureStore, tmp_path: Path
+) -> None:
+    distiller = fresh(embedded)
+    with torch.no_grad():
+        next(distiller.student.parameters()).fill_(float("nan"))
+    with pytest.raises(WorkError, match="no longer a number at step"):
+        run(distiller, pictures, tmp_path, plan(2))
+
+
+def test_bf16_trains_close_to_float32(embedded: Teacher, pictures: PictureStore, tmp_path: Path) -> None:
+    images = torch.randn(4, 3, 64, 64)
+    losses = []
+    for precision in ("32", "bf16"):
+        trained = run(fresh(embedded), pictures, tmp_path / precision, plan(10, precision=precision))
+        losses.append(sum(trained.training_loss(images).values()).item())
+    assert losses[1] == pytest.approx(losses[0], rel=0.25)
+
+
+def test_precision_is_bf16_only_where_the_hardware_multiplies_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    assert resolve_precision("auto", cpu) == "bf16"
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": False})
+    assert resolve_precision("auto", cpu) == "32"
+    assert resolve_precision("bf16", cpu) == "bf16"
+
+
+def test_batches_are_a_function_of_seed_and_step_alone() -> None:
+    whole = list(SeededBatches(10, 4, seed=3, stop=7))
+    assert list(SeededBatches(10, 4, seed=3, stop=7, start=3)) == whole[3:]
+    assert all(len(set(batch)) == 4 for batch in whole)
+    epoch = whole[0] + whole[1]
+    assert len(set(epoch)) == 8  # no picture twice within an epoch
+    assert list(SeededBatches(3, 8, seed=0, stop=2))[0] != []  # fewer pictures than a batch
+
+
+def test_a_partner_is_never_the_picture_itself() -> None:
+    shifts = {_partner_shift(0, step, 5) for step in range(200)}
+    assert shifts == {1, 2, 3, 4}
+    assert _partner_shift(0, 7, 5) == _partner_shift(0, 7, 5)
+
+
+def test_a_killed_process_resumes_from_the_command_line(factory: Path, tmp_path: Path) -> None:
+    def command(out: str, *more: str) -> list[str]:
+        options = "--image-size 64 --max-steps 12 --batch-size 4 --strides 8,16 --precision 32 --device cpu"
+        verb = [sys.executable, "-c", CODE, "fit", str(factory), "--out", str(tmp_path / out)]
+        return [*verb, *options.split(), *more]
+
+    subprocess.run(command("whole"), check=True, capture_output=True)
+    slow = os.environ | {"SLOW": "1"}
+    running = subprocess.Popen(command("cut"), env=slow, stderr=subprocess.DEVNULL)
+    checkpoint = checkpoint_file(tmp_path / "cut")
+    while not checkpoint.is_file():
+        assert running.poll() is None
+        time.sleep(0.05)
+    time.sleep(0.3)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    assert not (tmp_path / "cut" / "manifest.json").exists()
+    subprocess.run(command("cut", "--resume"), check=True, capture_output=True)
+    whole, cut = ((tmp_path / n / "student.safetensors").read_bytes() for n in ("whole", "cut"))
+    assert whole == cut
+    assert not checkpoint.parent.exists()
+
+
+# The command line with a checkpoint every other step; slowed down when it is to be killed.
+CODE = """
+import os, sys, time
+import understudy.options, understudy.training, understudy.cli
+understudy.options.FitOptions.model_fields["checkpoint_every"].default = 2
+understudy.options.FitOptions.model_rebuild(force=True)
+if os.environ.get("SLOW"):
+    step = understudy.training._Lesson.training_step
+    def slow(*args):
+        time.sleep(0.4)
+        return step(*args)
+    understudy.training._Lesson.training_step = slow
+sys.exit(understudy.cli.main())
+"""
