@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny inputs: threads would only wait for each other
+
 from pathlib import Path
 
 import pytest
 import torch
 
-from understudy import TrainedModel, fit
+from understudy import TrainedModel, fit, load
 from understudy.data.factory import FactoryPlan, write_factory
 from understudy.distill.teacher import Teacher
 from understudy.distill.weights import load_teacher
@@ -41,8 +45,7 @@ def model_folder(factory: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture(scope="session")
 def model(model_folder: Path) -> TrainedModel:
-    from understudy import load
-
+    """The same, loaded."""
     return load(model_folder, "cpu")
 
 
