@@ -1,0 +1,110 @@
+"""One unified model over several categories of real pictures: quality and training time, per method and seed.
+
+    python benchmarks/unified.py --data REALBENCH --out benchmarks/results/unified.csv
+
+Every run is what ``understudy fit`` and ``understudy evaluate`` do: a share of the good pictures is
+held out, the length is fixed, nothing is chosen on test pictures. Rows are added as runs finish;
+a run whose rows are there is not repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from machine import provenance
+
+import understudy
+from understudy.evaluation import NAMES
+from understudy.reporter import Reporter
+
+# label -> method and settings; all with the batch of 8 that the SNL paper gives to both
+RUNS: dict[str, tuple[str, dict[str, object]]] = {
+    "RD, cosine of whole tensors (release)": ("rd", {}),
+    "RD, cosine per position (paper)": ("rd", {"cosine": "local"}),
+    "SNL(RD)": ("snl-rd", {}),
+}
+BATCH_SIZE = 8
+
+
+def main() -> None:
+    """Run what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--categories", default="ballscrew,hazelnut,cookie")
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--steps", type=int, default=1500)
+    asked = parser.parse_args()
+    categories = asked.categories.split(",")
+    for seed in map(int, asked.seeds.split(",")):
+        for label in RUNS:
+            key = {
+                "method": label,
+                "seed": str(seed),
+                "steps": str(asked.steps),
+                "trained_on": " ".join(categories),
+            }
+            if any(all(row[k] == v for k, v in key.items()) for row in read(asked.out)):
+                continue
+            rows = run(label, seed, asked.steps, asked.data, categories)
+            append(asked.out, [{**key, **row} for row in rows])
+
+
+def run(label: str, seed: int, steps: int, data: Path, categories: list[str]) -> list[dict[str, Any]]:
+    """Fit and evaluate once: one row a category."""
+    method, settings = RUNS[label]
+    with tempfile.TemporaryDirectory() as folder:
+        model = understudy.fit(
+            data,
+            Path(folder) / "model",
+            reporter=Reporter(say=print),
+            method=method,
+            settings=settings,
+            categories=tuple(categories),
+            max_steps=steps,
+            batch_size=BATCH_SIZE,
+            seed=seed,
+        )
+        metrics = understudy.evaluate(model, data, categories).metrics
+    facts = provenance() | {
+        "batch_size": BATCH_SIZE,
+        "image_size": metrics["image_size"],
+        "teacher": metrics["teacher"],
+        "precision": model.manifest.training.precision,
+        "train_seconds": model.manifest.training.seconds,
+    }
+    print(label, seed, {k: round(100 * v, 1) for k, v in metrics["mean"].items()}, flush=True)
+    return [
+        {"category": category} | {name: _rounded(found[name]) for name in NAMES} | facts
+        for category, found in metrics["categories"].items()
+    ]
+
+
+def _rounded(value: float | None) -> float | str:
+    return "" if value is None else round(value, 5)
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """Rows of a results file; none if it is not there yet."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def append(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Add rows, with a header if the file is new."""
+    new = not path.is_file()
+    with path.open("a", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, list(rows[0]))
+        if new:
+            table.writeheader()
+        table.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()

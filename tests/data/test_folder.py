@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from understudy import InputError
+from understudy.data.folder import open_pictures
+from understudy.data.store import PictureStore
+from understudy.fitting import split_holdout
+from understudy.runtime.images import Preprocess
+
+LOOK = Preprocess(image_size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+
+
+def touch(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (4, 4)).save(path)
+
+
+def test_mvtec_layout_gives_categories_kinds_and_masks(factory: Path) -> None:
+    found = open_pictures(factory)
+    assert found.layout == "MVTec AD layout"
+    assert found.categories == ["capsule", "linen", "nut", "veneer"]
+    assert len(found.train()) == 24
+    nuts = [r for r in found.test() if r.category == "nut"]
+    assert [r.defect for r in nuts] == ["chip", "good", "good", "rust", "scratch"]
+    assert [r.mask.name if r.mask else None for r in nuts] == [
+        "000_mask.png",
+        None,
+        None,
+        "000_mask.png",
+        "000_mask.png",
+    ]
+    assert list(found.records) == sorted(found.records)
+
+
+def test_one_categorys_folder_and_a_bare_folder_are_recognised(factory: Path, tmp_path: Path) -> None:
+    alone = open_pictures(factory / "nut")
+    assert (alone.layout, alone.categories) == ("one category in MVTec AD layout", ["nut"])
+    bare = tmp_path / "my parts"
+    touch(bare / "a.png")
+    touch(bare / "deeper" / "b.JPG")
+    found = open_pictures(bare)
+    assert (found.layout, found.categories) == ("folder of good pictures", ["my parts"])
+    assert len(found.train()) == 2
+    with pytest.raises(InputError, match="no test pictures"):
+        found.test()
+
+
+def test_categories_can_be_chosen_and_unknown_ones_are_named(factory: Path) -> None:
+    assert open_pictures(factory).only(["nut", "linen"]).categories == ["linen", "nut"]
+    with pytest.raises(InputError, match="no category 'screw'; it has capsule, linen, nut, veneer"):
+        open_pictures(factory).only(["nut", "screw"])
+
+
+def test_a_missing_an_empty_and_a_file_path_say_so(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="none does not exist"):
+        open_pictures(tmp_path / "none")
+    with pytest.raises(InputError, match="holds no pictures"):
+        open_pictures(tmp_path)
+    touch(tmp_path / "a.png")
+    with pytest.raises(InputError, match=r"a\.png is a file; name the folder"):
+        open_pictures(tmp_path / "a.png")
+
+
+def test_a_category_without_good_pictures_is_named(factory: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(factory, tmp_path / "data"))
+    shutil.rmtree(data / "nut" / "train" / "good")
+    with pytest.raises(InputError, match=r"category 'nut'.*nut/train/good.*--categories"):
+        open_pictures(data).train()
+
+
+def test_the_holdout_is_seeded_per_category_and_independent_of_the_others(factory: Path) -> None:
+    records = open_pictures(factory).train()
+    learn, held = split_holdout(records, 1 / 3, seed=0)
+    assert len(held) == 8
+    assert not set(learn) & set(held)
+    assert {r.category for r in held} == {"capsule", "linen", "nut", "veneer"}
+    only_nuts = [r for r in records if r.category == "nut"]
+    assert split_holdout(only_nuts, 1 / 3, 0)[1] == [r for r in held if r.category == "nut"]
+    assert split_holdout(records, 1 / 3, 1)[1] != held
+
+
+def test_pictures_are_the_same_from_memory_and_from_disk(factory: Path) -> None:
+    paths = [r.path for r in open_pictures(factory).train()[:5]]
+    kept, decoded = PictureStore(paths, LOOK), PictureStore(paths, LOOK, budget=0)
+    assert all(bool((kept[i] == decoded[i]).all()) for i in range(5))
+    assert kept.digests == decoded.digests
+    assert kept[0].shape == (32, 32, 3)
+
+
+def test_broken_pictures_are_named_before_any_training(factory: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(factory / "nut" / "train" / "good", tmp_path / "good"))
+    for name in ("000.png", "003.png"):
+        (data / name).write_bytes(b"broken")
+    with pytest.raises(InputError, match=r"000\.png is no picture.*\(and 1 more\)"):
+        PictureStore(sorted(data.iterdir()), LOOK)
