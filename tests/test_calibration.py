@@ -41,7 +41,9 @@ def test_the_number_of_pictures_that_a_rate_needs() -> None:
 
 
 def test_too_few_pictures_name_the_rate_that_is_possible() -> None:
-    with pytest.raises(InputError, match=r"0\.01 needs at least 99 good pictures .* got 49; .* ask for 0\.02"):
+    with pytest.raises(
+        InputError, match=r"0\.01 needs at least 99 good pictures .* got 49; .* ask for 0\.02"
+    ):
         conformal_threshold([1.0] * 49, 0.01)
     conformal_threshold([1.0] * 49, 0.02)
 

@@ -58,9 +58,7 @@ def test_pixel_auroc_is_over_all_pixels_of_a_category(model: TrainedModel, facto
     assert found == pytest.approx(roc_auc_score(masks, maps))
 
 
-def test_maps_can_be_scored_at_the_masks_own_resolution(
-    model: TrainedModel, data: Path
-) -> None:
+def test_maps_can_be_scored_at_the_masks_own_resolution(model: TrainedModel, data: Path) -> None:
     folder = data / "nut"
     for path in [*folder.glob("test/*/*.png"), *folder.glob("ground_truth/*/*.png")]:
         Image.open(path).resize((96, 80), Image.Resampling.NEAREST).save(path)

@@ -19,7 +19,11 @@ def test_for_a_wide_resnet_the_structure_is_the_released_one() -> None:
     with torch.device("meta"):
         student = reverse_student("wide_resnet50_2.tv_in1k", WRN, signed=False)
     shapes = shapes_of(student)
-    paths, condense, stages = student.bottleneck.to_coarsest, student.bottleneck.condense, student.decoder.stages
+    paths, condense, stages = (
+        student.bottleneck.to_coarsest,
+        student.bottleneck.condense,
+        student.decoder.stages,
+    )
     assert [[tuple(c[0].weight.shape[:2]) for c in path] for path in paths] == [
         [(512, 256), (1024, 512)],
         [(1024, 512)],

@@ -35,9 +35,7 @@ def scored(results: Iterable[object]) -> list[tuple[float, bytes]]:
     return [(s.score, s.anomaly_map.tobytes()) for s in results if isinstance(s, Scored)]
 
 
-def test_loading_and_scoring_again_gives_equal_scores_and_maps(
-    model_folder: Path, factory: Path
-) -> None:
+def test_loading_and_scoring_again_gives_equal_scores_and_maps(model_folder: Path, factory: Path) -> None:
     pictures = find_pictures(factory / "nut" / "test")
     first, second = (scored(load(model_folder, "cpu").score(pictures)) for _ in range(2))
     assert len(first) == 5

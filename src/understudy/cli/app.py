@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
-import click
 import typer
 
 from understudy.cli.calibrate import calibrate
@@ -32,6 +32,7 @@ for verb in (demo, fit, calibrate, evaluate, predict):
     app.command()(verb)
 
 INTERRUPTED = 130
+_UsageError: Any = typer.BadParameter.__base__  # the parser's own errors; typer exports only this heir
 
 
 @app.callback()
@@ -48,12 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = app([a for a in given if a != "--debug"], standalone_mode=False, prog_name="understudy")
         return int(code or 0)
-    except click.exceptions.Exit as done:
-        return done.exit_code
-    except click.ClickException as error:
+    except _UsageError as error:
         error.show()
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+        return int(error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
         print("understudy: stopped; an unfinished training goes on with --resume", file=sys.stderr)
         return INTERRUPTED
     except ModuleNotFoundError as error:

@@ -1,0 +1,247 @@
+"""The command line as a user meets it: verbs, files, exit codes, and one sentence for every fault."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from understudy.cli import main
+
+SMALL = ("--image-size 64 --max-steps 3 --batch-size 4 --strides 8,16 --precision 32 --device cpu").split()
+
+
+def run(*arguments: object) -> int:
+    return main([str(a) for a in arguments])
+
+
+@pytest.fixture
+def data(factory: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(factory, tmp_path / "data"))
+
+
+def the_error(capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line on stderr that is the error; what came before is progress."""
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("understudy: ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+@pytest.mark.parametrize("verb", ["", "demo", "fit", "calibrate", "evaluate", "predict"])
+def test_every_help_reads_well(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*verb.split(), "--help") == 0
+    shown = capsys.readouterr().out
+    assert "Usage: understudy" in shown
+    assert "Traceback" not in shown
+
+
+def test_the_module_runs_as_a_program() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "understudy", "--help"], capture_output=True, text=True, check=True
+    )
+    assert all(verb in done.stdout for verb in ("demo", "fit", "calibrate", "evaluate", "predict"))
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    code = "import sys, understudy.cli as c; c.main(['fit', '--help']); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_the_demo_leaves_figures_a_report_and_a_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("demo", "--out", tmp_path / "d", "--pictures", 10, "--max-steps", 2) == 0
+    metrics = json.loads((tmp_path / "d" / "metrics.json").read_text())
+    assert list(metrics["categories"]) == ["capsule", "linen", "nut", "veneer"]
+    assert "<figure" in (tmp_path / "d" / "report.html").read_text()
+    assert (tmp_path / "d" / "model" / "manifest.json").is_file()
+    out, err = capsys.readouterr()
+    assert "linen" in out
+    assert "40 good pictures" not in err  # a share was held out
+    assert "32 good pictures to learn from, 8 held out" in err
+
+
+def test_fit_calibrate_evaluate_predict_in_a_row(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "model"
+    assert run("fit", data, "--out", model, "--holdout", 0.5, "--set", "centers=5", *SMALL) == 0
+    assert json.loads((model / "manifest.json").read_text())["settings"]["centers"] == 5
+    assert run("calibrate", model, data, "--false-alarm-rate", 0.1, "--review-rate", 0.5) == 0
+    thresholds = json.loads((model / "calibration.json").read_text())["thresholds"]
+    assert (thresholds["false_alarm_rate"], thresholds["n_good"]) == (0.1, 12)
+    assert run("evaluate", model, data, "--categories", "nut,linen", "--device", "cpu") == 0
+    metrics = json.loads((model / "evaluation" / "metrics.json").read_text())
+    assert list(metrics["categories"]) == ["linen", "nut"]
+    assert (model / "evaluation" / "report.html").is_file()
+    capsys.readouterr()
+    assert run("predict", model, data / "nut" / "test") == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(rows) == 5
+    assert all(row["verdict"] in ("PASS", "REVIEW", "FAIL") for row in rows)
+
+
+def test_a_bare_folder_of_good_pictures_trains_a_model(data: Path, tmp_path: Path) -> None:
+    good = data / "nut" / "train" / "good"
+    assert run("fit", good, "--out", tmp_path / "m", "--method", "rd", "--holdout", 0, *SMALL) == 0
+    assert not (tmp_path / "m" / "calibration.json").exists()
+    assert run("predict", tmp_path / "m", good / "000.png") == 0
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
+def test_one_broken_picture_is_reported_and_the_rest_scored(
+    form: str, data: Path, model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tests = data / "nut" / "test"
+    (tests / "good" / "broken.png").write_bytes(b"no picture")
+    out = tmp_path / "out"
+    assert run("predict", model_folder, tests, "--out", out, "--format", form, "--heatmaps") == 1
+    path = out / f"predictions.{form}"
+    if form == "jsonl":
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+    elif form == "csv":
+        rows = list(csv.DictReader(path.read_text().splitlines()))
+    else:
+        rows = pq.read_table(path).to_pylist()
+    assert len(rows) == 6
+    (broken,) = (row for row in rows if row["error"])
+    assert broken["path"].endswith("broken.png")
+    assert not broken["score"]
+    assert all(float(row["score"]) > 0 for row in rows if row is not broken)
+    heatmaps = sorted((out / "heatmaps").iterdir())
+    assert len(heatmaps) == 5
+    with Image.open(heatmaps[0]) as heatmap:
+        assert heatmap.size == (64, 64)
+    assert "broken.png is no picture" in the_error(capsys)
+
+
+def test_odd_pictures_are_scored(data: Path, model_folder: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "odd"
+    odd.mkdir()
+    base = Image.open(data / "nut" / "train" / "good" / "000.png")
+    Image.new("RGB", (1, 1)).save(odd / "pixel.png")
+    base.convert("L").save(odd / "gray.png")
+    base.convert("RGBA").save(odd / "alpha.png")
+    base.convert("CMYK").save(odd / "cmyk.jpg")
+    base.convert("I;16").save(odd / "wide.png")
+    base.resize((300, 40)).save(odd / "long ü %.png")
+    assert run("predict", model_folder, odd, "--out", tmp_path / "out") == 0
+    rows = (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()
+    assert len(rows) == 6
+
+
+def test_evaluating_with_a_broken_picture_reports_it_and_exits_with_1(
+    data: Path, model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (data / "nut" / "test" / "good" / "000.png").write_bytes(b"no picture")
+    assert run("evaluate", model_folder, data, "--out", tmp_path / "e") == 1
+    assert "left out" in the_error(capsys)
+    metrics = json.loads((tmp_path / "e" / "metrics.json").read_text())
+    assert metrics["categories"]["nut"]["n_good"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fit", "NONE", "--out", "OUT"], "none does not exist"),
+        (["fit", "EMPTY", "--out", "OUT"], "holds no pictures"),
+        (["fit", "DATA", "--out", "OUT", "--categories", "screw"], "no category 'screw'"),
+        (["fit", "DATA", "--out", "FILE/m"], "cannot be written"),
+        (["fit", "DATA", "--out", "MODEL"], "already holds a trained model"),
+        (["fit", "DATA", "--out", "OUT", "--method", "snl"], "there are rd, snl-rd"),
+        (["fit", "DATA", "--out", "OUT", "--set", "centres=3"], "has no setting 'centres'"),
+        (["fit", "DATA", "--out", "OUT", "--resume"], "no unfinished training"),
+        (["fit", "DATA", "--out", "OUT", "--teacher", "resnet17"], "timm knows no model"),
+        (["fit", "DATA", "--out", "OUT", "--teacher-weights", "NONE"], "do not exist"),
+        (["fit", "DATA", "--out", "OUT", "--image-size", "8"], "image_size"),
+        (["fit", "DATA", "--out", "OUT", "--epochs", "1", "--max-steps", "1"], "exclude each other"),
+        (["evaluate", "NONE", "DATA"], "holds no trained model"),
+        (["evaluate", "MODEL", "NONE"], "does not exist"),
+        (["evaluate", "MODEL", "DATA", "--out", "FILE/x"], "cannot be written"),
+        (["predict", "MODEL", "NONE"], "does not exist"),
+        (["predict", "MODEL", "EMPTY"], "no pictures in"),
+        (["predict", "MODEL", "DATA", "--heatmaps"], "add --out DIR"),
+        (["calibrate", "MODEL", "DATA"], "needs at least 99 good pictures"),
+    ],
+)
+def test_bad_input_gives_one_sentence_and_exit_code_2(
+    arguments: list[str],
+    message: str,
+    factory: Path,
+    model_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    places = {
+        "DATA": factory,
+        "MODEL": model_folder,
+        "NONE": tmp_path / "none",
+        "EMPTY": tmp_path / "empty",
+        "OUT": tmp_path / "out",
+        "FILE": tmp_path / "file",
+    }
+    given = [str(places[a]) if a in places else a for a in arguments]
+    given = [a.replace("FILE", str(places["FILE"])) for a in given]
+    assert run(*given) == 2
+    assert message in the_error(capsys)
+
+
+def test_no_network_and_no_file_ends_within_one_look(
+    factory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    assert run("fit", factory, "--out", tmp_path / "m", "--teacher", "resnet18") == 2
+    assert "give a file with --teacher-weights FILE" in the_error(capsys)
+
+
+def test_a_broken_training_picture_is_named_before_training(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (data / "nut" / "train" / "good" / "001.png").write_bytes(b"no picture")
+    assert run("fit", data, "--out", tmp_path / "m", *SMALL) == 2
+    error = the_error(capsys)
+    assert "nut/train/good/001.png" in error
+    assert "replace or remove it" in error
+
+
+def test_an_unfinished_training_is_neither_overwritten_nor_forgotten(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = tmp_path / "m" / "training" / "last.ckpt"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_bytes(b"precious")
+    assert run("fit", data, "--out", tmp_path / "m", *SMALL) == 2
+    assert "go on with --resume, or --overwrite it" in the_error(capsys)
+    assert checkpoint.read_bytes() == b"precious"
+    assert run("fit", data, "--out", tmp_path / "m", "--overwrite", *SMALL) == 0
+    assert run("fit", data, "--out", tmp_path / "m", "--resume", *SMALL) == 0
+    assert "nothing to resume" in capsys.readouterr().err
+
+
+def test_wrong_usage_exits_with_2_and_a_traceback_comes_only_when_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("fit") == 2
+    assert run("predict", tmp_path, tmp_path, "--format", "xml") == 2
+    assert "Traceback" not in capsys.readouterr().err
+    assert run("--debug", "fit", tmp_path / "none", "--out", tmp_path / "o") == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_progress_is_plain_lines_where_there_is_no_terminal(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("fit", data, "--out", tmp_path / "m", *SMALL) == 0
+    err = capsys.readouterr().err
+    assert "train 3/3  loss" in err
+    assert "\x1b[" not in err
