@@ -15,9 +15,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from machine import provenance
-
 import understudy
+from machine import provenance
 from understudy.evaluation import NAMES
 from understudy.reporter import Reporter
 

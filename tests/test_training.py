@@ -32,16 +32,16 @@ def pictures(factory: Path) -> PictureStore:
 
 
 def plan(steps: int = 8, **changes: object) -> Plan:
-    values = dict(
-        steps=steps,
-        batch_size=8,
-        lr=0.005,
-        betas=(0.5, 0.999),
-        seed=0,
-        precision="32",
-        device=torch.device("cpu"),
-        checkpoint_every=2,
-    )
+    values = {
+        "steps": steps,
+        "batch_size": 8,
+        "lr": 0.005,
+        "betas": (0.5, 0.999),
+        "seed": 0,
+        "precision": "32",
+        "device": torch.device("cpu"),
+        "checkpoint_every": 2,
+    }
     return Plan(**values | changes)
 
 
@@ -182,7 +182,7 @@ def test_batches_are_a_function_of_seed_and_step_alone() -> None:
     assert all(len(set(batch)) == 4 for batch in whole)
     epoch = whole[0] + whole[1]
     assert len(set(epoch)) == 8  # no picture twice within an epoch
-    assert list(SeededBatches(3, 8, seed=0, stop=2))[0] != []  # fewer pictures than a batch
+    assert next(iter(SeededBatches(3, 8, seed=0, stop=2))) != []  # fewer pictures than a batch
 
 
 def test_a_partner_is_never_the_picture_itself() -> None:

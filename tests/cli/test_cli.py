@@ -15,7 +15,10 @@ from PIL import Image
 
 from understudy.cli import main
 
-SMALL = ("--image-size 64 --max-steps 3 --batch-size 4 --strides 8,16 --precision 32 --device cpu").split()
+SMALL = [
+    *("--image-size", "64", "--max-steps", "3", "--batch-size", "4", "--strides", "8,16"),
+    *("--precision", "32", "--device", "cpu"),
+]
 
 
 def run(*arguments: object) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -51,7 +53,7 @@ def literal_aupro(maps: np.ndarray, masks: np.ndarray, limit: float) -> float | 
         pro = np.mean([np.mean([above[p] for p in region]) for region in regions])
         curve.append(((above & ~masks).sum() / good, float(pro)))
     area = 0.0
-    for (x0, y0), (x1, y1) in zip(curve, curve[1:], strict=False):
+    for (x0, y0), (x1, y1) in itertools.pairwise(curve):
         if x0 >= limit:
             break
         if x1 > limit:
