@@ -1,0 +1,79 @@
+"""What README shows can be run as it stands, and its tables are the results'."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+import understudy
+from understudy.cli import main
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+QUICK = {"image_size": 64, "max_steps": 2, "batch_size": 4, "device": "cpu", "precision": "32"}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.S)
+
+
+@pytest.fixture
+def workplace(factory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(factory, tmp_path / "demo" / "pictures")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_every_command_runs_in_the_order_shown(workplace: Path) -> None:
+    commands = [shlex.split(line, comments=True) for block in blocks("bash") for line in block.splitlines()]
+    made = [c for c in commands if c[0] == "make"]
+    assert made == [["make", "demo"], ["make", "test"]]  # run by .ci/run
+    assert all(" ".join(c) in (ROOT / ".ci" / "run").read_text() for c in made)
+    verbs = [c[1:] for c in commands if c[0] == "understudy"]
+    assert [v[0] for v in verbs] == ["fit", "calibrate", "evaluate", "predict"]
+    quick = [f"--{k.replace('_', '-')}={v}" for k, v in QUICK.items()]
+    assert main([*verbs[0], *quick, "--holdout=0.84"]) == 0  # twenty pictures promise one in twenty
+    assert [main(v) for v in verbs[1:]] == [0, 0, 0]
+    assert len(list((workplace / "found" / "heatmaps").iterdir())) == 5
+
+
+def test_the_python_lines_run(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit = understudy.fit
+    monkeypatch.setattr(understudy, "fit", lambda *a, **k: fit(*a, **k, **QUICK), raising=False)
+    (code,) = blocks("python")
+    exec(compile(code, "README.md", "exec"), {})
+    assert len(capsys.readouterr().out.splitlines()) == 5
+
+
+def test_tables_are_made_from_the_results() -> None:
+    render = runpy.run_path(str(ROOT / "benchmarks" / "render.py"))
+    assert render["rendered"](README) == README
+
+
+def test_files_that_readme_names_are_there() -> None:
+    for path in re.findall(r"\]\(([^)h][^)]*)\)", README) + ["CONTRIBUTING.md", "LICENSE", "docs/decisions"]:
+        assert (ROOT / path).exists()
+
+
+def test_every_setting_that_readme_names_exists() -> None:
+    fields = understudy.METHODS["snl-rd"].settings.model_fields
+    named = re.findall(r"--set (\w+)=", README)
+    assert len(named) == 2
+    assert set(named) <= set(fields)
+
+
+def test_every_public_name_is_there_and_explained() -> None:
+    for name in understudy.__all__:
+        assert getattr(understudy, name).__doc__ or name == "METHODS"
+
+
+def test_no_file_of_the_package_is_long() -> None:
+    long = [p for p in (ROOT / "src").rglob("*.py") if len(p.read_text().splitlines()) > 400]
+    assert long == []
