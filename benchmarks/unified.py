@@ -23,8 +23,8 @@ from understudy.reporter import Reporter
 # label -> method and settings; all with the batch of 8 that the SNL paper gives to both
 RUNS: dict[str, tuple[str, dict[str, object]]] = {
     "RD, cosine of whole tensors (release)": ("rd", {}),
-    "RD, cosine per position (paper)": ("rd", {"cosine": "local"}),
     "SNL(RD)": ("snl-rd", {}),
+    "RD, cosine per position (paper)": ("rd", {"cosine": "local"}),
 }
 BATCH_SIZE = 8
 
@@ -39,8 +39,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1500)
     asked = parser.parse_args()
     categories = asked.categories.split(",")
-    for seed in map(int, asked.seeds.split(",")):
-        for label in RUNS:
+    for label in RUNS:
+        for seed in map(int, asked.seeds.split(",")):
             key = {
                 "method": label,
                 "seed": str(seed),

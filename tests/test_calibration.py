@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from understudy import InputError, PictureError, calibrate, load
+from understudy import InputError, PictureError, calibrate, fit, load
 from understudy.calibration import (
     conformal_threshold,
     good_pictures_needed,
@@ -93,3 +93,25 @@ def test_a_broken_picture_stops_a_calibration_by_name(
     copy = Path(shutil.copytree(model_folder, tmp_path / "m"))
     with pytest.raises(PictureError, match=r"broken\.png is no picture"):
         calibrate(copy, good, 0.5)
+
+
+def test_only_categories_that_the_model_knows_are_used(
+    factory: Path, tmp_path: Path, model_folder: Path
+) -> None:
+    both = Path(shutil.copytree(factory, tmp_path / "data"))
+    shutil.copytree(both / "nut", both / "strange")
+    (both / "strange" / "train" / "good" / "broken.png").write_bytes(b"would be an error")
+    copy = Path(shutil.copytree(model_folder, tmp_path / "m"))
+    assert calibrate(copy, both, 0.2).n_good == 8
+
+
+def test_a_held_out_copy_of_a_trained_picture_does_not_calibrate(factory: Path, tmp_path: Path) -> None:
+    good = Path(shutil.copytree(factory / "nut" / "train" / "good", tmp_path / "good"))
+    for path in list(good.iterdir()):
+        shutil.copy(path, path.with_stem(path.stem + "-copy"))
+    options = {"image_size": 64, "max_steps": 2, "batch_size": 4, "strides": (8, 16), "device": "cpu"}
+    model = fit(good, tmp_path / "m", holdout=0.5, **options)
+    twins = set(model.pictures.trained) & set(model.pictures.held_out)
+    assert twins
+    unseen = len(model.pictures.held_out) - sum(d in twins for d in model.pictures.held_out)
+    assert (model.thresholds.n_good if model.thresholds else 0) == unseen

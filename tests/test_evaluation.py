@@ -123,3 +123,13 @@ def test_the_report_is_one_file_with_every_category_and_no_outside_address(
     assert 'href="' not in page
     defects = sum(not t.record.is_good for t in result.tested)
     assert f"Of {defects} defective test pictures" in page
+
+
+def test_categories_that_the_model_does_not_know_are_left_out_unless_named(
+    model: TrainedModel, data: Path
+) -> None:
+    shutil.copytree(data / "nut", data / "strange")
+    known = ["capsule", "linen", "nut", "veneer"]
+    assert list(evaluate(model, data).metrics["categories"]) == known
+    assert list(evaluate(model, data, ["strange"]).metrics["categories"]) == ["strange"]
+    assert list(evaluate(model, data / "strange").metrics["categories"]) == ["strange"]

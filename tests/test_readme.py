@@ -58,7 +58,7 @@ def test_tables_are_made_from_the_results() -> None:
 
 
 def test_files_that_readme_names_are_there() -> None:
-    for path in re.findall(r"\]\(([^)h][^)]*)\)", README) + ["CONTRIBUTING.md", "LICENSE", "docs/decisions"]:
+    for path in [*re.findall(r"\]\(([^)h][^)]*)\)", README), "CONTRIBUTING.md", "LICENSE", "docs/decisions"]:
         assert (ROOT / path).exists()
 
 

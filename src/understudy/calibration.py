@@ -24,6 +24,7 @@ __all__ = [
     "good_pictures_needed",
     "smallest_rate",
     "thresholds_from",
+    "unseen_pictures",
 ]
 
 REVIEW_FACTOR = 5  # the REVIEW band ends at this multiple of the false-alarm rate unless asked otherwise
@@ -107,7 +108,8 @@ def calibrate(
 
     Args:
         model: folder of the model; its ``calibration.json`` is replaced.
-        data: folder of pictures; test pictures are never used.
+        data: folder of pictures; of several categories those that the model knows are taken, and test
+            pictures never.
         false_alarm_rate: see :func:`thresholds_from`.
         review_rate: see :func:`thresholds_from`.
         reporter: where progress goes.
@@ -116,10 +118,15 @@ def calibrate(
         InputError: the model or the data cannot be used, or there are too few pictures.
     """
     loaded = load(model)
-    seen = set(loaded.pictures.trained)
-    good = [r.path for r in open_pictures(Path(data)).train()]
-    unseen = [path for path in good if digest_of(read_bytes(path)) not in seen]
+    good = [r.path for r in loaded.known(open_pictures(Path(data))).train()]
+    unseen = unseen_pictures(loaded, good)
     return calibrate_on(loaded, Path(model), unseen, false_alarm_rate, review_rate, reporter)
+
+
+def unseen_pictures(model: TrainedModel, paths: Sequence[Path]) -> list[Path]:
+    """Those pictures whose content the model was not trained on, under whatever name."""
+    seen = set(model.pictures.trained)
+    return [path for path in paths if digest_of(read_bytes(path)) not in seen]
 
 
 def calibrate_on(

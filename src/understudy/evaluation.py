@@ -84,7 +84,7 @@ def evaluate(
     Args:
         model: trained.
         data: folder with test pictures.
-        categories: products to evaluate; ``None`` for all.
+        categories: products to evaluate; ``None`` for those that the model was trained on.
         map_resolution: ``model`` brings masks to the map's size, the literature's protocol;
             ``mask`` brings maps to each mask's own size.
         reporter: where progress goes.
@@ -93,7 +93,8 @@ def evaluate(
         InputError: the folder has no test pictures, or none of them can be read.
     """
     reporter = reporter or Reporter()
-    found = open_pictures(Path(data)).only(categories)
+    found = open_pictures(Path(data))
+    found = found.only(categories) if categories else model.known(found)
     records = found.test()
     tested: list[Tested] = []
     broken: list[PictureError] = []
@@ -113,7 +114,10 @@ def evaluate(
         tested.append(Tested(record, result.score, anomaly_map, mask, verdict))
     if not tested:
         raise InputError(f"none of the {len(records)} test pictures can be used; first: {broken[0]}")
-    reporter.say(f"{found.root}: {found.layout}; {len(tested)} test pictures scored, computing metrics")
+    reporter.say(
+        f"{found.root}: {found.layout}, {len(found.categories)} categories, "
+        f"{len(tested)} test pictures scored"
+    )
     return Evaluation(tested, broken, _metrics(model, found, tested, broken, map_resolution))
 
 

@@ -8,13 +8,13 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from understudy.calibration import calibrate_on, smallest_rate
+from understudy.calibration import calibrate_on, smallest_rate, unseen_pictures
 from understudy.data.folder import open_pictures
 from understudy.data.records import Record
 from understudy.data.store import PictureStore
@@ -126,10 +126,12 @@ def fit(
         ),
     )
     shutil.rmtree(checkpoint_file(out).parent, ignore_errors=True)
-    if held_out:
-        rate = max(asked.false_alarm_rate, smallest_rate(len(held_out)))
-        calibrate_on(load(out, asked.device), out, [r.path for r in held_out], rate, reporter=reporter)
-    return load(out, asked.device)
+    model = load(out, asked.device)
+    unseen = unseen_pictures(model, [r.path for r in held_out])
+    if not unseen:
+        return model
+    rate = max(asked.false_alarm_rate, smallest_rate(len(unseen)))
+    return replace(model, thresholds=calibrate_on(model, out, unseen, rate, reporter=reporter))
 
 
 def split_holdout(records: Sequence[Record], share: float, seed: int) -> tuple[list[Record], list[Record]]:

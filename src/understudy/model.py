@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from understudy.data.records import PictureSet
 from understudy.device import DeviceChoice, resolve_device
 from understudy.distill.distiller import Distiller
 from understudy.distill.teacher import Teacher
@@ -51,6 +52,11 @@ class TrainedModel:
     def preprocess(self) -> Preprocess:
         """How a picture becomes input."""
         return self.manifest.preprocess
+
+    def known(self, found: PictureSet) -> PictureSet:
+        """Those categories of a folder that the model was trained on; all if it knows none by name."""
+        names = [c for c in found.categories if c in self.manifest.training.categories]
+        return found.only(names or None)
 
     def score(self, paths: Sequence[Path], batch_size: int = 8) -> Iterator[Scored | PictureError]:
         """One raw result a picture, in order."""
