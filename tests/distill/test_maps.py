@@ -50,10 +50,12 @@ def test_the_map_is_zero_where_the_student_equals_the_teacher(affinity: float, f
     assert MapRecipe(affinity, form)(same, (16, 16)).abs().max() < 1e-3
 
 
-def test_smoothing_equals_scipys_gaussian() -> None:
-    anomaly_map = torch.rand(1, 1, 40, 30)
-    literal = ndimage.gaussian_filter(anomaly_map[0, 0].numpy(), 4.0, mode="nearest")
-    assert np.allclose(gaussian_blur(anomaly_map, 4.0)[0, 0].numpy(), literal, atol=1e-5)
+@pytest.mark.parametrize("size", [(40, 30), (5, 3), (1, 1)])
+@pytest.mark.parametrize("sigma", [4.0, 1.3])
+def test_smoothing_equals_scipys_gaussian(size: tuple[int, int], sigma: float) -> None:
+    anomaly_map = torch.rand(1, 1, *size)
+    literal = ndimage.gaussian_filter(anomaly_map[0, 0].numpy(), sigma)
+    assert np.allclose(gaussian_blur(anomaly_map, sigma)[0, 0].numpy(), literal, atol=1e-5)
 
 
 def test_features_of_zero_give_a_finite_map() -> None:

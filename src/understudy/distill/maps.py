@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -56,15 +55,25 @@ def image_score(anomaly_map: Tensor) -> Tensor:
 
 
 def gaussian_blur(anomaly_map: Tensor, sigma: float) -> Tensor:
-    """(B, 1, H, W) -> same shape, smoothed over four sigmas each way; the border value extends."""
+    """(B, 1, H, W) -> same shape, smoothed over four sigmas each way; mirrored at the border.
+
+    Equal to ``scipy.ndimage.gaussian_filter``, which RD's release uses.
+    """
     if sigma <= 0:
         return anomaly_map
-    radius = math.ceil(4 * sigma)
+    radius = int(4 * sigma + 0.5)
     at = torch.arange(-radius, radius + 1, dtype=torch.float32, device=anomaly_map.device)
     kernel = torch.exp(-0.5 * (at / sigma) ** 2)
     kernel = kernel / kernel.sum()
-    padded = F.pad(anomaly_map, [radius] * 4, mode="replicate")
+    rows, columns = (_mirrored(n, radius).to(anomaly_map.device) for n in anomaly_map.shape[-2:])
+    padded = anomaly_map[..., rows, :][..., columns]
     return F.conv2d(F.conv2d(padded, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1))
+
+
+def _mirrored(n: int, radius: int) -> Tensor:
+    """Indices -radius..n+radius-1 folded back into 0..n-1, the border pixel twice, as often as needed."""
+    at = torch.arange(-radius, n + radius) % (2 * n)
+    return torch.where(at < n, at, 2 * n - 1 - at)
 
 
 def _enlarge(level_map: Tensor, size: tuple[int, int]) -> Tensor:
