@@ -120,6 +120,17 @@ def test_a_checkpoint_leaves_the_teacher_out(
     assert {k.split(".")[1] for k in state["state_dict"]} == {"student"}
 
 
+def test_resuming_at_the_last_step_gives_the_finished_student_and_its_loss(
+    embedded: Teacher, pictures: PictureStore, tmp_path: Path
+) -> None:
+    first = fresh(embedded)
+    loss = train(first, pictures, LOOK, plan(4), tmp_path, description="t")
+    again = fresh(embedded, seed=9)
+    assert train(again, pictures, LOOK, plan(4), tmp_path, description="t", resume=True) == loss
+    assert loss is not None
+    assert same(first, again)
+
+
 def test_resuming_another_training_or_none_is_refused(
     embedded: Teacher, pictures: PictureStore, tmp_path: Path
 ) -> None:
@@ -143,7 +154,7 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_says_how_to_go_on(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("lightning.fabric.plugins.io.torch_io._atomic_save", full)
-    with pytest.raises(WorkError, match=r"last\.ckpt cannot be written: No space left.*--resume"):
+    with pytest.raises(WorkError, match=r"stopped: No space left.*--resume"):
         run(fresh(embedded), pictures, tmp_path, plan(4))
     assert checkpoint_file(tmp_path).read_bytes() == kept
 

@@ -11,7 +11,7 @@ import numpy as np
 from understudy.data.folder import open_pictures
 from understudy.data.store import digest_of
 from understudy.errors import InputError, PictureError
-from understudy.model import TrainedModel, load
+from understudy.model import TrainedModel, load_uncalibrated
 from understudy.reporter import Reporter
 from understudy.runtime import bundle
 from understudy.runtime.decision import Thresholds
@@ -60,6 +60,10 @@ def conformal_threshold(scores: Sequence[float], rate: float) -> float:
     if not np.isfinite(values).all():
         raise InputError("a held-out good picture has a score that is no number; check the model")
     n, need = len(values), good_pictures_needed(rate)
+    if n == 0:
+        raise InputError(
+            "no good pictures are left that the model was not trained on; name a folder of others"
+        )
     if n < need:
         raise InputError(
             f"a false-alarm rate of {rate:g} needs at least {need} good pictures that were not "
@@ -117,7 +121,7 @@ def calibrate(
     Raises:
         InputError: the model or the data cannot be used, or there are too few pictures.
     """
-    loaded = load(model)
+    loaded = load_uncalibrated(model)
     good = [r.path for r in loaded.known(open_pictures(Path(data))).train()]
     unseen = unseen_pictures(loaded, good)
     return calibrate_on(loaded, Path(model), unseen, false_alarm_rate, review_rate, reporter)

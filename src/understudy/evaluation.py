@@ -18,7 +18,7 @@ from understudy.metrics import Ranking, aupro
 from understudy.model import TrainedModel
 from understudy.reporter import Reporter
 from understudy.runtime.decision import decide
-from understudy.runtime.images import Mask, picture_size, read_mask, resize_mask
+from understudy.runtime.images import Mask, read_mask, resize_mask
 from understudy.types import Verdict
 
 __all__ = ["Evaluation", "MapResolution", "Tested", "evaluate"]
@@ -105,7 +105,7 @@ def evaluate(
             broken.append(result)
             continue
         try:
-            mask = _mask(record)
+            mask = _mask(record, result.size)
         except PictureError as error:
             broken.append(error)
             continue
@@ -121,11 +121,10 @@ def evaluate(
     return Evaluation(tested, broken, _metrics(model, found, tested, broken, map_resolution))
 
 
-def _mask(record: Record) -> Mask | None:
+def _mask(record: Record, size: tuple[int, int]) -> Mask | None:
     """Where the defect is; nowhere in a good picture; ``None`` where nobody marked it."""
     if not record.is_good and record.mask is None:
         return None
-    size = picture_size(record.path)
     return read_mask(record.mask, size) if record.mask else np.zeros(size, dtype=bool)
 
 
@@ -178,7 +177,7 @@ def _numbers(tested: Sequence[Tested]) -> Numbers:
     values |= zip(NAMES[:3], (image.auroc(), image.average_precision(), image.f1_max()), strict=True)
     if any(mask.any() for mask in masks):
         pixel = Ranking(np.concatenate([m.ravel() for m in maps]), np.concatenate([m.ravel() for m in masks]))
-        found = (pixel.auroc(), pixel.average_precision(), pixel.f1_max(), aupro(maps, masks))
+        found = (pixel.auroc(), pixel.average_precision(), pixel.f1_max(), aupro(maps, masks, ranking=pixel))
         values |= zip(NAMES[3:], found, strict=True)
     return values
 

@@ -16,7 +16,7 @@ import torch
 
 from understudy.calibration import calibrate_on, smallest_rate, unseen_pictures
 from understudy.data.folder import open_pictures
-from understudy.data.records import Record
+from understudy.data.records import PictureSet, Record
 from understudy.data.store import PictureStore
 from understudy.device import resolve_device, resolve_precision
 from understudy.distill.teacher import default_strides
@@ -27,6 +27,7 @@ from understudy.model import TrainedModel, load, save
 from understudy.options import FitOptions, fit_options
 from understudy.reporter import Reporter
 from understudy.runtime import bundle
+from understudy.runtime.decision import Thresholds
 from understudy.runtime.images import Preprocess
 from understudy.training import Plan, checkpoint_file, train
 
@@ -60,17 +61,37 @@ def fit(
         >>> model = fit("parts/", "model/", method="snl-rd", seed=0)  # doctest: +SKIP
     """
     asked, out, reporter = fit_options(options), Path(out), reporter or Reporter()
-    settings = settings_for(asked.method, asked.settings)
+    if resume and overwrite:
+        raise InputError("--resume keeps what the folder holds and --overwrite discards it; choose one")
     found = open_pictures(Path(data)).only(asked.categories)
     learn, held_out = split_holdout(found.train(), asked.holdout, asked.seed)
-    resolve_device(asked.device)
-    if resume and not overwrite and bundle.holds_model(out):
-        reporter.say(f"{out} is finished; there is nothing to resume")
-        return load(out, asked.device)
-    _claim(out, resume=resume, overwrite=overwrite)
+    if resume and bundle.holds_model(out):
+        reporter.say(f"{out} is trained already; there is nothing to resume")
+        model = load(out, asked.device)
+    else:
+        _refuse_to_lose(out, resume=resume, overwrite=overwrite)
+        _train_and_save(asked, found, learn, held_out, out, resume, reporter)
+        model = load(out, asked.device)
+    if model.thresholds is None:
+        thresholds = _first_thresholds(model, out, held_out, asked.false_alarm_rate, reporter)
+        model = replace(model, thresholds=thresholds)
+    shutil.rmtree(checkpoint_file(out).parent, ignore_errors=True)
+    return model
 
+
+def _train_and_save(
+    asked: FitOptions,
+    found: PictureSet,
+    learn: Sequence[Record],
+    held_out: Sequence[Record],
+    out: Path,
+    resume: bool,
+    reporter: Reporter,
+) -> None:
+    settings = settings_for(asked.method, asked.settings)
     strides = asked.strides or default_strides(asked.teacher)
-    teacher, look, source = load_teacher(asked.teacher, strides, asked.teacher_weights)
+    torch.manual_seed(asked.seed)  # a teacher of random weights takes part
+    teacher, look, source = load_teacher(asked.teacher, strides, asked.teacher_weights, asked.image_size)
     card = bundle.TeacherCard(name=teacher.name, strides=strides, **asdict(source))
     preprocess = Preprocess(image_size=asked.image_size, mean=look.mean, std=look.std)
     reporter.say(
@@ -89,8 +110,9 @@ def fit(
         f"{asked.method} on {teacher.name}: {plan.steps} steps of {plan.batch_size} pictures, "
         f"{plan.device}, {plan.precision}, seed {plan.seed}"
     )
-    torch.manual_seed(asked.seed)
     distiller = build(asked.method, teacher, settings)
+    if not resume:
+        _clear(out)
     began = time.monotonic()
     loss = train(
         distiller,
@@ -125,40 +147,53 @@ def fit(
             holdout_share=asked.holdout,
         ),
     )
-    shutil.rmtree(checkpoint_file(out).parent, ignore_errors=True)
-    model = load(out, asked.device)
+
+
+def _first_thresholds(
+    model: TrainedModel, out: Path, held_out: Sequence[Record], asked_rate: float, reporter: Reporter
+) -> Thresholds | None:
+    """Calibrate a fresh model at the asked rate, or at the smallest that its held-out pictures allow."""
     unseen = unseen_pictures(model, [r.path for r in held_out])
     if not unseen:
-        return model
-    rate = max(asked.false_alarm_rate, smallest_rate(len(unseen)))
-    return replace(model, thresholds=calibrate_on(model, out, unseen, rate, reporter=reporter))
+        return None
+    rate = max(asked_rate, smallest_rate(len(unseen)))
+    if rate > asked_rate:
+        reporter.say(
+            f"a false-alarm rate of {asked_rate:g} was asked for; {len(unseen)} held-out pictures can "
+            f"promise {rate:.3g} at best: hold out more, or calibrate with further good pictures"
+        )
+    return calibrate_on(model, out, unseen, rate, reporter=reporter)
 
 
 def split_holdout(records: Sequence[Record], share: float, seed: int) -> tuple[list[Record], list[Record]]:
     """Keep a seeded share of every category from training: (to learn from, held out), both sorted.
 
-    A category's choice depends on its own pictures, its name and the seed alone.
+    A category's choice depends on its own pictures, its name and the seed alone; one picture at
+    least is left to learn from.
     """
     held: set[Record] = set()
     for category in {r.category for r in records}:
         own = sorted(r for r in records if r.category == category)
         rng = np.random.default_rng([seed, zlib.crc32(category.encode())])
-        held.update(own[i] for i in rng.permutation(len(own))[: round(share * len(own))])
+        held.update(own[i] for i in rng.permutation(len(own))[: min(round(share * len(own)), len(own) - 1)])
     return sorted(r for r in records if r not in held), sorted(held)
 
 
-def _claim(out: Path, *, resume: bool, overwrite: bool) -> None:
-    """Make sure that ``out`` can be written and that nothing of worth is lost there."""
-    unfinished = checkpoint_file(out).is_file()
+def _refuse_to_lose(out: Path, *, resume: bool, overwrite: bool) -> None:
+    """Make sure that ``out`` can be written and that nothing of worth is lost there unasked."""
     if not overwrite and bundle.holds_model(out):
         raise InputError(f"{out} already holds a trained model; choose another --out, or --overwrite it")
-    if not overwrite and not resume and unfinished:
+    if not overwrite and not resume and checkpoint_file(out).is_file():
         raise InputError(f"{out} holds an unfinished training; go on with --resume, or --overwrite it")
     bundle.prepare_folder(out)
-    if overwrite:
-        (out / bundle.MANIFEST).unlink(missing_ok=True)
-        (out / bundle.CALIBRATION).unlink(missing_ok=True)
-        shutil.rmtree(checkpoint_file(out).parent, ignore_errors=True)
+
+
+def _clear(out: Path) -> None:
+    """Take away an older model and its results; only once everything for the new one is at hand."""
+    for name in (bundle.MANIFEST, bundle.CALIBRATION):
+        (out / name).unlink(missing_ok=True)
+    for folder in (checkpoint_file(out).parent, out / "evaluation"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _plan(asked: FitOptions, n_pictures: int) -> Plan:

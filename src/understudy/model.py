@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -25,7 +25,7 @@ from understudy.runtime.images import Preprocess, find_pictures
 from understudy.scoring import Scored, score_pictures
 from understudy.types import Prediction
 
-__all__ = ["TrainedModel", "load", "save"]
+__all__ = ["TrainedModel", "load", "load_uncalibrated", "save"]
 
 TEACHER, STUDENT = "teacher.safetensors", "student.safetensors"
 
@@ -71,8 +71,8 @@ class TrainedModel:
             paths: pictures, or folders that are searched for them.
             batch_size: pictures scored at once.
 
-        Yields:
-            A Prediction, or the PictureError of a picture that cannot be read.
+        Returns:
+            An iterator of Predictions; a picture that cannot be read gives its PictureError instead.
 
         Raises:
             InputError: a path does not exist, or no picture is found.
@@ -81,7 +81,10 @@ class TrainedModel:
         found = [picture for path in asked for picture in find_pictures(Path(path))]
         if not found:
             raise InputError(f"no pictures in {', '.join(map(str, asked)) or 'an empty list'}")
-        for result in self.score(found, batch_size):
+        return self._predictions(found, batch_size)
+
+    def _predictions(self, paths: Sequence[Path], batch_size: int) -> Iterator[Prediction | PictureError]:
+        for result in self.score(paths, batch_size):
             if isinstance(result, PictureError):
                 yield result
             else:
@@ -131,15 +134,21 @@ def load(folder: str | Path, device: DeviceChoice = "auto") -> TrainedModel:
         BundleError: no model is there, or it is incomplete, altered or of a newer version.
         InputError: the device is not there.
     """
+    model = load_uncalibrated(folder, device)
+    return replace(model, thresholds=bundle.read_calibration(Path(folder), model.manifest))
+
+
+def load_uncalibrated(folder: str | Path, device: DeviceChoice = "auto") -> TrainedModel:
+    """Load a saved model without its thresholds, which may be damaged or missing; see :func:`load`."""
     folder = Path(folder)
     manifest = bundle.read_manifest(folder)
-    thresholds = bundle.read_calibration(folder, manifest)
-    teacher = Teacher(manifest.teacher.name, manifest.teacher.strides)
+    card = manifest.teacher
+    teacher = Teacher(card.name, card.strides, manifest.preprocess.image_size)
     _load_weights(teacher, folder / TEACHER)
     distiller = build(manifest.method, teacher, settings_for(manifest.method, manifest.settings))
     _load_weights(distiller.student, folder / STUDENT)
     pictures = bundle.read_pictures(folder)
-    return TrainedModel(distiller.eval(), manifest, pictures, thresholds, resolve_device(device))
+    return TrainedModel(distiller.eval(), manifest, pictures, None, resolve_device(device))
 
 
 def _save_weights(module: nn.Module, path: Path) -> None:

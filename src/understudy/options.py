@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from understudy.device import DeviceChoice, PrecisionChoice
 from understudy.distill.teacher import EMBEDDED_TEACHER
 from understudy.errors import InputError
+from understudy.methods import settings_for
 
 __all__ = ["FitOptions", "fit_options"]
 
@@ -67,13 +68,15 @@ def fit_options(values: Mapping[str, object]) -> FitOptions:
     """Validate options.
 
     Raises:
-        InputError: an unknown option (the known ones are listed) or a bad value.
+        InputError: an unknown option, method or setting (the known ones are listed) or a bad value.
     """
     try:
-        return FitOptions.model_validate(dict(values))
+        options = FitOptions.model_validate(dict(values))
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"])) or "options"
         if first["type"] == "extra_forbidden":
             raise InputError(f"no option {name!r}; there are {', '.join(FitOptions.model_fields)}") from error
         raise InputError(f"{name}: {first['msg']}, got {first['input']!r}") from error
+    settings_for(options.method, options.settings)
+    return options

@@ -10,20 +10,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from understudy.data.store import decode_ahead
+from understudy.data.store import Decoded, decode_ahead
 from understudy.distill.distiller import Distiller
 from understudy.errors import PictureError
-from understudy.runtime.images import Picture, Preprocess
+from understudy.runtime.images import Preprocess
 
 __all__ = ["Scored", "score_pictures"]
 
 
 @dataclass(frozen=True)
 class Scored:
-    """Score and (S, S) float32 map of one picture, and the digest of its file."""
+    """Score and (S, S) float32 map of one picture, and the picture's own (height, width)."""
 
     path: Path
-    digest: str
+    size: tuple[int, int]
     score: float
     anomaly_map: NDArray[np.float32]
 
@@ -42,7 +42,7 @@ def score_pictures(
     """
     device = device or torch.device("cpu")
     distiller = distiller.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    waiting: list[tuple[Path, tuple[str, Picture] | PictureError]] = []
+    waiting: list[tuple[Path, Decoded | PictureError]] = []
     decoded = decode_ahead(paths, preprocess, ahead=2 * batch_size)
     for path, result in zip(paths, decoded, strict=True):
         waiting.append((path, result))
@@ -55,10 +55,10 @@ def score_pictures(
 def _score_batch(
     distiller: Distiller,
     preprocess: Preprocess,
-    batch: list[tuple[Path, tuple[str, Picture] | PictureError]],
+    batch: list[tuple[Path, Decoded | PictureError]],
     device: torch.device,
 ) -> Iterator[Scored | PictureError]:
-    pictures = [result[1] for _, result in batch if not isinstance(result, PictureError)]
+    pictures = [result.picture for _, result in batch if not isinstance(result, PictureError)]
     if pictures:
         images = torch.from_numpy(preprocess.normalise(np.stack(pictures))).to(device)
         with torch.inference_mode():
@@ -68,5 +68,5 @@ def _score_batch(
         if isinstance(result, PictureError):
             yield result
         else:
-            yield Scored(path, result[0], float(scores[at]), maps[at, 0].copy())
+            yield Scored(path, result.size, float(scores[at]), maps[at, 0].copy())
             at += 1

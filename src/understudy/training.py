@@ -85,7 +85,7 @@ def train(
     description: str,
     resume: bool = False,
     advance: Advance = ignore_progress,
-) -> float:
+) -> float | None:
     """Train the student in place; the teacher stays as it is.
 
     Args:
@@ -99,7 +99,7 @@ def train(
         advance: called every few steps with ("train", steps done, steps in all, loss).
 
     Returns:
-        The last step's loss.
+        The last loss that was looked at: the last step's, or the checkpoint's if no step was left.
 
     Raises:
         InputError: there is nothing to resume, or it was another training.
@@ -107,8 +107,9 @@ def train(
     """
     path = checkpoint_file(folder)
     fingerprint = _fingerprint(plan, pictures, description)
-    start = _steps_done(path, fingerprint) if resume else 0
-    lesson = _Lesson(distiller, preprocess, plan, fingerprint)
+    done = _checked(path, fingerprint) if resume else {}
+    start = int(done.get("global_step", 0))
+    lesson = _Lesson(distiller, preprocess, plan, fingerprint, done.get("loss"))
     batches = SeededBatches(len(pictures), plan.batch_size, plan.seed, plan.steps, start)
     saver = ModelCheckpoint(
         dirpath=path.parent,
@@ -116,7 +117,6 @@ def train(
         every_n_train_steps=plan.checkpoint_every,
         enable_version_counter=False,
     )
-    watch = _Watch(advance)
     with _quiet():
         trainer = L.Trainer(
             accelerator="gpu" if plan.device.type == "cuda" else "cpu",
@@ -127,7 +127,7 @@ def train(
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,
-            callbacks=[saver, watch],
+            callbacks=[saver, _Watch(advance)],
         )
         loader = DataLoader(pictures, batch_sampler=batches)
         try:
@@ -136,11 +136,11 @@ def train(
             raise KeyboardInterrupt from stopped
         except OSError as error:
             raise WorkError(
-                f"the checkpoint {path} cannot be written: {error.strerror or error}; "
-                "make room there, then go on with --resume"
+                f"the training in {folder} stopped: {error.strerror or error}; "
+                "mend that (a full disk?), then go on with --resume"
             ) from error
     distiller.to("cpu").eval()
-    return watch.loss
+    return lesson.loss
 
 
 class _Lesson(L.LightningModule):
@@ -148,8 +148,16 @@ class _Lesson(L.LightningModule):
 
     strict_loading = False  # a checkpoint holds the student alone
 
-    def __init__(self, distiller: Distiller, preprocess: Preprocess, plan: Plan, fingerprint: str) -> None:
+    def __init__(
+        self,
+        distiller: Distiller,
+        preprocess: Preprocess,
+        plan: Plan,
+        fingerprint: str,
+        loss: float | None,
+    ) -> None:
         super().__init__()
+        self.loss = loss
         self.distiller = distiller.to(memory_format=torch.channels_last)
         self._plan, self._fingerprint = plan, fingerprint
         self.mean, self.std = (
@@ -173,7 +181,7 @@ class _Lesson(L.LightningModule):
         state = checkpoint["state_dict"]
         for key in [k for k in state if k.startswith("distiller.teacher.")]:
             del state[key]
-        checkpoint["fingerprint"] = self._fingerprint
+        checkpoint["fingerprint"], checkpoint["loss"] = self._fingerprint, self.loss
 
 
 class _Watch(Callback):
@@ -181,7 +189,6 @@ class _Watch(Callback):
 
     def __init__(self, advance: Advance) -> None:
         self._advance = advance
-        self.loss = math.nan
 
     def on_train_batch_end(
         self,
@@ -191,13 +198,15 @@ class _Watch(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
+        assert isinstance(module, _Lesson)
         step, steps = trainer.global_step, int(trainer.max_steps)
         if step % _REPORT_EVERY and step != steps:
             return
-        self.loss = float(outputs["loss"])
-        if math.isnan(self.loss):
+        loss = float(outputs["loss"])
+        if not math.isfinite(loss):
             raise WorkError(f"the loss is no longer a number at step {step}; try a smaller --lr")
-        self._advance("train", step, steps, f"loss {self.loss:.4f}")
+        module.loss = loss
+        self._advance("train", step, steps, f"loss {loss:.4f}")
 
 
 def _partner_shift(seed: int, step: int, batch: int) -> int:
@@ -222,7 +231,8 @@ def _fingerprint(plan: Plan, pictures: PictureStore, description: str) -> str:
     return hashlib.sha256(repr((what, pictures.digests)).encode()).hexdigest()
 
 
-def _steps_done(path: Path, fingerprint: str) -> int:
+def _checked(path: Path, fingerprint: str) -> dict[str, Any]:
+    """A checkpoint's state, if it is of this training."""
     if not path.is_file():
         raise InputError(f"{path.parent.parent} holds no unfinished training; leave out --resume")
     state = read_checkpoint(path)
@@ -231,7 +241,7 @@ def _steps_done(path: Path, fingerprint: str) -> int:
             f"{path.parent.parent} holds another training (other pictures, settings, seed or "
             "length); resume it with its own arguments, or start anew with --overwrite"
         )
-    return int(state["global_step"])
+    return state
 
 
 @contextmanager

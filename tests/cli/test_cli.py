@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from understudy.cli import main
+from understudy.cli.progress import reporting
 
 SMALL = [
     *("--image-size", "64", "--max-steps", "3", "--batch-size", "4", "--strides", "8,16"),
@@ -37,12 +38,32 @@ def the_error(capsys: pytest.CaptureFixture[str]) -> str:
     return lines[0]
 
 
-@pytest.mark.parametrize("verb", ["", "demo", "fit", "calibrate", "evaluate", "predict"])
-def test_every_help_reads_well(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("verb", "named"),
+    [
+        ("", ["demo", "fit", "calibrate", "evaluate", "predict", "DATA", "MODEL"]),
+        ("demo", ["--out", "--seed", "--pictures", "--max-steps"]),
+        (
+            "fit",
+            [
+                *("DATA", "--out", "--method", "--teacher", "--teacher-weights", "--image-size", "--epochs"),
+                *("--max-steps", "--batch-size", "--lr", "--seed", "--categories", "--device", "--precision"),
+                *("--resume", "--overwrite", "--set", "--holdout"),
+            ],
+        ),
+        ("calibrate", ["MODEL", "DATA", "--false-alarm-rate", "--review-rate"]),
+        ("evaluate", ["MODEL", "DATA", "--out", "--categories", "--map-resolution"]),
+        ("predict", ["MODEL", "PATH", "--out", "--format", "--heatmaps"]),
+    ],
+)
+def test_every_help_names_what_can_be_asked(
+    verb: str, named: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     assert run(*verb.split(), "--help") == 0
     shown = capsys.readouterr().out
     assert "Usage: understudy" in shown
-    assert "Traceback" not in shown
+    assert [word for word in named if word not in shown] == []
 
 
 def test_the_module_runs_as_a_program() -> None:
@@ -119,6 +140,7 @@ def test_one_broken_picture_is_reported_and_the_rest_scored(
     assert not broken["score"]
     assert all(float(row["score"]) > 0 for row in rows if row is not broken)
     heatmaps = sorted((out / "heatmaps").iterdir())
+    assert {row["heatmap"] for row in rows if row is not broken} == {str(p) for p in heatmaps}
     assert len(heatmaps) == 5
     with Image.open(heatmaps[0]) as heatmap:
         assert heatmap.size == (64, 64)
@@ -171,6 +193,9 @@ def test_evaluating_with_a_broken_picture_reports_it_and_exits_with_1(
         (["predict", "MODEL", "NONE"], "does not exist"),
         (["predict", "MODEL", "EMPTY"], "no pictures in"),
         (["predict", "MODEL", "DATA", "--heatmaps"], "add --out DIR"),
+        (["predict", "MODEL", "EMPTY", "--out", "EMPTY/found"], "lies among the pictures"),
+        (["fit", "DATA", "--out", "OUT", "--resume", "--overwrite"], "choose one"),
+        (["demo", "--out", "MODEL"], "holds something that no demo made"),
         (["calibrate", "MODEL", "DATA"], "needs at least 99 good pictures"),
     ],
 )
@@ -186,14 +211,14 @@ def test_bad_input_gives_one_sentence_and_exit_code_2(
     (tmp_path / "file").touch()
     places = {
         "DATA": factory,
-        "MODEL": model_folder,
+        "MODEL": Path(shutil.copytree(model_folder, tmp_path / "model")),
         "NONE": tmp_path / "none",
         "EMPTY": tmp_path / "empty",
         "OUT": tmp_path / "out",
         "FILE": tmp_path / "file",
     }
     given = [str(places[a]) if a in places else a for a in arguments]
-    given = [a.replace("FILE", str(places["FILE"])) for a in given]
+    given = [a.replace(k, str(places[k])) for a in given for k in ["FILE" if "FILE" in a else "EMPTY"]]
     assert run(*given) == 2
     assert message in the_error(capsys)
 
@@ -248,3 +273,76 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(
     err = capsys.readouterr().err
     assert "train 3/3  loss" in err
     assert "\x1b[" not in err
+
+
+@pytest.mark.parametrize("total", [3, 9, 14, 570, 1499])
+def test_plain_progress_is_five_lines_at_most_and_ends_with_the_last_step(
+    total: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with reporting() as reporter:
+        for done in range(1, total + 1):
+            if total < 100 or done % 10 == 0 or done == total:
+                reporter.advance("train", done, total, "")
+    lines = capsys.readouterr().err.splitlines()
+    assert min(total, 5) == len(lines)
+    assert lines[-1] == f"train {total}/{total}"
+
+
+def test_a_failed_overwrite_leaves_the_old_model_as_it_was(
+    data: Path, model_folder: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(model_folder, tmp_path / "m"))
+    before = {p.name: p.read_bytes() for p in copy.iterdir()}
+    assert run("fit", data, "--out", copy, "--overwrite", "--teacher-weights", tmp_path / "none", *SMALL) == 2
+    (data / "nut" / "train" / "good" / "001.png").write_bytes(b"no picture")
+    assert run("fit", data, "--out", copy, "--overwrite", *SMALL) == 2
+    assert {p.name: p.read_bytes() for p in copy.iterdir()} == before
+
+
+def test_a_fit_killed_before_its_calibration_is_calibrated_on_resume(
+    data: Path, model_folder: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(model_folder, tmp_path / "m"))
+    before = (copy / "calibration.json").read_bytes()
+    (copy / "calibration.json").unlink()
+    assert run("fit", data, "--out", copy, "--resume", "--holdout", 0.34, "--false-alarm-rate", 0.15) == 0
+    assert (copy / "calibration.json").read_bytes() == before
+
+
+def test_a_rate_that_the_held_out_pictures_cannot_promise_is_said(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("fit", data, "--out", tmp_path / "m", "--holdout", 0.34, *SMALL) == 0
+    assert "a false-alarm rate of 0.01 was asked for; 8 held-out pictures can promise 0.111 at best" in (
+        capsys.readouterr().err
+    )
+
+
+def test_an_unforeseen_fault_is_one_line_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fault(*args: object, **kwargs: object) -> None:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr("understudy.load", fault, raising=False)
+    assert run("predict", tmp_path, tmp_path) == 1
+    assert (
+        the_error(capsys)
+        == "understudy: unexpected ZeroDivisionError: division by zero (--debug shows where)"
+    )
+
+
+def test_ctrl_c_says_whether_there_is_something_to_go_on_from(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("understudy.fitting.train", stop)
+    assert run("fit", data, "--out", tmp_path / "m", *SMALL) == 130
+    assert "stopped; there was no checkpoint yet" in the_error(capsys)
+    checkpoint = tmp_path / "m" / "training" / "last.ckpt"
+    checkpoint.parent.mkdir()
+    checkpoint.touch()
+    assert run("fit", data, "--out", tmp_path / "m", "--resume", *SMALL) == 130
+    assert "stopped; go on with --resume" in the_error(capsys)

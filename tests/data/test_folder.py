@@ -98,3 +98,34 @@ def test_broken_pictures_are_named_before_any_training(factory: Path, tmp_path: 
         (data / name).write_bytes(b"broken")
     with pytest.raises(InputError, match=r"000\.png is no picture.*\(and 1 more\)"):
         PictureStore(sorted(data.iterdir()), LOOK)
+
+
+@pytest.mark.parametrize("part", ["test/scratch", "ground_truth/scratch"])
+def test_a_folder_with_tests_alone_is_not_taken_for_good_pictures(tmp_path: Path, part: str) -> None:
+    touch(tmp_path / "parts" / part / "000.png")
+    with pytest.raises(InputError, match=r"no good pictures|holds no pictures"):
+        open_pictures(tmp_path / "parts").train()
+
+
+@pytest.mark.parametrize("name", ["bad", "Anomaly", "Masks", "NG"])
+def test_a_folder_named_after_defects_is_refused(tmp_path: Path, name: str) -> None:
+    touch(tmp_path / "good" / "a.png")
+    touch(tmp_path / name / "b.png")
+    with pytest.raises(InputError, match=f"has a folder '{name}', so its pictures are not all good"):
+        open_pictures(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["000_mask.png", "000.png", "000_mask.PNG", "000.bmp", "000_MASK.tif"])
+def test_masks_are_found_under_every_usual_name(tmp_path: Path, name: str) -> None:
+    touch(tmp_path / "parts" / "test" / "scratch" / "000.png")
+    touch(tmp_path / "parts" / "ground_truth" / "scratch" / name)
+    (record,) = open_pictures(tmp_path / "parts").test()
+    assert record.mask is not None
+    assert record.mask.name == name
+
+
+def test_the_holdout_leaves_every_category_a_picture_to_learn_from(factory: Path) -> None:
+    learn, held = split_holdout(open_pictures(factory).train(), 0.99, 0)
+    assert len(learn) == 4
+    assert {r.category for r in learn} == {"capsule", "linen", "nut", "veneer"}
+    assert len(held) == 20

@@ -89,5 +89,11 @@ def test_plug_ins_stand_in_line_behind_every_stage() -> None:
         student(torch.empty(0), [torch.randn(2, 8, 8, 8), torch.randn(2, 16, 4, 4)])[0].student.detach()
         for _ in range(2)
     )
-    # The coarse stage hands on zeros, so the fine one can no longer tell the inputs apart.
+    # The coarse stage hands on zeros, so the fine one can no longer tell the inputs apart,
     assert torch.allclose(a, b)
+    student.decoder.in_line = False  # unless the plug-in stands beside the line.
+    a, b = (
+        student(torch.empty(0), [torch.randn(2, 8, 8, 8), torch.randn(2, 16, 4, 4)])[0].student.detach()
+        for _ in range(2)
+    )
+    assert not torch.allclose(a, b)

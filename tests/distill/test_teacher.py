@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from safetensors.torch import save_file
 
 from understudy import InputError
 from understudy.distill import weights
-from understudy.distill.teacher import Teacher, default_strides
+from understudy.distill.teacher import Teacher, _choose, default_strides
 from understudy.distill.weights import load_teacher
 from understudy.types import Level
 
@@ -62,7 +63,7 @@ def test_a_local_file_fills_the_teacher(tmp_path: Path, suffix: str) -> None:
     assert torch.equal(teacher.backbone.state_dict()["conv1.weight"], source.conv1.weight)
     assert look.mean == (0.485, 0.456, 0.406)
     assert origin.origin == f"file {path.name}"
-    assert len(origin.sha256 or "") == 64
+    assert len(origin.sha256) == 64
 
 
 def test_a_file_in_the_hubs_cache_is_used_without_a_network(
@@ -84,16 +85,63 @@ def test_a_file_in_the_hubs_cache_is_used_without_a_network(
 def test_without_network_and_file_there_is_one_clear_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(InputError, match=r"hub cannot be reached.*--teacher-weights FILE"):
-        load_teacher("wide_resnet50_2", (4, 8, 16))
+    with socket.create_server(("127.0.0.1", 0)) as mute:  # takes connections and never answers
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{mute.getsockname()[1]}")
+        monkeypatch.setattr(weights, "_HUB_PATIENCE_S", 0.2)
+        with pytest.raises(InputError, match=r"hub did not give them.*--teacher-weights FILE"):
+            load_teacher("wide_resnet50_2", (4, 8, 16))
+
+
+@pytest.mark.parametrize(
+    ("name", "strides", "size"),
+    [
+        ("vit_tiny_patch16_224", (16, 16, 16), 64),  # one stride, twelve levels
+        ("swin_tiny_patch4_window7_224", (8, 16), 224),  # channels last
+        ("convnext_atto", (8, 16), 64),
+        ("efficientnet_b0", (8, 16, 32), 64),
+    ],
+)
+def test_backbones_of_every_family_give_levels_of_the_stated_shapes(
+    name: str, strides: tuple[int, ...], size: int
+) -> None:
+    teacher, _, _ = load_teacher(name, strides, "random", size)
+    features = teacher(torch.randn(2, 3, size, size))
+    expected = [
+        (2, level.channels, size // s, size // s) for level, s in zip(teacher.levels, strides, strict=True)
+    ]
+    assert [tuple(f.shape) for f in features] == expected
+    assert isinstance(teacher.is_signed(), bool)
+
+
+def test_repeated_strides_take_levels_that_are_evenly_spread() -> None:
+    twelve = [Level(8, 16)] * 12
+    assert _choose("vit", twelve, (16, 16, 16)) == (3, 7, 11)
+    with pytest.raises(InputError, match="no level of stride 16 left"):
+        _choose("vit", twelve[:2], (16, 16, 16))
+
+
+def test_a_size_that_a_backbone_cannot_take_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def picky(*args: object, **kwargs: object) -> None:
+        raise AssertionError("Input height (100) doesn't match model (224).")
+
+    monkeypatch.setattr("timm.create_model", picky)
+    with pytest.raises(InputError, match=r"gives no features of 100-pixel pictures: Input height \(100\)"):
+        load_teacher("resnet18", (4, 8), "random", 100)
+
+
+def test_random_teachers_differ_in_their_hash_by_seed_alone() -> None:
+    def digest(seed: int) -> str:
+        torch.manual_seed(seed)
+        return load_teacher("resnet18", (4, 8), "random")[2].sha256
+
+    assert digest(0) == digest(0) != digest(1)
 
 
 def test_random_weights_come_only_by_their_name() -> None:
     teacher, _, origin = load_teacher("resnet18", (4, 8, 16), "random")
     assert origin.origin == "random"
-    assert origin.sha256 is None
+    assert len(origin.sha256) == 64
     assert len(teacher(torch.randn(1, 3, 64, 64))) == 3
 
 

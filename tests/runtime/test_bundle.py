@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from understudy import BundleError, InputError, TrainedModel, WorkError, load
+from understudy import BundleError, InputError, TrainedModel, WorkError, calibrate, load
 from understudy.distill.teacher import Teacher
 from understudy.methods import build, settings_for
 from understudy.model import save
@@ -117,7 +117,7 @@ def test_a_folder_without_a_model_says_what_is_missing(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-def test_thresholds_can_be_changed_but_not_swapped(copy: Path) -> None:
+def test_thresholds_can_be_changed_but_not_swapped(copy: Path, factory: Path) -> None:
     path = copy / "calibration.json"
     content = json.loads(path.read_text())
     content["thresholds"]["fail_above"] = 99.0
@@ -131,6 +131,10 @@ def test_thresholds_can_be_changed_but_not_swapped(copy: Path) -> None:
     edit(path, thresholds={})
     with pytest.raises(BundleError, match="is no calibration"):
         load(copy)
+    path.write_text("{")
+    with pytest.raises(BundleError, match=r"calibration\.json is cut short or no JSON; calibrate again"):
+        load(copy)
+    assert calibrate(copy, factory, 0.2) == load(copy).thresholds  # which mends it
     path.unlink()
     assert load(copy).thresholds is None
 

@@ -53,7 +53,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return int(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        print("understudy: stopped; an unfinished training goes on with --resume", file=sys.stderr)
         return INTERRUPTED
     except ModuleNotFoundError as error:
         if debug or (error.name or "").startswith("understudy"):
@@ -61,11 +60,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(extra_needed("train", f"this command (it uses {error.name})"), debug)
     except UnderstudyError as error:
         return _fail(error, debug)
+    except Exception as error:  # a fault of ours: still one line, and how to see more
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        return _fail(UnderstudyError(f"unexpected {reason} (--debug shows where)"), debug, error)
 
 
-def _fail(error: UnderstudyError, debug: bool) -> int:
+def _fail(error: UnderstudyError, debug: bool, cause: Exception | None = None) -> int:
     if debug:
-        traceback.print_exception(error)
+        traceback.print_exception(cause or error)
     else:
         print(f"understudy: {error}", file=sys.stderr)
     return error.exit_code

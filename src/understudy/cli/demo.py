@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -10,11 +11,13 @@ from rich.console import Console
 
 from understudy.cli.evaluate import metrics_table
 from understudy.cli.progress import reporting
+from understudy.errors import InputError
 from understudy.runtime.bundle import prepare_folder, write_json
 
 __all__ = ["demo"]
 
 HOLDOUT = 0.2
+MARKER = ".understudy-demo"
 FALSE_ALARM_RATE = 0.05  # what the few pictures held out can promise
 
 
@@ -33,6 +36,11 @@ def demo(
 
     prepare_folder(out)
     data, model_folder = out / "pictures", out / "model"
+    marker = out / MARKER
+    if any(out.iterdir()) and not marker.is_file():
+        raise InputError(f"{out} holds something that no demo made; choose an empty folder with --out")
+    marker.touch()
+    shutil.rmtree(data, ignore_errors=True)  # pictures of an earlier run with other numbers
     with reporting() as reporter:
         write_factory(data, FactoryPlan(train=pictures, seed=seed), reporter.advance)
         model = understudy.fit(

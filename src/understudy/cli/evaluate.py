@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from understudy.cli.arguments import (
     CategoriesOption,
@@ -73,7 +74,7 @@ def metrics_table(metrics: dict[str, Any]) -> Table:
     rows = {**metrics["categories"], "mean": metrics["mean"], "pooled": metrics["pooled"]}
     for label, numbers in rows.items():
         cells = ("–" if numbers[n] is None else f"{100 * numbers[n]:.1f}" for n in names)
-        table.add_row(label, *cells, end_section=label in list(metrics["categories"])[-1:])
+        table.add_row(Text(label), *cells, end_section=label in list(metrics["categories"])[-1:])
     worst = (metrics["worst"][n] for n in names)
-    table.add_row("worst", *(w[0] if w else "–" for w in worst))
+    table.add_row("worst", *(Text(w[0]) if w else "–" for w in worst))
     return table

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -81,7 +83,7 @@ def fit(
         "strides": _numbers(strides),
         "categories": split_names(categories),
     }
-    with reporting() as reporter:
+    with reporting() as reporter, _stopping(out):
         model = understudy.fit(
             data,
             out,
@@ -102,6 +104,20 @@ def fit(
         reporter.say(f"{out}: trained in {model.manifest.training.seconds:.0f} s")
         if model.thresholds is None:
             reporter.say(f"not calibrated yet: understudy calibrate {out} GOOD_PICTURES")
+
+
+@contextmanager
+def _stopping(out: Path) -> Iterator[None]:
+    """Say on Ctrl-C whether there is something to go on from."""
+    from understudy.training import checkpoint_file
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        kept = checkpoint_file(out).is_file()
+        hint = "go on with --resume" if kept else "there was no checkpoint yet"
+        typer.echo(f"understudy: stopped; {hint}", err=True)
+        raise
 
 
 def _numbers(text: str | None) -> tuple[int, ...] | None:

@@ -11,7 +11,7 @@ import typer
 from PIL import Image
 
 from understudy.cli.arguments import DeviceName, DeviceOption, ModelArgument
-from understudy.cli.tables import TableFormat, table_writer
+from understudy.cli.tables import COLUMNS, Row, TableFormat, table_writer
 from understudy.errors import InputError
 from understudy.runtime.bundle import prepare_folder, writing
 from understudy.runtime.decision import Thresholds
@@ -50,39 +50,38 @@ def predict(
     form: TableFormat = format_.value
     if out is None and (heatmaps or form == "parquet"):
         raise InputError(f"{'--heatmaps' if heatmaps else '--format parquet'} needs a folder: add --out DIR")
+    if out and any(path.resolve() in (out.resolve(), *out.resolve().parents) for path in paths):
+        raise InputError(
+            f"{out} lies among the pictures, and would be scored next time; choose another --out"
+        )
     loaded = understudy.load(model, device.value)
+    if heatmaps and loaded.thresholds is None:
+        raise InputError(f"--heatmaps colours by thresholds, and {model} has none; calibrate it first")
     results = loaded.predict(paths, batch_size)
     if out:
         prepare_folder(out)
     broken = done = 0
     with table_writer(form, out / f"predictions.{form}" if out else None) as write:
         for result in results:
+            row: Row = dict.fromkeys(COLUMNS) | {"path": str(result.path)}
             if isinstance(result, understudy.PictureError):
                 broken += 1
                 typer.echo(f"understudy: {result}", err=True)
-                write({"path": str(result.path), "score": None, "verdict": None, "error": str(result)})
+                write(row | {"error": str(result)})
                 continue
             done += 1
-            write(
-                {
-                    "path": str(result.path),
-                    "score": result.score,
-                    "verdict": result.verdict,
-                    "error": None,
-                }
-            )
-            if heatmaps and out:
-                _write_heatmap(
-                    out / "heatmaps" / f"{done:05d}-{result.path.stem}.png",
-                    result,
-                    loaded.thresholds,
-                )
+            row |= {"score": result.score, "verdict": result.verdict}
+            if heatmaps and out and loaded.thresholds:
+                shown = out / "heatmaps" / f"{done:05d}-{result.path.stem}.png"
+                _write_heatmap(shown, result, loaded.thresholds)
+                row["heatmap"] = str(shown)
+            write(row)
     print(f"{done} pictures scored, {broken} unreadable", file=sys.stderr)
     if broken:
         raise typer.Exit(1)
 
 
-def _write_heatmap(path: Path, found: Prediction, thresholds: Thresholds | None) -> None:
+def _write_heatmap(path: Path, found: Prediction, thresholds: Thresholds) -> None:
     span = colour_span(thresholds, [found.score])
     overlay = heatmap(read_picture(found.path), found.anomaly_map, *span)
     with writing(path):

@@ -21,7 +21,8 @@ def reporting() -> Iterator[Reporter]:
     """Give a reporter that suits what stderr is."""
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
-        yield Reporter(_say_plainly, _advance_plainly)
+        lines = _PlainLines()
+        yield Reporter(lines.say, lines.advance)
         return
     columns = (TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn())
     with Progress(
@@ -37,11 +38,17 @@ def reporting() -> Iterator[Reporter]:
         yield Reporter(lambda line: console.print(line, markup=False), advance)
 
 
-def _say_plainly(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+class _PlainLines:
+    """Prints a line whenever another fifth of a task is done."""
 
+    def __init__(self) -> None:
+        self._printed: dict[str, int] = {}
 
-def _advance_plainly(what: str, done: int, total: int, note: str) -> None:
-    every = max(1, total // _PLAIN_LINES)
-    if done == total or done % every == 0:
-        _say_plainly(f"{what} {done}/{total}{'  ' + note if note else ''}")
+    def say(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    def advance(self, what: str, done: int, total: int, note: str) -> None:
+        part = done * _PLAIN_LINES // max(total, 1)
+        if part > self._printed.get(what, 0):
+            self.say(f"{what} {done}/{total}{'  ' + note if note else ''}")
+        self._printed[what] = part if done < total else 0

@@ -13,11 +13,11 @@ from typing import Any, Literal, TextIO
 from understudy.errors import extra_needed
 from understudy.runtime.bundle import writing
 
-__all__ = ["COLUMNS", "TableFormat", "table_writer"]
+__all__ = ["COLUMNS", "Row", "TableFormat", "table_writer"]
 
 TableFormat = Literal["jsonl", "csv", "parquet"]
 Row = dict[str, str | float | None]
-COLUMNS = ("path", "score", "verdict", "error")
+COLUMNS = ("path", "score", "verdict", "error", "heatmap")
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def table_writer(form: TableFormat, path: Path | None) -> Iterator[Callable[[Row
             with _parquet(path) as write:
                 yield write
             return
-        with path.open("w", encoding="utf-8", newline="") as file:
+        with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             yield _row_writer(form, file)
 
 

@@ -11,6 +11,24 @@ from understudy.runtime.images import find_pictures
 
 __all__ = ["open_pictures"]
 
+# A folder of one of these names means that not every picture below shows a good product.
+_NOT_GOOD = frozenset(
+    word
+    for name in (
+        "anomaly",
+        "anomalies",
+        "bad",
+        "defect",
+        "defective",
+        "defects",
+        "mask",
+        "masks",
+        "ng",
+        "test",
+    )
+    for word in (name, name.capitalize(), name.upper())
+)
+
 
 def open_pictures(root: Path) -> PictureSet:
     """Find the pictures of a folder: MVTec AD layout, one category of it, or good pictures alone.
@@ -37,8 +55,14 @@ def _recognise(root: Path) -> PictureSet:
     if categories:
         found = [r for d in categories for r in mvtec.category_records(d, d.name)]
         return _set(root, "MVTec AD layout", found)
-    bare = [Record(name, "train", GOOD, path) for path in find_pictures(root)]
-    return _set(root, "folder of good pictures", bare)
+    pictures = find_pictures(root)
+    suspect = sorted({part for p in pictures for part in p.relative_to(root).parts[:-1]} & _NOT_GOOD)
+    if suspect:
+        raise InputError(
+            f"{root} has a folder {suspect[0]!r}, so its pictures are not all good; arrange them as "
+            "<category>/train/good and <category>/test/<defect>, or name the folder of good pictures"
+        )
+    return _set(root, "folder of good pictures", [Record(name, "train", GOOD, path) for path in pictures])
 
 
 def _set(root: Path, layout: str, records: list[Record]) -> PictureSet:

@@ -15,8 +15,8 @@ __all__ = ["category_records", "is_category"]
 
 
 def is_category(folder: Path) -> bool:
-    """Whether a folder looks like one category: it has ``train`` or ``test`` with a kind inside."""
-    return (folder / "train").is_dir() or (folder / "test" / GOOD).is_dir()
+    """Whether a folder looks like one category: it has a split, or masks."""
+    return any((folder / part).is_dir() for part in ("train", "test", "ground_truth"))
 
 
 def category_records(folder: Path, category: str) -> list[Record]:
@@ -25,10 +25,9 @@ def category_records(folder: Path, category: str) -> list[Record]:
     records = [Record(category, "train", GOOD, path) for path in _pictures(train)]
     tests = folder / "test"
     for kind in sorted(d for d in tests.iterdir() if d.is_dir()) if tests.is_dir() else []:
-        masks = folder / "ground_truth" / kind.name
+        masks = {} if kind.name == GOOD else _masks_by_stem(folder / "ground_truth" / kind.name)
         for path in _pictures(kind):
-            mask = None if kind.name == GOOD else _mask_of(path, masks)
-            records.append(Record(category, "test", kind.name, path, mask))
+            records.append(Record(category, "test", kind.name, path, masks.get(path.stem.lower())))
     return records
 
 
@@ -36,10 +35,6 @@ def _pictures(folder: Path) -> list[Path]:
     return find_pictures(folder) if folder.is_dir() else []
 
 
-def _mask_of(picture: Path, masks: Path) -> Path | None:
-    candidates = (
-        masks / f"{picture.stem}_mask.png",
-        masks / f"{picture.stem}.png",
-        masks / picture.name,
-    )
-    return next((m for m in candidates if m.is_file()), None)
+def _masks_by_stem(folder: Path) -> dict[str, Path]:
+    """Mask files under their picture's lower-case stem: ``003_mask.png`` and ``003.PNG`` belong to 003."""
+    return {path.stem.lower().removesuffix("_mask"): path for path in _pictures(folder)}

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,10 +17,18 @@ from understudy.errors import InputError, PictureError
 from understudy.reporter import Advance, ignore_progress
 from understudy.runtime.images import Picture, Preprocess, decode_picture, read_bytes
 
-__all__ = ["MEMORY_BUDGET", "PictureStore", "SeededBatches", "decode_ahead", "digest_of"]
+__all__ = ["MEMORY_BUDGET", "Decoded", "PictureStore", "SeededBatches", "decode_ahead", "digest_of"]
 
 MEMORY_BUDGET = 4 * 2**30
 _DIGITS = 32  # of a picture's SHA-256: 128 bits name it well enough
+
+
+class Decoded(NamedTuple):
+    """A picture ready for a model, the digest of its file, and its own (height, width)."""
+
+    picture: Picture
+    digest: str
+    size: tuple[int, int]
 
 
 def digest_of(data: bytes) -> str:
@@ -29,16 +38,18 @@ def digest_of(data: bytes) -> str:
 
 def decode_ahead(
     paths: Sequence[Path], preprocess: Preprocess, ahead: int = 16
-) -> Iterator[tuple[str, Picture] | PictureError]:
-    """Yield (digest, resized picture) of each path in order, decoding on other threads meanwhile.
+) -> Iterator[Decoded | PictureError]:
+    """Yield each path's resized picture in order, decoding on other threads meanwhile.
 
     A picture that does not decode yields its error, so one never stops the rest.
     """
 
-    def one(path: Path) -> tuple[str, Picture] | PictureError:
+    def one(path: Path) -> Decoded | PictureError:
         try:
             data = read_bytes(path)
-            return digest_of(data), preprocess.resize(decode_picture(data, path))
+            picture = decode_picture(data, path)
+            height, width, _ = picture.shape
+            return Decoded(preprocess.resize(picture), digest_of(data), (height, width))
         except PictureError as error:
             return error
 
@@ -84,9 +95,9 @@ class PictureStore(Dataset[Tensor]):
             if isinstance(result, PictureError):
                 broken.append(result)
             else:
-                self.digests.append(result[0])
+                self.digests.append(result.digest)
                 if keep:
-                    self._kept[i] = result[1]
+                    self._kept[i] = result.picture
             advance("decode", i + 1, len(paths), "")
         if broken:
             more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""

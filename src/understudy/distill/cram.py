@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["CRAM", "CramMode"]
+__all__ = ["CRAM", "CenterInit", "CramMode"]
 
 CramMode = Literal["residual", "codebook"]
+CenterInit = Literal["uniform", "normal"]
 
 
 class CRAM(nn.Module):
@@ -27,6 +28,7 @@ class CRAM(nn.Module):
         centers: N, 50 in the paper.
         mode: ``residual`` as printed, or ``codebook``: the assigned centre itself, as an ablation.
         per_center_alpha: one sharpness a centre instead of one in all.
+        init: of the centres; ``uniform`` within 1/sqrt(N·D), near the identity, or standard ``normal``.
 
     The sharpness alpha is learned through a softplus and starts at 1/D, so that alpha·‖r‖² starts
     as a mean square per channel and every centre receives gradient.
@@ -39,11 +41,15 @@ class CRAM(nn.Module):
         mode: CramMode = "residual",
         *,
         per_center_alpha: bool = False,
+        init: CenterInit = "uniform",
     ) -> None:
         super().__init__()
         self.mode = mode
         bound = 1 / math.sqrt(centers * channels)
-        self.centers = nn.Parameter(torch.empty(centers, channels).uniform_(-bound, bound))
+        start_at = torch.empty(centers, channels)
+        self.centers = nn.Parameter(
+            start_at.normal_() if init == "normal" else start_at.uniform_(-bound, bound)
+        )
         start = math.log(math.expm1(1 / channels))  # softplus(start) = 1/D
         self.raw_alpha = nn.Parameter(torch.full((centers if per_center_alpha else 1,), start))
 

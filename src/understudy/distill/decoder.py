@@ -17,8 +17,7 @@ class Decoder(nn.Module):
     """(B, c_in, h, w) embedding -> Features of the teacher's shapes.
 
     One stage of residual blocks a level, without skip connections (RD, arXiv:2201.10703). A module
-    can be plugged in behind every stage, in line: the next stage consumes what it gives (SNL,
-    arXiv:2402.17091, figure 4).
+    can be plugged in behind every stage (SNL, arXiv:2402.17091, figure 4).
 
     Args:
         c_in: channels of the embedding, which stands on half the coarsest level's grid.
@@ -27,6 +26,7 @@ class Decoder(nn.Module):
         depths: residual blocks a stage, coarsest first.
         linear: the teacher's features can be negative, so each stage's last ReLU is left out.
         plug_ins: one module (B, D, H, W) -> (B, D, H, W) a level, finest first; none by default.
+        in_line: the next stage consumes what a plug-in gives, rather than what it was given.
     """
 
     def __init__(
@@ -38,8 +38,10 @@ class Decoder(nn.Module):
         *,
         linear: bool,
         plug_ins: Sequence[nn.Module] = (),
+        in_line: bool = True,
     ) -> None:
         super().__init__()
+        self.in_line = in_line
         self.stages = nn.ModuleList()
         enlarge = [*stride_steps(levels), 2]
         for level, up, depth in zip(reversed(levels), reversed(enlarge), depths, strict=True):
@@ -55,6 +57,7 @@ class Decoder(nn.Module):
         x = embedding
         grids = [f.shape[-2:] for f in reversed(like)]
         for stage_, plug_in, (h, w) in zip(self.stages, self.plug_ins, grids, strict=True):
-            x = plug_in(stage_(x)[..., :h, :w])
-            out.append(x)
+            x = stage_(x)[..., :h, :w]
+            out.append(plug_in(x))
+            x = out[-1] if self.in_line else x
         return out[::-1]

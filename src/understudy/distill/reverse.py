@@ -60,7 +60,12 @@ class ReverseStudent(nn.Module):
 
 
 def reverse_student(
-    teacher_name: str, levels: Sequence[Level], *, signed: bool, plug_ins: Sequence[nn.Module] = ()
+    teacher_name: str,
+    levels: Sequence[Level],
+    *,
+    signed: bool,
+    plug_ins: Sequence[nn.Module] = (),
+    in_line: bool = True,
 ) -> ReverseStudent:
     """Build the student that fits a teacher.
 
@@ -69,8 +74,17 @@ def reverse_student(
         levels: the teacher's levels, finest first.
         signed: the teacher's features can be negative.
         plug_ins: see :class:`understudy.distill.decoder.Decoder`.
+        in_line: likewise.
     """
     plan = blueprint_for(teacher_name, len(levels))
     bottleneck = OneClassBottleneck(levels, plan.inner, plan.condense)
-    decoder = Decoder(bottleneck.channels, levels, plan.inner, plan.decode, linear=signed, plug_ins=plug_ins)
+    decoder = Decoder(
+        bottleneck.channels,
+        levels,
+        plan.inner,
+        plan.decode,
+        linear=signed,
+        plug_ins=plug_ins,
+        in_line=in_line,
+    )
     return ReverseStudent(bottleneck, decoder)

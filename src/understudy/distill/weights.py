@@ -43,11 +43,11 @@ class TeacherSource:
     """Where a teacher's weights came from, for the manifest."""
 
     origin: str
-    sha256: str | None
+    sha256: str
 
 
 def load_teacher(
-    name: str, strides: tuple[int, ...], weights: str | None = None
+    name: str, strides: tuple[int, ...], weights: str | None = None, image_size: int = 256
 ) -> tuple[Teacher, Normalisation, TeacherSource]:
     """Build a teacher and fill it with weights.
 
@@ -56,15 +56,16 @@ def load_teacher(
         strides: levels by stride, finest first.
         weights: a ``.safetensors`` or ``.pth`` file, ``"random"``, or ``None`` for the embedded
             weights (default teacher) or the hub (any other).
+        image_size: side of the pictures it will see.
 
     Raises:
         InputError: the file is missing, damaged or of another architecture, or the hub is out of
             reach and no file was named.
     """
     name = f"{name}.{_PAPER_TAG}" if name in _PAPER_TEACHERS else name
-    teacher = Teacher(name, strides)
+    teacher = Teacher(name, strides, image_size)
     if weights == RANDOM:
-        return teacher, _normalisation(name), TeacherSource(RANDOM, None)
+        return teacher, _normalisation(name), TeacherSource(RANDOM, _digest(teacher))
     if weights is not None:
         path, origin = Path(weights), f"file {Path(weights).name}"
         state = read_state_dict(path)
@@ -164,7 +165,8 @@ def _hub_file(name: str) -> tuple[Path, str]:
             cached = hub.hf_hub_download(repo, "model.safetensors")
         except Exception as error:
             raise InputError(
-                f"the weights of {name} are not on this machine and the hub cannot be reached; "
+                f"the weights of {name} are not on this machine and the hub did not give them "
+                f"({type(error).__name__}); "
                 f"give a file with --teacher-weights FILE, or use the embedded teacher "
                 f"(--teacher {EMBEDDED_TEACHER})"
             ) from error
@@ -177,6 +179,14 @@ def _normalisation(name: str) -> Normalisation:
         return Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     (r, g, b), (sr, sg, sb) = config.mean, config.std
     return Normalisation((r, g, b), (sr, sg, sb))
+
+
+def _digest(teacher: Teacher) -> str:
+    """SHA-256 over the tensors themselves, where there is no file."""
+    total = hashlib.sha256()
+    for value in teacher.state_dict().values():
+        total.update(value.contiguous().numpy().tobytes())
+    return total.hexdigest()
 
 
 def _sha256(path: Path) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveFloat
 
 from understudy.distill.affinity import AffinityForm, AffinityNorm
-from understudy.distill.cram import CRAM, CramMode
+from understudy.distill.cram import CRAM, CenterInit, CramMode
 from understudy.distill.distiller import Distiller
 from understudy.distill.losses import (
     CosineReading,
@@ -43,6 +43,8 @@ class SnlSettings(BaseModel):
         centers: number of CRAM centres a level; 0 for no CRAM.
         cram_mode: ``residual`` as printed, or ``codebook``.
         per_center_alpha: one sharpness a centre.
+        center_init: see :class:`understudy.distill.cram.CRAM`.
+        cram_in_line: see :class:`understudy.distill.decoder.Decoder`.
         affinity_map: weight of the affinity map in the score, 1 in eq. (10).
         affinity_map_form: form of that map.
         smoothing: sigma of the Gaussian over the anomaly map.
@@ -62,6 +64,8 @@ class SnlSettings(BaseModel):
     centers: NonNegativeInt = 50
     cram_mode: CramMode = "residual"
     per_center_alpha: bool = False
+    center_init: CenterInit = "uniform"
+    cram_in_line: bool = True
     affinity_map: NonNegativeFloat = 1.0
     affinity_map_form: AffinityForm = "rms"
     smoothing: NonNegativeFloat = 4.0
@@ -71,11 +75,23 @@ def snl_rd(teacher: Teacher, settings: SnlSettings) -> Distiller:
     """Reverse student with CRAM behind every decoder stage; the terms of eq. (7)."""
     s = settings
     cram = [
-        CRAM(level.channels, s.centers, s.cram_mode, per_center_alpha=s.per_center_alpha)
+        CRAM(
+            level.channels,
+            s.centers,
+            s.cram_mode,
+            per_center_alpha=s.per_center_alpha,
+            init=s.center_init,
+        )
         for level in teacher.levels
         if s.centers
     ]
-    student = reverse_student(teacher.name, teacher.levels, signed=teacher.is_signed(), plug_ins=cram)
+    student = reverse_student(
+        teacher.name,
+        teacher.levels,
+        signed=teacher.is_signed(),
+        plug_ins=cram,
+        in_line=s.cram_in_line,
+    )
     to_map = MapRecipe(s.affinity_map, s.affinity_map_form, s.affinity_norm, s.smoothing)
     return Distiller(teacher, student, [t for t in _terms(s) if t.weight], to_map)
 

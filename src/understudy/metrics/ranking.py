@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Ranking", "descending_steps"]
+__all__ = ["Ranking"]
 
 
 class Ranking:
@@ -20,6 +20,10 @@ class Ranking:
     Raises:
         ValueError: the shapes differ, or a score is not finite.
 
+    Attributes:
+        order: (n,) indices from the largest score to the smallest.
+        ends: (m,) where each run of equal scores ends in that order.
+
     All metrics are fractions in [0, 1], and ``None`` where one of the two kinds is missing.
     """
 
@@ -27,9 +31,9 @@ class Ranking:
         scores, is_defect = np.asarray(scores).ravel(), np.asarray(is_defect, dtype=bool).ravel()
         if scores.shape != is_defect.shape:
             raise ValueError(f"{len(scores)} scores for {len(is_defect)} labels")
-        order, ends = descending_steps(scores)
-        self._hits = np.cumsum(is_defect[order])[ends]
-        self._alarms = ends + 1 - self._hits
+        self.order, self.ends = _descending(scores)
+        self._hits = np.cumsum(is_defect[self.order])[self.ends]
+        self._alarms = self.ends + 1 - self._hits
         self.n_defect = int(is_defect.sum())
         self.n_good = len(scores) - self.n_defect
 
@@ -66,7 +70,7 @@ class Ranking:
         return float((2 * self._hits / (self._hits + self._alarms + self.n_defect)).max())
 
 
-def descending_steps(scores: NDArray[np.floating]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _descending(scores: NDArray[np.floating]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """(n,) scores -> order from largest to smallest, and where each run of equal scores ends."""
     if not np.isfinite(scores).all():
         raise ValueError("scores must be finite")

@@ -58,7 +58,7 @@ class TeacherCard(_Card):
     name: str
     strides: tuple[int, ...]
     origin: str
-    sha256: str | None
+    sha256: str
 
 
 class TrainingCard(_Card):
@@ -71,7 +71,7 @@ class TrainingCard(_Card):
     precision: str
     device: str
     seconds: float
-    loss: float
+    loss: float | None
     layout: str
     categories: dict[str, int]
     held_out: int
@@ -150,7 +150,9 @@ def write_json(path: Path, content: object) -> None:
     """Write JSON through a temporary file, so that a reader never sees half of it."""
     part = path.with_name(path.name + ".part")
     with writing(path):
-        part.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        part.write_text(
+            json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+        )
         part.replace(path)
 
 
@@ -223,7 +225,7 @@ def read_calibration(folder: Path, manifest: Manifest) -> Thresholds | None:
     if not path.is_file():
         return None
     try:
-        calibration = Calibration.model_validate(_read_json(path))
+        calibration = Calibration.model_validate(_read_json(path, "calibrate again"))
     except ValidationError as error:
         raise BundleError(f"{path} is no calibration: {_first(error)}; calibrate again") from error
     if calibration.student_sha256 != manifest.files["student.safetensors"]:
@@ -231,13 +233,13 @@ def read_calibration(folder: Path, manifest: Manifest) -> Thresholds | None:
     return calibration.thresholds
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path, way_out: str = "take the model from its source") -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BundleError(f"{path} is cut short or no JSON; take the model from its source") from error
+        raise BundleError(f"{path} is cut short or no JSON; {way_out}") from error
     if not isinstance(content, dict):
-        raise BundleError(f"{path} is no JSON object; take the model from its source")
+        raise BundleError(f"{path} is no JSON object; {way_out}")
     return content
 
 

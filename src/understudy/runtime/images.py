@@ -20,7 +20,6 @@ __all__ = [
     "Preprocess",
     "decode_picture",
     "find_pictures",
-    "picture_size",
     "read_bytes",
     "read_mask",
     "read_picture",
@@ -102,19 +101,12 @@ def decode_picture(data: bytes, path: Path) -> Picture:
     """Like :func:`read_picture`, from the file's content; ``path`` only names it in errors."""
     image = _open(data, path)
     try:
-        image = ImageOps.exif_transpose(image)
-        return np.array(_to_rgb(image, path), dtype=np.uint8)
+        image.load()
+        return np.array(_to_rgb(_upright(image), path), dtype=np.uint8)
     except PictureError:
         raise
-    except (OSError, ValueError, SyntaxError, MemoryError) as error:
+    except Exception as error:  # a damaged file makes decoders raise almost anything
         raise PictureError(path, f"does not decode: {error}; replace or remove it") from error
-
-
-def picture_size(path: Path) -> tuple[int, int]:
-    """(height, width) of a picture as it stands upright, from its header alone."""
-    image = _open(read_bytes(path), path)
-    sideways = image.getexif().get(0x0112, 1) >= 5
-    return (image.width, image.height) if sideways else (image.height, image.width)
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> Mask:
@@ -130,7 +122,7 @@ def read_mask(path: Path, size: tuple[int, int]) -> Mask:
     image = _open(read_bytes(path), path)
     try:
         values = np.array(image)
-    except (OSError, ValueError, SyntaxError) as error:
+    except Exception as error:  # as above
         raise PictureError(path, f"is a mask that does not decode: {error}; replace or remove it") from error
     if image.mode in ("RGBA", "LA"):
         values = values[..., :-1]
@@ -165,8 +157,16 @@ def _open(data: bytes, path: Path) -> Image.Image:
         ) from error
     except UnidentifiedImageError as error:
         raise PictureError(path, "is no picture that can be decoded; replace or remove it") from error
-    except (OSError, ValueError, SyntaxError) as error:
+    except Exception as error:  # as above
         raise PictureError(path, f"does not decode: {error}; replace or remove it") from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turn a picture as its EXIF data ask for; damaged EXIF data ask for nothing."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:
+        return image
 
 
 def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
