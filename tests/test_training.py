@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from understudy import METHODS, InputError, WorkError
+from understudy import METHODS, InputError, WorkError, fit
 from understudy.data.folder import open_pictures
 from understudy.data.store import PictureStore, SeededBatches
 from understudy.device import resolve_precision
@@ -239,3 +239,12 @@ if os.environ.get("SLOW"):
     understudy.training._Lesson.training_step = slow
 sys.exit(understudy.cli.main())
 """
+
+
+def test_a_random_teacher_and_its_student_repeat_with_the_seed(factory: Path, tmp_path: Path) -> None:
+    options = {"image_size": 64, "batch_size": 4, "strides": (8, 16), "device": "cpu", "precision": "32"}
+    options |= {"max_steps": 2, "teacher": "resnet18", "teacher_weights": "random", "holdout": 0.0}
+    first, again = (fit(factory / "nut", tmp_path / name, **options) for name in "ab")
+    assert first.manifest.files == again.manifest.files
+    other = fit(factory / "nut", tmp_path / "c", **options | {"seed": 1})
+    assert other.manifest.teacher.sha256 != first.manifest.teacher.sha256

@@ -90,7 +90,7 @@ def _train_and_save(
 ) -> None:
     settings = settings_for(asked.method, asked.settings)
     strides = asked.strides or default_strides(asked.teacher)
-    torch.manual_seed(asked.seed)  # a teacher of random weights takes part
+    torch.manual_seed(asked.seed)  # for a teacher of random weights
     teacher, look, source = load_teacher(asked.teacher, strides, asked.teacher_weights, asked.image_size)
     card = bundle.TeacherCard(name=teacher.name, strides=strides, **asdict(source))
     preprocess = Preprocess(image_size=asked.image_size, mean=look.mean, std=look.std)
@@ -110,6 +110,7 @@ def _train_and_save(
         f"{asked.method} on {teacher.name}: {plan.steps} steps of {plan.batch_size} pictures, "
         f"{plan.device}, {plan.precision}, seed {plan.seed}"
     )
+    torch.manual_seed(asked.seed)  # the student starts alike, whatever the teacher drew
     distiller = build(asked.method, teacher, settings)
     if not resume:
         _clear(out)
