@@ -40,6 +40,8 @@ def unified(rows: list[Row]) -> str:
     ]
     for method in dict.fromkeys(row["method"] for row in rows):
         own = [row for row in rows if row["method"] == method]
+        if {row["seed"] for row in own} != set(seeds):
+            continue  # a mean over fewer seeds would not compare
         cells = [_pair([r for r in own if r["category"] == c]) for c in categories]
         per_seed = [[r for r in own if r["seed"] == seed] for seed in seeds]
         means = {
