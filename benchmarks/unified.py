@@ -69,14 +69,19 @@ def run(label: str, seed: int, steps: int, data: Path, categories: list[str]) ->
             seed=seed,
         )
         metrics = understudy.evaluate(model, data, categories).metrics
+    print(label, seed, {k: round(100 * v, 1) for k, v in metrics["mean"].items()}, flush=True)
+    return rows_of(model, metrics)
+
+
+def rows_of(model: understudy.TrainedModel, metrics: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a results file holds of one evaluated model: a row a category."""
     facts = provenance() | {
-        "batch_size": BATCH_SIZE,
+        "batch_size": model.manifest.training.batch_size,
         "image_size": metrics["image_size"],
         "teacher": metrics["teacher"],
         "precision": model.manifest.training.precision,
         "train_seconds": model.manifest.training.seconds,
     }
-    print(label, seed, {k: round(100 * v, 1) for k, v in metrics["mean"].items()}, flush=True)
     return [
         {"category": category} | {name: _rounded(found[name]) for name in NAMES} | facts
         for category, found in metrics["categories"].items()
