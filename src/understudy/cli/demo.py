@@ -27,7 +27,7 @@ def demo(
     pictures: Annotated[
         int, typer.Option(metavar="N", min=10, help="Good pictures of each product to learn from.")
     ] = 60,
-    max_steps: Annotated[int, typer.Option(metavar="N", min=1, help="Training steps.")] = 400,
+    max_steps: Annotated[int, typer.Option(metavar="N", min=1, help="Training steps.")] = 300,
 ) -> None:
     """Make pictures of four products, train one model on the good ones, and report on the rest."""
     import understudy
