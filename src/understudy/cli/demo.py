@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from understudy.cli.evaluate import metrics_table
+from understudy.cli.evaluate import print_table
 from understudy.cli.progress import reporting
 from understudy.errors import InputError
 from understudy.runtime.bundle import prepare_folder, write_json
@@ -56,5 +55,5 @@ def demo(
         result = understudy.evaluate(model, data, reporter=reporter)
     write_json(out / "metrics.json", result.metrics)
     write_report(out / "report.html", model, result)
-    Console(highlight=False).print(metrics_table(result.metrics))
+    print_table(result.metrics)
     print(f"report: {out / 'report.html'}   figures: {out / 'metrics.json'}   model: {model_folder}")

@@ -21,7 +21,7 @@ from understudy.cli.arguments import (
 )
 from understudy.cli.progress import reporting
 
-__all__ = ["evaluate", "metrics_table"]
+__all__ = ["evaluate", "metrics_table", "print_table"]
 
 
 class Resolution(StrEnum):
@@ -57,12 +57,20 @@ def evaluate(
         result = understudy.evaluate(loaded, data, split_names(categories), map_resolution.value, reporter)
     write_json(folder / "metrics.json", result.metrics)
     write_report(folder / "report.html", loaded, result)
-    Console(highlight=False).print(metrics_table(result.metrics))
+    print_table(result.metrics)
     print(f"wrote {folder / 'metrics.json'} and {folder / 'report.html'}")
     for error in result.broken:
         typer.echo(f"understudy: left out: {error}", err=True)
     if result.broken:
         raise typer.Exit(1)
+
+
+def print_table(metrics: dict[str, Any]) -> None:
+    """Print the metrics, at full width where no terminal sets another."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 120
+    console.print(metrics_table(metrics))
 
 
 def metrics_table(metrics: dict[str, Any]) -> Table:
