@@ -1,19 +1,21 @@
-"""Where and with what a figure was measured."""
+"""Where and with what a figure was measured, and the files that figures are kept in."""
 
 from __future__ import annotations
 
+import csv
 import datetime
 import os
 import platform
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
 
 import understudy  # noqa: F401  (so that a missing installation is named first)
 
-__all__ = ["provenance"]
+__all__ = ["append", "provenance", "read"]
 
 
 def provenance() -> dict[str, str]:
@@ -41,3 +43,21 @@ def _processor() -> str:
 
 def _memory_gib() -> int:
     return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """Rows of a results file; none if it is not there yet."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def append(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Add rows, with a header if the file is new."""
+    new = not path.is_file()
+    with path.open("a", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, list(rows[0]))
+        if new:
+            table.writeheader()
+        table.writerows(rows)

@@ -10,13 +10,12 @@ a run whose rows are there is not repeated.
 from __future__ import annotations
 
 import argparse
-import csv
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import understudy
-from machine import provenance
+from machine import append, provenance, read
 from understudy.evaluation import NAMES
 from understudy.reporter import Reporter
 
@@ -90,24 +89,6 @@ def rows_of(model: understudy.TrainedModel, metrics: dict[str, Any]) -> list[dic
 
 def _rounded(value: float | None) -> float | str:
     return "" if value is None else round(value, 5)
-
-
-def read(path: Path) -> list[dict[str, str]]:
-    """Rows of a results file; none if it is not there yet."""
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def append(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Add rows, with a header if the file is new."""
-    new = not path.is_file()
-    with path.open("a", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, list(rows[0]))
-        if new:
-            table.writeheader()
-        table.writerows(rows)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from understudy import InputError, TrainedModel, evaluate
+from understudy.data.factory import LogicalPlan, write_logical
 from understudy.evaluation import NAMES
 from understudy.report import write_report
 
@@ -19,6 +20,12 @@ from understudy.report import write_report
 @pytest.fixture
 def data(factory: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(factory, tmp_path / "data"))
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Path:
+    write_logical(tmp_path, LogicalPlan(train=1, validation=0, good=3, each_defect=2, size=64))
+    return tmp_path / "kit"
 
 
 def test_the_metrics_have_the_schema_that_scripts_rely_on(model: TrainedModel, factory: Path) -> None:
@@ -32,7 +39,7 @@ def test_the_metrics_have_the_schema_that_scripts_rely_on(model: TrainedModel, f
     }
     assert list(metrics["categories"]) == ["capsule", "linen", "nut", "veneer"]
     for figures in metrics["categories"].values():
-        assert list(figures) == [*NAMES, "n_good", "n_defect", "n_masks"]
+        assert list(figures) == [*NAMES, "n_good", "n_defect", "n_masks", "defects"]
         assert (figures["n_good"], figures["n_defect"], figures["n_masks"]) == (2, 3, 3)
         assert all(0 <= figures[name] <= 1 for name in NAMES)
     assert json.loads(json.dumps(metrics)) == metrics
@@ -56,6 +63,44 @@ def test_pixel_auroc_is_over_all_pixels_of_a_category(model: TrainedModel, facto
     masks = np.concatenate([t.mask.ravel() for t in result.tested if t.mask is not None])
     found = result.metrics["categories"]["nut"]["pixel_auroc"]
     assert found == pytest.approx(roc_auc_score(masks, maps))
+
+
+def test_each_kind_of_defect_is_measured_alone_against_the_good_pictures(
+    model: TrainedModel, kit: Path
+) -> None:
+    result = evaluate(model, kit, ["kit"])
+    by_kind = result.metrics["categories"]["kit"]["defects"]
+    assert list(by_kind) == ["logical_anomalies", "structural_anomalies"]
+    good = [t.score for t in result.tested if t.record.is_good]
+    for kind, figures in by_kind.items():
+        bad = [t.score for t in result.tested if t.record.defect == kind]
+        assert figures["n"] == len(bad) == 8
+        expected = roc_auc_score([0] * len(good) + [1] * len(bad), good + bad)
+        assert figures["image_auroc"] == pytest.approx(expected)
+
+
+def test_a_kind_of_defect_has_no_figure_without_good_pictures(model: TrainedModel, kit: Path) -> None:
+    shutil.rmtree(kit / "test" / "good")
+    figures = evaluate(model, kit, ["kit"]).metrics["categories"]["kit"]["defects"]
+    assert figures["logical_anomalies"] == {"image_auroc": None, "n": 8}
+
+
+def test_several_masks_of_a_picture_are_taken_together(model: TrainedModel, kit: Path) -> None:
+    tested = evaluate(model, kit, ["kit"]).tested
+    several = [t for t in tested if len(t.record.masks) > 1]
+    assert several
+    for t in several:
+        one_by_one = [np.array(Image.open(path)) > 0 for path in t.record.masks]
+        assert t.mask is not None
+        assert (t.mask == np.logical_or.reduce(one_by_one)).all()
+
+
+def test_a_mask_that_marks_nothing_is_left_out_by_name(model: TrainedModel, kit: Path) -> None:
+    empty = kit / "ground_truth" / "logical_anomalies" / "000" / "000.png"
+    Image.new("L", (64, 64)).save(empty)
+    result = evaluate(model, kit, ["kit"])
+    assert [e.path for e in result.broken] == [empty]
+    assert "is a mask that marks nothing" in str(result.broken[0])
 
 
 def test_maps_can_be_scored_at_the_masks_own_resolution(model: TrainedModel, data: Path) -> None:
@@ -123,6 +168,13 @@ def test_the_report_is_one_file_with_every_category_and_no_outside_address(
     assert 'href="' not in page
     defects = sum(not t.record.is_good for t in result.tested)
     assert f"Of {defects} defective test pictures" in page
+
+
+def test_the_report_tells_the_kinds_of_defect_apart(model: TrainedModel, kit: Path, tmp_path: Path) -> None:
+    write_report(tmp_path / "report.html", model, evaluate(model, kit, ["kit"]))
+    page = (tmp_path / "report.html").read_text()
+    assert "<td>logical anomalies</td>" in page
+    assert "<td>structural anomalies</td>" in page
 
 
 def test_categories_that_the_model_does_not_know_are_left_out_unless_named(

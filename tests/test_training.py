@@ -19,7 +19,7 @@ from understudy.data.store import PictureStore, SeededBatches
 from understudy.device import resolve_precision
 from understudy.distill.distiller import Distiller
 from understudy.distill.teacher import Teacher
-from understudy.methods import build, settings_for
+from understudy.methods import Adam, build, settings_for
 from understudy.runtime.images import Preprocess
 from understudy.training import Plan, _partner_shift, checkpoint_file, train
 
@@ -35,8 +35,7 @@ def plan(steps: int = 8, **changes: object) -> Plan:
     values = {
         "steps": steps,
         "batch_size": 8,
-        "lr": 0.005,
-        "betas": (0.5, 0.999),
+        "optimiser": Adam(),
         "seed": 0,
         "precision": "32",
         "device": torch.device("cpu"),

@@ -23,6 +23,7 @@ from understudy.types import Prediction
 
 if TYPE_CHECKING:
     from understudy.calibration import calibrate
+    from understudy.diagnosis import Diagnosis, diagnose
     from understudy.evaluation import Evaluation, evaluate
     from understudy.fitting import fit
     from understudy.methods import METHODS
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "METHODS",
     "BundleError",
+    "Diagnosis",
     "Evaluation",
     "InputError",
     "PictureError",
@@ -39,6 +41,7 @@ __all__ = [
     "UnderstudyError",
     "WorkError",
     "calibrate",
+    "diagnose",
     "evaluate",
     "fit",
     "load",
@@ -46,9 +49,11 @@ __all__ = [
 
 _HOME = {
     "METHODS": "methods",
+    "Diagnosis": "diagnosis",
     "Evaluation": "evaluation",
     "TrainedModel": "model",
     "calibrate": "calibration",
+    "diagnose": "diagnosis",
     "evaluate": "evaluation",
     "fit": "fitting",
     "load": "model",

@@ -128,8 +128,8 @@ def calibrate(
 
 
 def unseen_pictures(model: TrainedModel, paths: Sequence[Path]) -> list[Path]:
-    """Those pictures whose content the model was not trained on, under whatever name."""
-    seen = set(model.pictures.trained)
+    """Those pictures whose content the training has not seen, under whatever name."""
+    seen = {*model.pictures.trained, *model.pictures.validation}
     return [path for path in paths if digest_of(read_bytes(path)) not in seen]
 
 

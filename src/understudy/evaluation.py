@@ -46,7 +46,7 @@ class Tested:
         record: what is known of it.
         score: image-level anomaly score.
         anomaly_map: (h, w) float32 at the evaluated resolution.
-        mask: (h, w) bool at the same; ``None`` for a defect whose place nobody marked.
+        mask: (h, w) bool at the same, of all its defects; ``None`` where nobody marked them.
         verdict: ``None`` while the model is not calibrated.
     """
 
@@ -122,10 +122,20 @@ def evaluate(
 
 
 def _mask(record: Record, size: tuple[int, int]) -> Mask | None:
-    """Where the defect is; nowhere in a good picture; ``None`` where nobody marked it."""
-    if not record.is_good and record.mask is None:
+    """(height, width) -> where its defects are; nowhere in a good picture; ``None`` where nobody marked them.
+
+    Raises:
+        PictureError: a mask cannot be read, has another size than the picture, or marks nothing.
+    """
+    if not record.is_good and not record.masks:
         return None
-    return read_mask(record.mask, size) if record.mask else np.zeros(size, dtype=bool)
+    union = np.zeros(size, dtype=bool)
+    for path in record.masks:
+        mask = read_mask(path, size)
+        if not mask.any():
+            raise PictureError(path, "is a mask that marks nothing; mark the defect in it or remove it")
+        union |= mask
+    return union
 
 
 def _same_size(
@@ -148,7 +158,9 @@ def _metrics(
     resolution: MapResolution,
 ) -> dict[str, Any]:
     by_category = {c: [t for t in tested if t.record.category == c] for c in found.categories}
-    categories = {c: _numbers(own) | _counts(own) for c, own in by_category.items()}
+    categories: dict[str, dict[str, Any]] = {
+        c: {**_numbers(own), **_counts(own), "defects": _by_defect(own)} for c, own in by_category.items()
+    }
     side = model.preprocess.image_size
     return {
         "schema": METRICS_SCHEMA,
@@ -167,10 +179,7 @@ def _metrics(
 
 def _numbers(tested: Sequence[Tested]) -> Numbers:
     """All metrics of some pictures; ``None`` where one cannot be told."""
-    image = Ranking(
-        np.array([t.score for t in tested], dtype=np.float64),
-        np.array([not t.record.is_good for t in tested], dtype=bool),
-    )
+    image = _ranking(tested)
     marked = [(t.anomaly_map, t.mask) for t in tested if t.mask is not None]
     maps, masks = [m for m, _ in marked], [m for _, m in marked]
     values: Numbers = dict.fromkeys(NAMES)
@@ -180,6 +189,22 @@ def _numbers(tested: Sequence[Tested]) -> Numbers:
         found = (pixel.auroc(), pixel.average_precision(), pixel.f1_max(), aupro(maps, masks, ranking=pixel))
         values |= zip(NAMES[3:], found, strict=True)
     return values
+
+
+def _by_defect(tested: Sequence[Tested]) -> dict[str, Numbers]:
+    """Each kind of defect against all good pictures: its image AUROC and number of pictures."""
+    good = [t for t in tested if t.record.is_good]
+    kinds = sorted({t.record.defect for t in tested if not t.record.is_good})
+    own = {kind: [t for t in tested if t.record.defect == kind] for kind in kinds}
+    return {k: {"image_auroc": _ranking(good + bad).auroc(), "n": len(bad)} for k, bad in own.items()}
+
+
+def _ranking(tested: Sequence[Tested]) -> Ranking:
+    """Of whole pictures."""
+    return Ranking(
+        np.array([t.score for t in tested], dtype=np.float64),
+        np.array([not t.record.is_good for t in tested], dtype=bool),
+    )
 
 
 def _counts(tested: Sequence[Tested]) -> dict[str, float | None]:
@@ -194,7 +219,7 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def _worst(name: str, categories: dict[str, Numbers]) -> list[Any] | None:
+def _worst(name: str, categories: dict[str, dict[str, Any]]) -> list[Any] | None:
     """[category, figure] of the category that does worst."""
     known = [(v, c) for c, numbers in categories.items() if (v := numbers[name]) is not None]
     return [min(known)[1], min(known)[0]] if known else None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import time
 import zlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from understudy.data.folder import open_pictures
 from understudy.data.records import PictureSet, Record
 from understudy.data.store import PictureStore
 from understudy.device import resolve_device, resolve_precision
+from understudy.distill.fusion import Fusion
 from understudy.distill.teacher import default_strides
 from understudy.distill.weights import load_teacher
 from understudy.errors import InputError
@@ -29,9 +29,10 @@ from understudy.reporter import Reporter
 from understudy.runtime import bundle
 from understudy.runtime.decision import Thresholds
 from understudy.runtime.images import Preprocess
+from understudy.scaling import scale_maps
 from understudy.training import Plan, checkpoint_file, train
 
-__all__ = ["fit", "split_holdout"]
+__all__ = ["fit", "split_off"]
 
 
 def fit(
@@ -64,16 +65,16 @@ def fit(
     if resume and overwrite:
         raise InputError("--resume keeps what the folder holds and --overwrite discards it; choose one")
     found = open_pictures(Path(data)).only(asked.categories)
-    learn, held_out = split_holdout(found.train(), asked.holdout, asked.seed)
+    parts = _divide(found, asked)
     if resume and bundle.holds_model(out):
         reporter.say(f"{out} is trained already; there is nothing to resume")
         model = load(out, asked.device)
     else:
         _refuse_to_lose(out, resume=resume, overwrite=overwrite)
-        _train_and_save(asked, found, learn, held_out, out, resume, reporter)
+        _train_and_save(asked, found, parts, out, resume, reporter)
         model = load(out, asked.device)
     if model.thresholds is None:
-        thresholds = _first_thresholds(model, out, held_out, asked.false_alarm_rate, reporter)
+        thresholds = _first_thresholds(model, out, parts.held_out, asked.false_alarm_rate, reporter)
         model = replace(model, thresholds=thresholds)
     shutil.rmtree(checkpoint_file(out).parent, ignore_errors=True)
     return model
@@ -82,8 +83,7 @@ def fit(
 def _train_and_save(
     asked: FitOptions,
     found: PictureSet,
-    learn: Sequence[Record],
-    held_out: Sequence[Record],
+    parts: Parts,
     out: Path,
     resume: bool,
     reporter: Reporter,
@@ -96,16 +96,13 @@ def _train_and_save(
     preprocess = Preprocess(image_size=asked.image_size, mean=look.mean, std=look.std)
     reporter.say(
         f"{found.root}: {found.layout}, {len(found.categories)} categories, "
-        f"{len(learn)} good pictures to learn from, {len(held_out)} held out"
+        f"{len(parts.learn)} good pictures to learn from, {len(parts.held_out)} held out"
+        + (f", {len(parts.validation)} to validate with" if parts.validation else "")
     )
-    pictures = PictureStore([r.path for r in learn], preprocess, advance=reporter.advance)
-    kept_away = PictureStore([r.path for r in held_out], preprocess, budget=0)
+    pictures = PictureStore([r.path for r in parts.learn], preprocess, advance=reporter.advance)
+    validation = PictureStore([r.path for r in parts.validation], preprocess)
+    kept_away = PictureStore([r.path for r in parts.held_out], preprocess, budget=0)
     plan = _plan(asked, len(pictures))
-    if plan.batch_size == 1 and asked.image_size <= 2 * strides[-1]:
-        raise InputError(
-            f"batches of one picture of {asked.image_size} pixels leave batch normalisation nothing to "
-            "average; add good pictures, or ask for a larger --batch-size or --image-size"
-        )
     reporter.say(
         f"{asked.method} on {teacher.name}: {plan.steps} steps of {plan.batch_size} pictures, "
         f"{plan.device}, {plan.precision}, seed {plan.seed}"
@@ -115,20 +112,26 @@ def _train_and_save(
     if not resume:
         _clear(out)
     began = time.monotonic()
-    loss = train(
+    choose_epoch = METHODS[asked.method].recipe.choose_epoch and len(validation) > 0
+    trained = train(
         distiller,
         pictures,
         preprocess,
         plan,
         out,
         description=repr((asked.method, settings.model_dump(), card, preprocess)),
+        validation=validation if choose_epoch else None,
         resume=resume,
         advance=reporter.advance,
     )
+    if isinstance(distiller.to_map, Fusion):
+        if not parts.validation:
+            reporter.say("no picture is left to validate with: maps are scaled on those learned from")
+        scale_maps(distiller, validation if parts.validation else pictures, preprocess, plan.device)
     save(
         out,
         distiller,
-        bundle.Pictures(trained=pictures.digests, held_out=kept_away.digests),
+        bundle.Pictures(trained=pictures.digests, validation=validation.digests, held_out=kept_away.digests),
         method=asked.method,
         settings=settings.model_dump(mode="json"),
         teacher=card,
@@ -137,14 +140,16 @@ def _train_and_save(
             seed=plan.seed,
             steps=plan.steps,
             batch_size=plan.batch_size,
-            lr=plan.lr,
+            optimiser={"name": type(plan.optimiser).__name__.lower()} | asdict(plan.optimiser),
             precision=plan.precision,
             device=str(plan.device),
             seconds=round(time.monotonic() - began, 1),
-            loss=loss,
+            loss=trained.loss,
+            kept_step=trained.step,
             layout=found.layout,
-            categories=dict(Counter(r.category for r in learn)),
-            held_out=len(held_out),
+            categories=dict(Counter(r.category for r in parts.learn)),
+            validation=len(parts.validation),
+            held_out=len(parts.held_out),
             holdout_share=asked.holdout,
         ),
     )
@@ -166,18 +171,40 @@ def _first_thresholds(
     return calibrate_on(model, out, unseen, rate, reporter=reporter)
 
 
-def split_holdout(records: Sequence[Record], share: float, seed: int) -> tuple[list[Record], list[Record]]:
-    """Keep a seeded share of every category from training: (to learn from, held out), both sorted.
+@dataclass(frozen=True)
+class Parts:
+    """Good pictures by what they are for: to learn from, to validate, and held out for the thresholds."""
 
-    A category's choice depends on its own pictures, its name and the seed alone; one picture at
-    least is left to learn from.
+    learn: list[Record]
+    validation: list[Record]
+    held_out: list[Record]
+
+
+def _divide(found: PictureSet, asked: FitOptions) -> Parts:
+    """A data set's own validation pictures are used as such, or held out where nothing is validated."""
+    learn, held_out = split_off(found.train(), asked.holdout, asked.seed)
+    recipe = METHODS[asked.method].recipe
+    share = recipe.validation if asked.validation is None else asked.validation
+    if own := found.validation():
+        return Parts(learn, own, held_out) if share else Parts(learn, [], sorted(held_out + own))
+    learn, validation = split_off(learn, share, asked.seed, "validation")
+    return Parts(learn, validation, held_out)
+
+
+def split_off(
+    records: Sequence[Record], share: float, seed: int, purpose: str = ""
+) -> tuple[list[Record], list[Record]]:
+    """Take a seeded share of every category away: (what is left, what was taken), both sorted.
+
+    A category's choice depends on its own pictures, its name, the purpose and the seed alone; one
+    picture at least is left.
     """
-    held: set[Record] = set()
+    taken: set[Record] = set()
     for category in {r.category for r in records}:
         own = sorted(r for r in records if r.category == category)
-        rng = np.random.default_rng([seed, zlib.crc32(category.encode())])
-        held.update(own[i] for i in rng.permutation(len(own))[: min(round(share * len(own)), len(own) - 1)])
-    return sorted(r for r in records if r not in held), sorted(held)
+        rng = np.random.default_rng([seed, zlib.crc32((category + purpose).encode())])
+        taken.update(own[i] for i in rng.permutation(len(own))[: min(round(share * len(own)), len(own) - 1)])
+    return sorted(r for r in records if r not in taken), sorted(taken)
 
 
 def _refuse_to_lose(out: Path, *, resume: bool, overwrite: bool) -> None:
@@ -193,7 +220,7 @@ def _clear(out: Path) -> None:
     """Take away an older model and its results; only once everything for the new one is at hand."""
     for name in (bundle.MANIFEST, bundle.CALIBRATION):
         (out / name).unlink(missing_ok=True)
-    for folder in (checkpoint_file(out).parent, out / "evaluation"):
+    for folder in (checkpoint_file(out).parent, out / "evaluation", out / "diagnosis"):
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -201,14 +228,13 @@ def _plan(asked: FitOptions, n_pictures: int) -> Plan:
     recipe = METHODS[asked.method].recipe
     device = resolve_device(asked.device)
     batch_size = min(asked.batch_size or recipe.batch_size, n_pictures)
-    steps = asked.max_steps or recipe.steps
+    steps = asked.max_steps or max(1, recipe.pictures // batch_size)
     if asked.epochs:
-        steps = math.ceil(asked.epochs * (n_pictures // batch_size))
+        steps = asked.epochs * (n_pictures // batch_size)
     return Plan(
         steps=steps,
         batch_size=batch_size,
-        lr=asked.lr or recipe.lr,
-        betas=recipe.betas,
+        optimiser=replace(recipe.optimiser, lr=asked.lr) if asked.lr else recipe.optimiser,
         seed=asked.seed,
         precision=resolve_precision(asked.precision, device),
         device=device,

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor
 
 from understudy.data.records import PictureSet
 from understudy.device import DeviceChoice, resolve_device
@@ -21,8 +23,8 @@ from understudy.errors import BundleError, InputError, PictureError
 from understudy.methods import build, settings_for
 from understudy.runtime import bundle
 from understudy.runtime.decision import Thresholds, decide
-from understudy.runtime.images import Preprocess, find_pictures
-from understudy.scoring import Scored, score_pictures
+from understudy.runtime.images import Picture, Preprocess, find_pictures
+from understudy.scoring import Found, Scored, score_arrays, score_pictures
 from understudy.types import Prediction
 
 __all__ = ["TrainedModel", "load", "load_uncalibrated", "save"]
@@ -61,6 +63,12 @@ class TrainedModel:
     def score(self, paths: Sequence[Path], batch_size: int = 8) -> Iterator[Scored | PictureError]:
         """One raw result a picture, in order."""
         return score_pictures(self.distiller, self.preprocess, paths, batch_size, self.device)
+
+    def score_arrays(
+        self, pictures: Iterable[Picture | NDArray[np.float32]], batch_size: int = 8
+    ) -> Iterator[Found]:
+        """Score and map of each (S, S, 3) picture, uint8 or float32 in [0, 1], in order."""
+        return score_arrays(self.distiller, self.preprocess, pictures, batch_size, self.device)
 
     def predict(
         self, paths: Sequence[str | Path] | str | Path, batch_size: int = 8
@@ -110,8 +118,8 @@ def save(
     """
     with bundle.writing(folder, "choose another folder"):
         folder.mkdir(parents=True, exist_ok=True)
-        for name, module in ((TEACHER, distiller.teacher), (STUDENT, distiller.student)):
-            _save_weights(module, folder / name)
+        _save_weights(distiller.teacher.state_dict(), folder / TEACHER)
+        _save_weights(distiller.learned(), folder / STUDENT)
     bundle.write_json(folder / bundle.PICTURES, pictures.model_dump(mode="json"))
     manifest = bundle.Manifest(
         bundle_schema=bundle.BUNDLE_SCHEMA,
@@ -144,24 +152,24 @@ def load_uncalibrated(folder: str | Path, device: DeviceChoice = "auto") -> Trai
     manifest = bundle.read_manifest(folder)
     card = manifest.teacher
     teacher = Teacher(card.name, card.strides, manifest.preprocess.image_size)
-    _load_weights(teacher, folder / TEACHER)
+    _load_weights(teacher.load_state_dict, folder / TEACHER)
     distiller = build(manifest.method, teacher, settings_for(manifest.method, manifest.settings))
-    _load_weights(distiller.student, folder / STUDENT)
+    _load_weights(distiller.load_learned, folder / STUDENT)
     pictures = bundle.read_pictures(folder)
     return TrainedModel(distiller.eval(), manifest, pictures, None, resolve_device(device))
 
 
-def _save_weights(module: nn.Module, path: Path) -> None:
-    state = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
+def _save_weights(weights: Mapping[str, Tensor], path: Path) -> None:
+    state = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
     try:
         save_file(state, path)
     except SafetensorError as error:
         raise OSError(None, str(error)) from error
 
 
-def _load_weights(module: nn.Module, path: Path) -> None:
+def _load_weights(take: Callable[[dict[str, Tensor]], object], path: Path) -> None:
     try:
-        module.load_state_dict(load_file(path))
+        take(load_file(path))
     except (SafetensorError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise BundleError(f"{path} does not fit its manifest: {reason}") from error

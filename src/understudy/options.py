@@ -31,6 +31,8 @@ class FitOptions(BaseModel):
         seed: of everything random.
         categories: products to learn; ``None`` for all.
         holdout: share of each category's good pictures kept from training, for the thresholds.
+        validation: share of the rest that a training looks at without learning from it, to choose its
+            epoch or to scale its maps; a data set's own validation pictures take its place.
         false_alarm_rate: promised by the fresh model, or the smallest that the held-out pictures allow.
         device: ``auto``, ``cpu`` or ``cuda``.
         precision: of training; ``auto`` takes bf16 where the hardware has it.
@@ -52,6 +54,7 @@ class FitOptions(BaseModel):
     seed: int = Field(default=0, ge=0, lt=2**31)
     categories: tuple[str, ...] | None = None
     holdout: float = Field(default=0.1, ge=0, lt=1)
+    validation: float | None = Field(default=None, ge=0, lt=1)
     false_alarm_rate: float = Field(default=0.01, gt=0, lt=1)
     device: DeviceChoice = "auto"
     precision: PrecisionChoice = "auto"

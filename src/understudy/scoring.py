@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,12 @@ from numpy.typing import NDArray
 from understudy.data.store import Decoded, decode_ahead
 from understudy.distill.distiller import Distiller
 from understudy.errors import PictureError
-from understudy.runtime.images import Preprocess
+from understudy.runtime.images import Picture, Preprocess, unit
 
-__all__ = ["Scored", "score_pictures"]
+__all__ = ["Found", "Scored", "score_arrays", "score_pictures"]
+
+Found = tuple[float, NDArray[np.float32]]
+"""Score and (S, S) float32 map of one picture."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ def score_pictures(
     (docs/decisions/0006).
     """
     device = device or torch.device("cpu")
-    distiller = distiller.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    distiller = _ready(distiller, device)
     waiting: list[tuple[Path, Decoded | PictureError]] = []
     decoded = decode_ahead(paths, preprocess, ahead=2 * batch_size)
     for path, result in zip(paths, decoded, strict=True):
@@ -52,6 +56,25 @@ def score_pictures(
     yield from _score_batch(distiller, preprocess, waiting, device)
 
 
+def score_arrays(
+    distiller: Distiller,
+    preprocess: Preprocess,
+    pictures: Iterable[Picture | NDArray[np.float32]],
+    batch_size: int = 8,
+    device: torch.device | None = None,
+) -> Iterator[Found]:
+    """Yield score and map of each (S, S, 3) picture, uint8 or float32 in [0, 1], in order.
+
+    Pictures are taken from the iterable a batch at a time, so many that are made on the way never
+    lie in memory together. Scores are those of :func:`score_pictures`.
+    """
+    device = device or torch.device("cpu")
+    distiller = _ready(distiller, device)
+    waiting = iter(pictures)
+    while batch := list(islice(waiting, batch_size)):
+        yield from _score(distiller, preprocess, batch, device)
+
+
 def _score_batch(
     distiller: Distiller,
     preprocess: Preprocess,
@@ -59,14 +82,28 @@ def _score_batch(
     device: torch.device,
 ) -> Iterator[Scored | PictureError]:
     pictures = [result.picture for _, result in batch if not isinstance(result, PictureError)]
-    if pictures:
-        images = torch.from_numpy(preprocess.normalise(np.stack(pictures))).to(device)
-        with torch.inference_mode():
-            maps, scores = (t.float().cpu().numpy() for t in distiller.score(images))
-    at = 0
+    found = iter(_score(distiller, preprocess, pictures, device))
     for path, result in batch:
         if isinstance(result, PictureError):
             yield result
         else:
-            yield Scored(path, result.size, float(scores[at]), maps[at, 0].copy())
-            at += 1
+            yield Scored(path, result.size, *next(found))
+
+
+def _ready(distiller: Distiller, device: torch.device) -> Distiller:
+    return distiller.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload, no-any-return]
+
+
+def _score(
+    distiller: Distiller,
+    preprocess: Preprocess,
+    pictures: Sequence[Picture | NDArray[np.float32]],
+    device: torch.device,
+) -> list[Found]:
+    """Score one batch of (S, S, 3) pictures at once; an empty one has no results."""
+    if not pictures:
+        return []
+    images = torch.from_numpy(preprocess.normalise(np.stack([unit(p) for p in pictures]))).to(device)
+    with torch.inference_mode():
+        maps, scores = (t.float().cpu().numpy() for t in distiller.score(images))
+    return [(float(score), one[0].copy()) for score, one in zip(scores, maps, strict=True)]

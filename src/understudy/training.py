@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,12 +21,18 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from understudy.data.store import PictureStore, SeededBatches
+from understudy.distill.cram import CRAM
 from understudy.distill.distiller import Distiller
 from understudy.errors import InputError, WorkError
+from understudy.journal import Journal
+from understudy.methods.recipe import Optimiser
 from understudy.reporter import Advance, ignore_progress
 from understudy.runtime.images import Preprocess
+from understudy.selection import BestEpoch
 
-__all__ = ["Plan", "checkpoint_file", "read_checkpoint", "train"]
+__all__ = ["Plan", "Trained", "checkpoint_file", "train"]
+
+JOURNAL = "training.jsonl"
 
 _REPORT_EVERY = 10  # steps: reading the loss waits for the device
 
@@ -37,8 +44,7 @@ class Plan:
     Attributes:
         steps: optimiser steps in all.
         batch_size: pictures a step.
-        lr: Adam's learning rate, constant.
-        betas: Adam's decay rates.
+        optimiser: and its learning rate.
         seed: of the order of pictures and of the partners.
         precision: of the forward and backward pass; weights stay in float32.
         device: what to train on.
@@ -47,8 +53,7 @@ class Plan:
 
     steps: int
     batch_size: int
-    lr: float
-    betas: tuple[float, float]
+    optimiser: Optimiser
     seed: int
     precision: Literal["32", "bf16"]
     device: torch.device
@@ -60,7 +65,7 @@ def checkpoint_file(folder: Path) -> Path:
     return folder / "training" / "last.ckpt"
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
+def _read_checkpoint(path: Path) -> dict[str, Any]:
     """Read an unfinished training's state, tensors and numbers alone.
 
     Raises:
@@ -75,6 +80,19 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
+@dataclass(frozen=True)
+class Trained:
+    """How a training ended.
+
+    Attributes:
+        step: whose student was kept.
+        loss: the last one that was looked at: the last step's, or the checkpoint's if no step was left.
+    """
+
+    step: int
+    loss: float | None
+
+
 def train(
     distiller: Distiller,
     pictures: PictureStore,
@@ -83,9 +101,10 @@ def train(
     folder: Path,
     *,
     description: str,
+    validation: PictureStore | None = None,
     resume: bool = False,
     advance: Advance = ignore_progress,
-) -> float | None:
+) -> Trained:
     """Train the student in place; the teacher stays as it is.
 
     Args:
@@ -93,24 +112,24 @@ def train(
         pictures: good ones.
         preprocess: turns them into input.
         plan: how.
-        folder: checkpoints go into its subfolder ``training``.
+        folder: checkpoints go into its subfolder ``training``, figures into ``training.jsonl``.
         description: names method, settings and teacher; a resumed training must have the same.
+        validation: good pictures that choose the epoch to keep; ``None`` keeps the last step.
         resume: go on from the checkpoint in ``folder``.
         advance: called every few steps with ("train", steps done, steps in all, loss).
 
-    Returns:
-        The last loss that was looked at: the last step's, or the checkpoint's if no step was left.
-
     Raises:
-        InputError: there is nothing to resume, or it was another training.
+        InputError: there is nothing to resume, it was another training, or batches are too small.
         WorkError: a checkpoint cannot be written, or the loss is no longer a number.
     """
     path = checkpoint_file(folder)
-    fingerprint = _fingerprint(plan, pictures, description)
+    fingerprint = _fingerprint(plan, pictures, validation, description)
     done = _checked(path, fingerprint) if resume else {}
     start = int(done.get("global_step", 0))
     lesson = _Lesson(distiller, preprocess, plan, fingerprint, done.get("loss"))
     batches = SeededBatches(len(pictures), plan.batch_size, plan.seed, plan.steps, start)
+    best = BestEpoch(distiller, partial(lesson.error, validation or pictures), batches.steps_per_epoch)
+    journal = Journal(folder / JOURNAL, start)
     saver = ModelCheckpoint(
         dirpath=path.parent,
         filename=path.stem,
@@ -127,20 +146,28 @@ def train(
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,
-            callbacks=[saver, _Watch(advance)],
+            callbacks=[*([best] if validation else []), _Watch(advance, journal), saver],
         )
         loader = DataLoader(pictures, batch_sampler=batches)
         try:
             trainer.fit(lesson, loader, ckpt_path=path if resume else None, weights_only=True)
         except SystemExit as stopped:  # Lightning's answer to Ctrl-C
             raise KeyboardInterrupt from stopped
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise InputError(
+                "batches of one small picture leave batch normalisation nothing to average; add good "
+                "pictures, or ask for a larger --batch-size or --image-size"
+            ) from error
         except OSError as error:
             raise WorkError(
                 f"the training in {folder} stopped: {error.strerror or error}; "
                 "mend that (a full disk?), then go on with --resume"
             ) from error
+    best.restore()
     distiller.to("cpu").eval()
-    return lesson.loss
+    return Trained(best.step if best.lowest is not None else plan.steps, lesson.loss)
 
 
 class _Lesson(L.LightningModule):
@@ -158,6 +185,7 @@ class _Lesson(L.LightningModule):
     ) -> None:
         super().__init__()
         self.loss = loss
+        self.terms: dict[str, Tensor] = {}
         self.distiller = distiller.to(memory_format=torch.channels_last)
         self._plan, self._fingerprint = plan, fingerprint
         self.mean, self.std = (
@@ -166,15 +194,24 @@ class _Lesson(L.LightningModule):
 
     def training_step(self, pictures: Tensor, batch_idx: int) -> Tensor:
         """(B, S, S, 3) uint8 -> scalar loss."""
-        images = ((pictures - self.mean) / self.std).permute(0, 3, 1, 2)  # is channels-last already
-        shift = _partner_shift(self._plan.seed, self.global_step, len(images))
-        losses = self.distiller.training_loss(images, shift)
-        return torch.stack(list(losses.values())).sum()
+        shift = _partner_shift(self._plan.seed, self.global_step, len(pictures))
+        self.terms = self.distiller.training_loss(self._images(pictures), shift)
+        return torch.stack(list(self.terms.values())).sum()
+
+    def error(self, pictures: PictureStore) -> float:
+        """Mean over the maps of some pictures."""
+        total = 0.0
+        for batch in DataLoader(pictures, batch_size=self._plan.batch_size):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self._plan.precision == "bf16"):
+                total += float(self.distiller(self._images(batch.to(self.device))).mean()) * len(batch)
+        return total / len(pictures)
+
+    def _images(self, pictures: Tensor) -> Tensor:
+        return ((pictures - self.mean) / self.std).permute(0, 3, 1, 2)  # is channels-last already
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam over the student."""
-        student = self.distiller.student.parameters()
-        return torch.optim.Adam(student, lr=self._plan.lr, betas=self._plan.betas, fused=True)
+        """The plan's optimiser, over the student."""
+        return self._plan.optimiser.over(self.distiller.student.parameters())
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave the frozen teacher out; write down which training this is."""
@@ -185,10 +222,10 @@ class _Lesson(L.LightningModule):
 
 
 class _Watch(Callback):
-    """Passes progress on, and stops a training whose loss is no longer a number."""
+    """Passes progress on and writes it down; stops a training whose loss is no longer a number."""
 
-    def __init__(self, advance: Advance) -> None:
-        self._advance = advance
+    def __init__(self, advance: Advance, journal: Journal) -> None:
+        self._advance, self._journal = advance, journal
 
     def on_train_batch_end(
         self,
@@ -206,7 +243,17 @@ class _Watch(Callback):
         if not math.isfinite(loss):
             raise WorkError(f"the loss is no longer a number at step {step}; try a smaller --lr")
         module.loss = loss
+        self._journal.write(step, {"loss": loss} | _figures(module))
         self._advance("train", step, steps, f"loss {loss:.4f}")
+
+
+def _figures(lesson: _Lesson) -> dict[str, float]:
+    """Each term of the loss, and how the centres of every CRAM are used."""
+    figures = {name: float(term.detach()) for name, term in lesson.terms.items()}
+    crams = [m for m in lesson.distiller.student.modules() if isinstance(m, CRAM)]
+    for i, cram in enumerate(crams):
+        figures |= {f"cram{i}_{name}": value for name, value in cram.usage().items()}
+    return figures
 
 
 def _partner_shift(seed: int, step: int, batch: int) -> int:
@@ -217,16 +264,18 @@ def _partner_shift(seed: int, step: int, batch: int) -> int:
     return int(torch.randint(1, batch, (), generator=generator))
 
 
-def _fingerprint(plan: Plan, pictures: PictureStore, description: str) -> str:
+def _fingerprint(
+    plan: Plan, pictures: PictureStore, validation: PictureStore | None, description: str
+) -> str:
     """Digest of all that decides the result; not of how often it is saved."""
     what = (
         description,
         plan.batch_size,
-        plan.lr,
-        plan.betas,
+        plan.optimiser,
         plan.seed,
         plan.precision,
         plan.steps,
+        validation.digests if validation else None,
     )
     return hashlib.sha256(repr((what, pictures.digests)).encode()).hexdigest()
 
@@ -235,7 +284,7 @@ def _checked(path: Path, fingerprint: str) -> dict[str, Any]:
     """A checkpoint's state, if it is of this training."""
     if not path.is_file():
         raise InputError(f"{path.parent.parent} holds no unfinished training; leave out --resume")
-    state = read_checkpoint(path)
+    state = _read_checkpoint(path)
     if state.get("fingerprint") != fingerprint:
         raise InputError(
             f"{path.parent.parent} holds another training (other pictures, settings, seed or "

@@ -180,7 +180,7 @@ def test_evaluating_with_a_broken_picture_reports_it_and_exits_with_1(
         (["fit", "DATA", "--out", "OUT", "--categories", "screw"], "no category 'screw'"),
         (["fit", "DATA", "--out", "FILE/m"], "cannot be written"),
         (["fit", "DATA", "--out", "MODEL"], "already holds a trained model"),
-        (["fit", "DATA", "--out", "OUT", "--method", "snl"], "there are rd, snl-rd"),
+        (["fit", "DATA", "--out", "OUT", "--method", "snl"], "there are stpm, rd, snl-fd, snl-rd, dskd"),
         (["fit", "DATA", "--out", "OUT", "--set", "centres=3"], "has no setting 'centres'"),
         (["fit", "DATA", "--out", "OUT", "--resume"], "no unfinished training"),
         (["fit", "DATA", "--out", "OUT", "--teacher", "resnet17"], "timm knows no model"),

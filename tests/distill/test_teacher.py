@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 
 from understudy import InputError
 from understudy.distill import weights
-from understudy.distill.teacher import Teacher, _choose, default_strides
+from understudy.distill.backbone import _spread_over
+from understudy.distill.teacher import Teacher, default_strides
 from understudy.distill.weights import load_teacher
 from understudy.types import Level
 
@@ -116,9 +117,9 @@ def test_backbones_of_every_family_give_levels_of_the_stated_shapes(
 
 def test_repeated_strides_take_levels_that_are_evenly_spread() -> None:
     twelve = [Level(8, 16)] * 12
-    assert _choose("vit", twelve, (16, 16, 16)) == (3, 7, 11)
+    assert _spread_over("vit", twelve, (16, 16, 16)) == (3, 7, 11)
     with pytest.raises(InputError, match="no level of stride 16 left"):
-        _choose("vit", twelve[:2], (16, 16, 16))
+        _spread_over("vit", twelve[:2], (16, 16, 16))
 
 
 def test_a_size_that_a_backbone_cannot_take_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,7 +113,7 @@ def test_settings_are_checked_and_the_known_ones_listed() -> None:
         settings_for("snl-rd", {"centres": 3})
     with pytest.raises(InputError, match=r"centers=-1 of snl-rd"):
         settings_for("snl-rd", {"centers": -1})
-    with pytest.raises(InputError, match="no method is named 'x'; there are rd, snl-rd"):
+    with pytest.raises(InputError, match="no method is named 'x'; there are stpm, rd, snl-fd, snl-rd, dskd"):
         settings_for("x")
 
 

@@ -11,6 +11,7 @@ import typer
 
 from understudy.cli.calibrate import calibrate
 from understudy.cli.demo import demo
+from understudy.cli.diagnose import diagnose
 from understudy.cli.evaluate import evaluate
 from understudy.cli.fit import fit
 from understudy.cli.predict import predict
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, fit, calibrate, evaluate, predict):
+for verb in (demo, fit, calibrate, evaluate, predict, diagnose):
     app.command()(verb)
 
 INTERRUPTED = 130

@@ -21,7 +21,7 @@ from understudy.cli.arguments import (
 )
 from understudy.cli.progress import reporting
 
-__all__ = ["evaluate", "metrics_table", "print_table"]
+__all__ = ["evaluate", "metrics_table", "print_table", "show_table"]
 
 
 class Resolution(StrEnum):
@@ -66,11 +66,16 @@ def evaluate(
 
 
 def print_table(metrics: dict[str, Any]) -> None:
-    """Print the metrics, at full width where no terminal sets another."""
+    """Print the metrics."""
+    show_table(metrics_table(metrics))
+
+
+def show_table(table: Table) -> None:
+    """Print a table, at full width where no terminal sets another."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 120
-    console.print(metrics_table(metrics))
+    console.print(table)
 
 
 def metrics_table(metrics: dict[str, Any]) -> Table:

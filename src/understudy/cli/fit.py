@@ -34,7 +34,7 @@ class PrecisionName(StrEnum):
 def fit(
     data: DataArgument,
     out: Annotated[Path, typer.Option(metavar="MODEL", help="Folder for the model.")],
-    method: Annotated[str, typer.Option(help="snl-rd or rd.")] = "snl-rd",
+    method: Annotated[str, typer.Option(help="snl-rd, snl-fd, rd, stpm or dskd.")] = "snl-rd",
     teacher: Annotated[
         str | None, typer.Option(metavar="NAME", help="Any timm backbone; embedded by default.")
     ] = None,
@@ -56,6 +56,10 @@ def fit(
         float,
         typer.Option(metavar="SHARE", help="Good pictures kept from training, for thresholds."),
     ] = 0.1,
+    validation: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Of the rest: only looked at, to choose an epoch or scale maps."),
+    ] = None,
     false_alarm_rate: Annotated[
         float, typer.Option(metavar="RATE", help="Good pictures that may FAIL, at most.")
     ] = 0.01,
@@ -81,6 +85,7 @@ def fit(
         "batch_size": batch_size,
         "lr": lr,
         "strides": _numbers(strides),
+        "validation": validation,
         "categories": split_names(categories),
     }
     with reporting() as reporter, _stopping(out):

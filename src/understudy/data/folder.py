@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from understudy.data import mvtec
+from understudy.data import loco, mvtec
 from understudy.data.records import GOOD, PictureSet, Record
 from understudy.errors import InputError
 from understudy.runtime.images import find_pictures
@@ -31,7 +31,7 @@ _NOT_GOOD = frozenset(
 
 
 def open_pictures(root: Path) -> PictureSet:
-    """Find the pictures of a folder: MVTec AD layout, one category of it, or good pictures alone.
+    """Find the pictures of a folder: MVTec AD or LOCO layout, one category of it, or good pictures alone.
 
     Raises:
         InputError: the folder is missing, unreadable, or holds no pictures.
@@ -49,12 +49,14 @@ def open_pictures(root: Path) -> PictureSet:
 
 def _recognise(root: Path) -> PictureSet:
     name = root.resolve().name
-    if mvtec.is_category(root):
-        return _set(root, "one category in MVTec AD layout", mvtec.category_records(root, name))
-    categories = sorted(d for d in root.iterdir() if d.is_dir() and mvtec.is_category(d))
+    if _is_category(root):
+        layout, records = _category(root, name)
+        return _set(root, f"one category in {layout} layout", records)
+    categories = [_category(d, d.name) for d in mvtec.folders_in(root) if _is_category(d)]
     if categories:
-        found = [r for d in categories for r in mvtec.category_records(d, d.name)]
-        return _set(root, "MVTec AD layout", found)
+        layouts = sorted({layout for layout, _ in categories})
+        words = " and ".join(layouts) + (" layouts" if layouts[1:] else " layout")
+        return _set(root, words, [r for _, records in categories for r in records])
     pictures = find_pictures(root)
     suspect = sorted({part for p in pictures for part in p.relative_to(root).parts[:-1]} & _NOT_GOOD)
     if suspect:
@@ -63,6 +65,17 @@ def _recognise(root: Path) -> PictureSet:
             "<category>/train/good and <category>/test/<defect>, or name the folder of good pictures"
         )
     return _set(root, "folder of good pictures", [Record(name, "train", GOOD, path) for path in pictures])
+
+
+def _is_category(folder: Path) -> bool:
+    return loco.is_category(folder) or mvtec.is_category(folder)
+
+
+def _category(folder: Path, name: str) -> tuple[str, list[Record]]:
+    """Layout and records of one category."""
+    if loco.is_category(folder):
+        return "MVTec LOCO", loco.category_records(folder, name)
+    return "MVTec AD", mvtec.category_records(folder, name)
 
 
 def _set(root: Path, layout: str, records: list[Record]) -> PictureSet:

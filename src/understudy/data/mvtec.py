@@ -6,12 +6,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Literal
 
 from understudy.data.records import GOOD, Record
 from understudy.runtime.images import find_pictures
 
-__all__ = ["category_records", "is_category"]
+__all__ = [
+    "MasksByStem",
+    "category_records",
+    "folders_in",
+    "good_records",
+    "is_category",
+    "pictures_in",
+    "test_records",
+]
+
+MasksByStem = Mapping[str, tuple[Path, ...]]
+"""Masks of the pictures of one kind, under their lower-case stems."""
 
 
 def is_category(folder: Path) -> bool:
@@ -21,20 +34,40 @@ def is_category(folder: Path) -> bool:
 
 def category_records(folder: Path, category: str) -> list[Record]:
     """All records of one category; a defect without a mask file has none."""
-    train = folder / "train" / GOOD
-    records = [Record(category, "train", GOOD, path) for path in _pictures(train)]
-    tests = folder / "test"
-    for kind in sorted(d for d in tests.iterdir() if d.is_dir()) if tests.is_dir() else []:
-        masks = {} if kind.name == GOOD else _masks_by_stem(folder / "ground_truth" / kind.name)
-        for path in _pictures(kind):
-            records.append(Record(category, "test", kind.name, path, masks.get(path.stem.lower())))
+    return good_records(folder, category, "train") + test_records(folder, category, _masks_by_stem)
+
+
+def good_records(folder: Path, category: str, split: Literal["train", "validation"]) -> list[Record]:
+    """Good pictures of a split of one category."""
+    return [Record(category, split, GOOD, path) for path in pictures_in(folder / split / GOOD)]
+
+
+def test_records(folder: Path, category: str, masks_of: Callable[[Path], MasksByStem]) -> list[Record]:
+    """Test pictures of one category, good and defective.
+
+    Args:
+        folder: of the category.
+        category: its name.
+        masks_of: gives the masks in the folder of one kind, which need not exist.
+    """
+    records = []
+    for kind in folders_in(folder / "test"):
+        masks = {} if kind.name == GOOD else masks_of(folder / "ground_truth" / kind.name)
+        for path in pictures_in(kind):
+            records.append(Record(category, "test", kind.name, path, masks.get(path.stem.lower(), ())))
     return records
 
 
-def _pictures(folder: Path) -> list[Path]:
+def folders_in(folder: Path) -> list[Path]:
+    """Folders right below a folder, sorted; none if it does not exist."""
+    return sorted(d for d in folder.iterdir() if d.is_dir()) if folder.is_dir() else []
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """Pictures of a folder, sorted; none if it does not exist."""
     return find_pictures(folder) if folder.is_dir() else []
 
 
-def _masks_by_stem(folder: Path) -> dict[str, Path]:
-    """Mask files under their picture's lower-case stem: ``003_mask.png`` and ``003.PNG`` belong to 003."""
-    return {path.stem.lower().removesuffix("_mask"): path for path in _pictures(folder)}
+def _masks_by_stem(folder: Path) -> MasksByStem:
+    """``003_mask.png`` and ``003.PNG`` belong to 003."""
+    return {path.stem.lower().removesuffix("_mask"): (path,) for path in pictures_in(folder)}

@@ -23,14 +23,14 @@ class Record:
         split: what it may be used for.
         defect: kind of defect, or ``"good"``.
         path: the picture file.
-        mask: file that marks the defect's pixels, where there is one.
+        masks: files that mark its defects' pixels, together: none where nobody marked them.
     """
 
     category: str
-    split: Literal["train", "test"]
+    split: Literal["train", "validation", "test"]
     defect: str
     path: Path
-    mask: Path | None = field(default=None, compare=False)
+    masks: tuple[Path, ...] = field(default=(), compare=False)
 
     @property
     def is_good(self) -> bool:
@@ -65,6 +65,10 @@ class PictureSet:
                 f"(they belong into {empty[0]}/train/good); add some or leave it out with --categories"
             )
         return chosen
+
+    def validation(self) -> list[Record]:
+        """Good pictures that a data set sets aside from training itself; most have none."""
+        return [r for r in self.records if r.split == "validation" and r.is_good]
 
     def test(self) -> list[Record]:
         """Pictures to evaluate on, good and defective.

@@ -24,11 +24,12 @@ AffinityForm = Literal["rms", "abs", "squared"]
 AffinityNorm = Literal["channel", "tensor", "map"]
 
 _TILE_ELEMENTS = 2**22  # rows of a tile: at most this many affinities a picture at once
+_SHORTEST = 1e-6  # length below which a vector shrinks to zero: bounds the gradient there
 _FLOOR = 1e-8  # of a mean square: bounds the gradient of its root where both agree
 
 
 def normalised(features: Tensor, norm: AffinityNorm) -> Tensor:
-    """(B, D, H, W) -> (B, D, n) float32 of unit length.
+    """(B, D, H, W) -> (B, D, n) float32 of unit length; zeros stay zeros.
 
     Args:
         features: of any precision.
@@ -37,8 +38,8 @@ def normalised(features: Tensor, norm: AffinityNorm) -> Tensor:
     """
     flat = features.float().flatten(2)
     if norm == "tensor":
-        return F.normalize(flat.flatten(1), dim=1).view(flat.shape)
-    return F.normalize(flat, dim=1 if norm == "channel" else 2)
+        return F.normalize(flat.flatten(1), dim=1, eps=_SHORTEST).view(flat.shape)
+    return F.normalize(flat, dim=1 if norm == "channel" else 2, eps=_SHORTEST)
 
 
 def affinity_rows(

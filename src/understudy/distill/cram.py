@@ -51,6 +51,7 @@ class CRAM(nn.Module):
             start_at.normal_() if init == "normal" else start_at.uniform_(-bound, bound)
         )
         start = math.log(math.expm1(1 / channels))  # softplus(start) = 1/D
+        self._assigned: Tensor | None = None
         self.raw_alpha = nn.Parameter(torch.full((centers if per_center_alpha else 1,), start))
 
     @property
@@ -69,6 +70,24 @@ class CRAM(nn.Module):
         """Aggregate the residuals, in float32 whatever the input. Eq. (9)."""
         with torch.autocast(features.device.type, enabled=False):
             flat = features.float().flatten(2)
-            center = self.centers.T @ self.assign(flat)
+            assigned = self.assign(flat)
+            self._assigned = assigned.detach() if self.training else None
+            center = self.centers.T @ assigned
             out = center if self.mode == "codebook" else flat - center
         return out.view(features.shape).to(features.dtype)
+
+    def usage(self) -> dict[str, float]:
+        """How the centres were used by the last batch of a training; nothing before one.
+
+        ``centers_used`` counts those that some position is assigned to more than to any other;
+        ``assignment_entropy`` is the mean over positions, as a share of its largest value log N: 0 where
+        each position has one centre, 1 where it is spread evenly over all.
+        """
+        if self._assigned is None:
+            return {}
+        a = self._assigned
+        entropy = torch.special.entr(a).sum(1).mean() / math.log(max(2, a.shape[1]))
+        return {
+            "centers_used": float(a.argmax(1).flatten().bincount().count_nonzero()),
+            "assignment_entropy": float(entropy),
+        }

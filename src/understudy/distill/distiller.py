@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from understudy.distill.fusion import Fusion
 from understudy.distill.losses import Term
 from understudy.distill.maps import MapRecipe, image_score
 from understudy.distill.teacher import Teacher
@@ -23,17 +24,32 @@ class Distiller(nn.Module):
         teacher: images -> Features; frozen.
         student: (images, Features) -> list of Pair.
         terms: the summands of the training loss.
-        to_map: pairs and picture size -> anomaly map.
+        to_map: pairs and picture size -> anomaly map; a :class:`understudy.distill.fusion.Fusion`
+            learns its scales after the training.
     """
 
     def __init__(
-        self, teacher: Teacher, student: nn.Module, terms: Sequence[Term], to_map: MapRecipe
+        self, teacher: Teacher, student: nn.Module, terms: Sequence[Term], to_map: MapRecipe | Fusion
     ) -> None:
         super().__init__()
         self.teacher = teacher
         self.student = student
         self.terms = tuple(terms)
         self.to_map = to_map
+        self._warned = False
+
+    def learned(self) -> dict[str, Tensor]:
+        """What a trained model has to keep beside its teacher: the student, and the scales of a fusion."""
+        return {k: v for k, v in self.state_dict().items() if not k.startswith("teacher.")}
+
+    def load_learned(self, state: Mapping[str, Tensor]) -> None:
+        """Take what :meth:`learned` gave.
+
+        Raises:
+            RuntimeError: a name or shape is not this distiller's.
+        """
+        teacher = {f"teacher.{k}": v for k, v in self.teacher.state_dict().items()}
+        self.load_state_dict({**teacher, **state})
 
     def pairs(self, images: Tensor) -> list[Pair]:
         """(B, 3, H, W) -> teacher's and student's features of every level."""
@@ -58,11 +74,13 @@ class Distiller(nn.Module):
         """
         terms = self.terms
         if len(images) == 1 and any(term.needs_partner for term in terms):
-            warnings.warn("a batch of one has no partner: inter-affinity is left out", stacklevel=2)
+            if not self._warned:
+                warnings.warn("a batch of one has no partner: inter-affinity is left out", stacklevel=2)
+            self._warned = True
             terms = tuple(term for term in terms if not term.needs_partner)
         pairs = self.pairs(images)
         with torch.autocast(images.device.type, enabled=False):
             return {
-                term.name: term.weight * sum((term.error(p, shift) for p in pairs), torch.zeros(()))
+                term.name: term.weight * torch.stack([term.error(p, shift) for p in pairs[term.levels]]).sum()
                 for term in terms
             }

@@ -7,7 +7,7 @@ whatever the batch, the grid and the teacher (docs/decisions/0004).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from torch import Tensor
@@ -43,18 +43,25 @@ class Term:
         weight: its lambda.
         error: (pair of one level, partner shift) -> scalar; summed over the levels.
         needs_partner: compares different pictures, so a batch of one has nothing to give.
+        levels: which of the student's pairs it looks at; all by default.
     """
 
     name: str
     weight: float
     error: Callable[[Pair, int], Tensor]
     needs_partner: bool = False
+    levels: slice = field(default_factory=lambda: slice(None))
 
 
 def cosine_distance(pair: Pair) -> Tensor:
-    """(B, D, H, W) pair -> (B, 1, H, W): 0 where both agree, at most 2. Eq. (1) of SNL."""
-    teacher, student = pair
-    return 1 - F.cosine_similarity(teacher.float(), student.float(), dim=1).unsqueeze(1)
+    """(B, D, H, W) pair -> (B, 1, H, W): 0 where both agree, at most 2. Eq. (1) of SNL.
+
+    One minus the cosine, as half the squared distance of the unit vectors: exactly zero where both are
+    equal, also where both are zero, and twice this is STPM's distance.
+    """
+    b, _, h, w = pair.teacher.shape
+    teacher, student = (normalised(f, "channel") for f in pair)
+    return 0.5 * (teacher - student).square().sum(1).view(b, 1, h, w)
 
 
 def channel_distillation(pair: Pair, reading: CosineReading = "local") -> Tensor:
@@ -67,8 +74,8 @@ def channel_distillation(pair: Pair, reading: CosineReading = "local") -> Tensor
     """
     if reading == "local":
         return cosine_distance(pair).mean()
-    teacher, student = (f.float().flatten(1) for f in pair)
-    return (1 - F.cosine_similarity(teacher, student, dim=1)).mean()
+    teacher, student = (normalised(f, "tensor") for f in pair)
+    return 0.5 * (teacher - student).square().sum((1, 2)).mean()
 
 
 def spatial_distillation(

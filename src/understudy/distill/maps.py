@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -13,34 +14,51 @@ from understudy.distill.affinity import AffinityForm, AffinityNorm, affinity_row
 from understudy.distill.losses import cosine_distance
 from understudy.types import Pair
 
-__all__ = ["MapRecipe", "gaussian_blur", "image_score"]
+__all__ = ["Combine", "MapRecipe", "enlarge", "gaussian_blur", "image_score"]
+
+Combine = Literal["sum", "product"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MapRecipe:
     """Pairs -> (B, 1, H, W) float32 map; 0 where both agree. Eq. (10)-(13) of SNL, arXiv:2402.17091.
 
     Attributes:
+        feature: weight of the feature map, one minus the cosine; 2 makes it the squared distance of
+            unit vectors, as in STPM.
         affinity: weight of the affinity map beside the feature map; 0 leaves it out.
         form: see :func:`understudy.distill.affinity.affinity_rows`.
         norm: see :func:`understudy.distill.affinity.normalised`.
-        sigma: of the Gaussian that smooths the sum, in pixels of the map; 0 for none. Four in RD's
+        sigma: of the Gaussian that smooths the map, in its pixels; 0 for none. Four in RD's
             release, for pictures of 256 pixels.
+        combine: levels by ``sum`` (RD, SNL), or ``product`` (STPM): abnormal at every level.
+        shrink: levels are combined at one over this of the picture's size, then enlarged; 4 in STPM's
+            release, which works on 64 x 64.
+        align_corners: outermost feature pixels are placed on the picture's outermost pixels (RD)
+            rather than in the middle of what they cover (STPM).
     """
 
+    feature: float = 1.0
     affinity: float = 0.0
     form: AffinityForm = "rms"
     norm: AffinityNorm = "channel"
     sigma: float = 4.0
+    combine: Combine = "sum"
+    shrink: int = 1
+    align_corners: bool = True
 
     def __call__(self, pairs: Sequence[Pair], size: tuple[int, int]) -> Tensor:  # noqa: D102
-        total = torch.zeros(())
-        for pair in pairs:
-            level = cosine_distance(pair)
-            if self.affinity:
-                level = level + self.affinity * self._affinity_map(pair)
-            total = total.to(level.device) + _enlarge(level, size)
-        return gaussian_blur(total, self.sigma)
+        work = (max(1, size[0] // self.shrink), max(1, size[1] // self.shrink))
+        levels = torch.stack([self._enlarge(self._level_map(pair), work) for pair in pairs])
+        together = levels.sum(0) if self.combine == "sum" else levels.prod(0)
+        return gaussian_blur(self._enlarge(together, size), self.sigma)
+
+    def _level_map(self, pair: Pair) -> Tensor:
+        level = self.feature * cosine_distance(pair)
+        return level + self.affinity * self._affinity_map(pair) if self.affinity else level
+
+    def _enlarge(self, anomaly_map: Tensor, size: tuple[int, int]) -> Tensor:
+        return enlarge(anomaly_map, size, align_corners=self.align_corners)
 
     def _affinity_map(self, pair: Pair) -> Tensor:
         """(B, D, H, W) pair -> (B, 1, H, W): each position's error of affinity. Eq. (12)-(13)."""
@@ -76,5 +94,8 @@ def _mirrored(n: int, radius: int) -> Tensor:
     return torch.where(at < n, at, 2 * n - 1 - at)
 
 
-def _enlarge(level_map: Tensor, size: tuple[int, int]) -> Tensor:
-    return F.interpolate(level_map, size=size, mode="bilinear", align_corners=True)
+def enlarge(anomaly_map: Tensor, size: tuple[int, int], *, align_corners: bool) -> Tensor:
+    """(B, 1, h, w) -> (B, 1, H, W), bilinear; unchanged if it has that size."""
+    if anomaly_map.shape[-2:] == size:
+        return anomaly_map
+    return F.interpolate(anomaly_map, size=size, mode="bilinear", align_corners=align_corners)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -49,7 +49,7 @@ def blueprint_for(teacher: str, levels: int) -> Blueprint:
 class ReverseStudent(nn.Module):
     """Features -> one Pair a level. RD, arXiv:2201.10703."""
 
-    def __init__(self, bottleneck: OneClassBottleneck, decoder: Decoder) -> None:
+    def __init__(self, bottleneck: nn.Module, decoder: Decoder) -> None:
         super().__init__()
         self.bottleneck = bottleneck
         self.decoder = decoder
@@ -66,6 +66,7 @@ def reverse_student(
     signed: bool,
     plug_ins: Sequence[nn.Module] = (),
     in_line: bool = True,
+    context: Callable[[int], nn.Module] | None = None,
 ) -> ReverseStudent:
     """Build the student that fits a teacher.
 
@@ -75,6 +76,7 @@ def reverse_student(
         signed: the teacher's features can be negative.
         plug_ins: see :class:`understudy.distill.decoder.Decoder`.
         in_line: likewise.
+        context: makes a module (B, C, h, w) -> same shape behind the bottleneck, given C; none by default.
     """
     plan = blueprint_for(teacher_name, len(levels))
     bottleneck = OneClassBottleneck(levels, plan.inner, plan.condense)
@@ -87,4 +89,5 @@ def reverse_student(
         plug_ins=plug_ins,
         in_line=in_line,
     )
-    return ReverseStudent(bottleneck, decoder)
+    condense = nn.Sequential(bottleneck, context(bottleneck.channels)) if context else bottleneck
+    return ReverseStudent(condense, decoder)

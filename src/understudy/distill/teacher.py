@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Self
 
-import timm
 import torch
 from torch import Tensor, nn
 
-from understudy.errors import InputError
-from understudy.types import Features, Level
+from understudy.distill.backbone import channels_first, choose_levels, create_network
+from understudy.types import Features
 
 __all__ = ["EMBEDDED_TEACHER", "Teacher", "default_strides"]
 
@@ -31,8 +30,7 @@ class Teacher(nn.Module):
 
     Args:
         name: a timm model name, such as ``wide_resnet50_2``.
-        strides: levels by their stride, finest first. A stride named m times, for a backbone that has
-            it more than once (a plain transformer), takes m of those levels, evenly spread.
+        strides: levels by their stride; see :func:`understudy.distill.backbone.choose_levels`.
         image_size: S; some transformers are built for one size.
 
     Raises:
@@ -47,18 +45,14 @@ class Teacher(nn.Module):
         super().__init__()
         self.name = name
         self.image_size = image_size
-        known = _feature_info(name, image_size)
-        chosen = _choose(name, known, strides)
-        self.levels = [known[i] for i in chosen]
-        self.backbone = _create(name, image_size, out_indices=chosen)
+        self.levels, self.indices = choose_levels(name, strides, image_size)
+        self.backbone = create_network(name, image_size, out_indices=self.indices)
         self.requires_grad_(False)
         self.eval()
 
     def forward(self, images: Tensor) -> Features:  # noqa: D102
         with torch.no_grad():
-            found = self.backbone(images)
-        pairs = zip(self.levels, found, strict=True)
-        return [f if f.shape[1] == level.channels else f.permute(0, 3, 1, 2) for level, f in pairs]
+            return channels_first(self.backbone(images), self.levels)
 
     def train(self, mode: bool = True) -> Self:
         """Stay in eval mode whatever is asked: keeps BatchNorm statistics fixed."""
@@ -72,44 +66,3 @@ class Teacher(nn.Module):
         side = self.image_size
         noise = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))
         return any(bool((level < 0).any()) for level in self(noise))
-
-
-def _create(name: str, image_size: int, **options: Any) -> nn.Module:
-    """Build the feature network, for one picture size where it needs one."""
-    try:
-        return timm.create_model(name, pretrained=False, features_only=True, img_size=image_size, **options)
-    except TypeError:  # most backbones take any size and know no such argument
-        return timm.create_model(name, pretrained=False, features_only=True, **options)
-
-
-def _feature_info(name: str, image_size: int) -> list[Level]:
-    if not timm.is_model(name):
-        near = timm.list_models(f"*{name.split('.')[0]}*")[:5]
-        hint = f"; near: {', '.join(near)}" if near else ""
-        raise InputError(f"timm knows no model named {name!r}{hint}")
-    with torch.device("meta"):  # shapes alone: no memory, no initialisation
-        try:
-            network: Any = _create(name, image_size)
-            network.eval()(torch.empty(1, 3, image_size, image_size))
-            info = network.feature_info
-        except Exception as error:  # whatever a backbone finds wrong with the size
-            reason = str(error).partition("\n")[0]
-            raise InputError(f"{name} gives no features of {image_size}-pixel pictures: {reason}") from error
-    return [Level(c, r) for c, r in zip(info.channels(), info.reduction(), strict=True)]
-
-
-def _choose(name: str, known: Sequence[Level], strides: Sequence[int]) -> tuple[int, ...]:
-    """Which of a backbone's levels have the asked strides."""
-    if list(strides) != sorted(strides) or not strides:
-        raise InputError(f"strides are named from fine to coarse, such as 8,16,32, got {list(strides)}")
-    chosen: list[int] = []
-    for stride in dict.fromkeys(strides):
-        have = [i for i, level in enumerate(known) if level.stride == stride]
-        want = list(strides).count(stride)
-        if len(have) < want:
-            raise InputError(
-                f"{name} has no level of stride {stride}{' left' if have else ''}; "
-                f"it has {[level.stride for level in known]}"
-            )
-        chosen += [have[len(have) * (k + 1) // want - 1] for k in range(want)]
-    return tuple(chosen)

@@ -12,10 +12,10 @@ from pydantic import BaseModel, ValidationError
 from understudy.distill.distiller import Distiller
 from understudy.distill.teacher import Teacher
 from understudy.errors import InputError
-from understudy.methods import rd, snl
-from understudy.methods.recipe import Recipe
+from understudy.methods import dskd, rd, snl, stpm
+from understudy.methods.recipe import Adam, Recipe, Sgd
 
-__all__ = ["METHODS", "Method", "Recipe", "build", "parse_assignments", "settings_for"]
+__all__ = ["METHODS", "Adam", "Method", "Recipe", "Sgd", "build", "parse_assignments", "settings_for"]
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,11 @@ class Method:
 
 
 METHODS: dict[str, Method] = {
+    "stpm": Method(stpm.StpmSettings, stpm.stpm, stpm.RECIPE),
     "rd": Method(rd.RdSettings, rd.rd, rd.RECIPE),
+    "snl-fd": Method(snl.SnlSettings, snl.snl_fd, snl.RECIPE),
     "snl-rd": Method(snl.SnlSettings, snl.snl_rd, snl.RECIPE),
+    "dskd": Method(dskd.DskdSettings, dskd.dskd, dskd.RECIPE),
 }
 
 

@@ -2,23 +2,61 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
-__all__ = ["Recipe"]
+import torch
+from torch import nn
+
+__all__ = ["Adam", "Optimiser", "Recipe", "Sgd"]
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam with a constant learning rate, as RD and SNL train."""
+
+    lr: float = 0.005
+    betas: tuple[float, float] = (0.5, 0.999)
+
+    def over(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """The optimiser of these parameters."""
+        return torch.optim.Adam(parameters, lr=self.lr, betas=self.betas, fused=True)
+
+
+@dataclass(frozen=True)
+class Sgd:
+    """Stochastic gradient descent with a constant learning rate, as STPM trains."""
+
+    lr: float = 0.4
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+
+    def over(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """The optimiser of these parameters."""
+        return torch.optim.SGD(
+            parameters, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay, fused=True
+        )
+
+
+Optimiser = Adam | Sgd
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Adam's settings, the batch and the length of a training.
+    """Optimiser, batch and length of a training.
 
     Attributes:
-        lr: learning rate, constant.
-        betas: Adam's two decay rates.
+        optimiser: and its learning rate.
         batch_size: pictures a step.
-        steps: length of the training when neither epochs nor steps are asked for.
+        pictures: length of the training when neither epochs nor steps are asked for: how many pictures
+            are seen, those seen again included.
+        validation: share of the good pictures that the training does not learn from but looks at.
+        choose_epoch: keep the student of that epoch whose maps of the validation pictures are the
+            lowest on average, instead of the last.
     """
 
-    lr: float = 0.005
-    betas: tuple[float, float] = (0.5, 0.999)
+    optimiser: Optimiser = field(default_factory=Adam)
     batch_size: int = 8
-    steps: int = 1500
+    pictures: int = 12000
+    validation: float = 0.0
+    choose_epoch: bool = False

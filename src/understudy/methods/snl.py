@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveFloat
+from torch import nn
 
 from understudy.distill.affinity import AffinityForm, AffinityNorm
 from understudy.distill.cram import CRAM, CenterInit, CramMode
 from understudy.distill.distiller import Distiller
+from understudy.distill.forward import ForwardStudent
 from understudy.distill.losses import (
     CosineReading,
     SpatialReduction,
@@ -18,12 +20,12 @@ from understudy.distill.losses import (
     channel_distillation,
     spatial_distillation,
 )
-from understudy.distill.maps import MapRecipe
+from understudy.distill.maps import Combine, MapRecipe
 from understudy.distill.reverse import reverse_student
 from understudy.distill.teacher import Teacher
 from understudy.methods.recipe import Recipe
 
-__all__ = ["RECIPE", "SnlSettings", "snl_rd"]
+__all__ = ["RECIPE", "SnlSettings", "snl_fd", "snl_rd"]
 
 RECIPE = Recipe(batch_size=8)
 
@@ -47,6 +49,7 @@ class SnlSettings(BaseModel):
         cram_in_line: see :class:`understudy.distill.decoder.Decoder`.
         affinity_map: weight of the affinity map in the score, 1 in eq. (10).
         affinity_map_form: form of that map.
+        combine: levels by ``sum``, eq. (11) and (13), or ``product`` as in the forward base's own paper.
         smoothing: sigma of the Gaussian over the anomaly map.
     """
 
@@ -68,13 +71,30 @@ class SnlSettings(BaseModel):
     cram_in_line: bool = True
     affinity_map: NonNegativeFloat = 1.0
     affinity_map_form: AffinityForm = "rms"
+    combine: Combine = "sum"
     smoothing: NonNegativeFloat = 4.0
 
 
 def snl_rd(teacher: Teacher, settings: SnlSettings) -> Distiller:
     """Reverse student with CRAM behind every decoder stage; the terms of eq. (7)."""
-    s = settings
-    cram = [
+    student = reverse_student(
+        teacher.name,
+        teacher.levels,
+        signed=teacher.is_signed(),
+        plug_ins=_cram(teacher, settings),
+        in_line=settings.cram_in_line,
+    )
+    return _around(teacher, student, settings)
+
+
+def snl_fd(teacher: Teacher, settings: SnlSettings) -> Distiller:
+    """Forward student with CRAM behind every level; the terms of eq. (7)."""
+    student = ForwardStudent(teacher, _cram(teacher, settings), in_line=settings.cram_in_line)
+    return _around(teacher, student, settings)
+
+
+def _cram(teacher: Teacher, s: SnlSettings) -> list[CRAM]:
+    return [
         CRAM(
             level.channels,
             s.centers,
@@ -85,14 +105,16 @@ def snl_rd(teacher: Teacher, settings: SnlSettings) -> Distiller:
         for level in teacher.levels
         if s.centers
     ]
-    student = reverse_student(
-        teacher.name,
-        teacher.levels,
-        signed=teacher.is_signed(),
-        plug_ins=cram,
-        in_line=s.cram_in_line,
+
+
+def _around(teacher: Teacher, student: nn.Module, s: SnlSettings) -> Distiller:
+    to_map = MapRecipe(
+        affinity=s.affinity_map,
+        form=s.affinity_map_form,
+        norm=s.affinity_norm,
+        sigma=s.smoothing,
+        combine=s.combine,
     )
-    to_map = MapRecipe(s.affinity_map, s.affinity_map_form, s.affinity_norm, s.smoothing)
     return Distiller(teacher, student, [t for t in _terms(s) if t.weight], to_map)
 
 

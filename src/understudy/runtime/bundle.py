@@ -4,8 +4,8 @@
 
     manifest.json         what the model is and how it came about; names every file's hash
     teacher.safetensors   the frozen teacher's levels
-    student.safetensors   what was learned
-    pictures.json         digests of the pictures trained on and of those held out
+    student.safetensors   what was learned: the student, and the scales of fused maps
+    pictures.json         digests of the pictures trained on, validated with and held out
     calibration.json      thresholds; may be absent, and may be changed without touching the rest
 """
 
@@ -44,7 +44,7 @@ __all__ = [
     "writing",
 ]
 
-BUNDLE_SCHEMA = 1
+BUNDLE_SCHEMA = 2
 MANIFEST, CALIBRATION, PICTURES = "manifest.json", "calibration.json", "pictures.json"
 
 
@@ -62,18 +62,20 @@ class TeacherCard(_Card):
 
 
 class TrainingCard(_Card):
-    """How a model came about; ``categories`` counts the pictures trained on."""
+    """How a model came about: ``categories`` counts pictures learned from, ``kept_step`` made the student."""
 
     seed: int
     steps: int
     batch_size: int
-    lr: float
+    optimiser: dict[str, Any]
     precision: str
     device: str
     seconds: float
     loss: float | None
+    kept_step: int
     layout: str
     categories: dict[str, int]
+    validation: int
     held_out: int
     holdout_share: float
 
@@ -92,9 +94,10 @@ class Manifest(_Card):
 
 
 class Pictures(_Card):
-    """Digests of the pictures that a model has seen, and of those kept from it."""
+    """Digests of the pictures that a model has learned from or looked at, and of those kept from it."""
 
     trained: list[str]
+    validation: list[str]
     held_out: list[str]
 
 
@@ -166,7 +169,7 @@ def read_manifest(folder: Path) -> Manifest:
     """Read a saved model's manifest and check its seal and every file that it names.
 
     Raises:
-        BundleError: no model is there, or it is incomplete, altered or of a newer version.
+        BundleError: no model is there, or it is incomplete, altered or of another version.
     """
     path = folder / MANIFEST
     if not path.is_file():
@@ -175,10 +178,10 @@ def read_manifest(folder: Path) -> Manifest:
         raise BundleError(f"{folder} holds no trained model: {hint}")
     content = _read_json(path)
     schema = content.get("bundle_schema")
-    if isinstance(schema, int) and schema > BUNDLE_SCHEMA:
+    if isinstance(schema, int) and schema != BUNDLE_SCHEMA:
+        way_out = "update understudy" if schema > BUNDLE_SCHEMA else "train it again"
         raise BundleError(
-            f"{folder} is a model of format {schema}, this version reads up to {BUNDLE_SCHEMA}; "
-            "update understudy"
+            f"{folder} is a model of format {schema}, this version reads {BUNDLE_SCHEMA}; {way_out}"
         )
     if content.pop("seal", None) != _seal(content):
         raise BundleError(f"{path} was altered after it was written; take the model from its source")

@@ -24,6 +24,7 @@ __all__ = [
     "read_mask",
     "read_picture",
     "resize_mask",
+    "unit",
 ]
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
@@ -55,11 +56,18 @@ class Preprocess(BaseModel):
             return picture
         return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BILINEAR))
 
-    def normalise(self, pictures: Picture) -> NDArray[np.float32]:
-        """(B, S, S, 3) uint8 -> (B, 3, S, S) float32, minus mean, over standard deviation."""
+    def normalise(self, pictures: Picture | NDArray[np.float32]) -> NDArray[np.float32]:
+        """(B, S, S, 3) uint8, or float32 in [0, 1] -> (B, 3, S, S) float32, minus mean, over std."""
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
-        scaled = (pictures.astype(np.float32) / np.float32(255) - mean) / std
+        scaled = (unit(pictures) - mean) / std
         return scaled.transpose(0, 3, 1, 2)
+
+
+def unit(pictures: Picture | NDArray[np.float32]) -> NDArray[np.float32]:
+    """uint8 -> float32 in [0, 1], of the same shape; what is float32 already stays as it is."""
+    if pictures.dtype == np.float32:
+        return np.asarray(pictures, np.float32)
+    return pictures.astype(np.float32) / np.float32(255)
 
 
 def find_pictures(path: Path) -> list[Path]:

@@ -18,10 +18,12 @@ __all__ = [
     "coordinates",
     "curve",
     "expose",
+    "hexagon",
     "lit",
     "noise",
     "paint",
     "soft_below",
+    "turned",
 ]
 
 Array = NDArray[np.float64]
@@ -31,9 +33,20 @@ Colour = tuple[float, float, float]
 def coordinates(size: int, angle: float = 0.0, x0: float = 0.0, y0: float = 0.0) -> tuple[Array, Array]:
     """(S, S) x and y from -1 to 1 around (x0, y0), turned by ``angle`` radians."""
     axis = (np.arange(size) + 0.5) / size * 2 - 1
-    x, y = np.meshgrid(axis - x0, axis - y0)
+    return turned(*np.meshgrid(axis - x0, axis - y0), angle)
+
+
+def turned(x: Array, y: Array, angle: float) -> tuple[Array, Array]:
+    """The same points in axes turned by ``angle`` radians."""
     c, s = np.cos(angle), np.sin(angle)
     return c * x + s * y, -s * x + c * y
+
+
+def hexagon(x: Array, y: Array) -> Array:
+    """Distance from the centre across a regular hexagon's flats: it has one value all along its rim."""
+    sides = (np.abs(x * np.cos(a) + y * np.sin(a)) for a in np.arange(3) * np.pi / 3)
+    rim: Array = np.max(list(sides), axis=0)
+    return rim
 
 
 def noise(rng: np.random.Generator, size: int, smooth: float | tuple[float, float]) -> Array:

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from understudy.data.factory.canvas import Array, coordinates, curve, noise, paint, soft_below
 from understudy.data.factory.products import Scene
 
-__all__ = ["DEFECTS", "spoil"]
+__all__ = ["DEFECTS", "MARKED", "Defect", "scratch", "specks", "spoil", "stain"]
 
 Defect = Callable[[np.random.Generator, Scene], tuple[Array, Array]]
 """(rng, scene) -> spoiled picture and coverage of the defect, (S, S) in [0, 1]."""
 
 _LEAST_AREA = 30 / 256**2  # of the picture: a smaller defect is drawn again
-_MARKED = 0.25  # coverage from which a pixel counts as defective
+MARKED = 0.25  # coverage from which a pixel counts as defective
 
 
 def spoil(rng: np.random.Generator, scene: Scene, defect: Defect) -> tuple[Array, NDArray[np.bool_]]:
@@ -24,7 +24,7 @@ def spoil(rng: np.random.Generator, scene: Scene, defect: Defect) -> tuple[Array
     while True:
         picture, coverage = defect(rng, scene)
         visible = coverage * scene.product
-        mask = visible >= _MARKED
+        mask = visible >= MARKED
         if mask.mean() >= _LEAST_AREA:
             return paint(scene.picture, picture, visible), mask
 
@@ -98,7 +98,8 @@ def chip(rng: np.random.Generator, scene: Scene) -> tuple[Array, Array]:
     rows, columns = np.nonzero(outer)
     pick = rng.integers(len(rows))
     x, y = coordinates(size, 0, columns[pick] / size * 2 - 1, rows[pick] / size * 2 - 1)
-    distance = np.hypot(x, y) * (1 + 0.16 * noise(rng, size, 5))
+    ragged = np.clip(noise(rng, size, 5), -1, 1)  # more would tear off islands far away
+    distance = np.hypot(x, y) * (1 + 0.16 * ragged)
     return scene.ground * 0.8, soft_below(distance, rng.uniform(0.10, 0.18), size)
 
 

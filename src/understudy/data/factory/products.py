@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from understudy.data.factory.canvas import Array, coordinates, lit, noise, paint, soft_below
+from understudy.data.factory.canvas import Array, coordinates, hexagon, lit, noise, paint, soft_below
 
 __all__ = ["PRODUCTS", "Scene"]
 
@@ -64,7 +64,7 @@ def nut(rng: np.random.Generator, size: int) -> Scene:
     ground = belt[..., None] * np.array([0.95, 1.0, 1.08])
     x, y = coordinates(size, rng.uniform(0, np.pi / 3), *rng.normal(0, 0.02, 2))
     radius = np.hypot(x, y)
-    flats = np.max([np.abs(x * np.cos(a) + y * np.sin(a)) for a in np.arange(3) * np.pi / 3], axis=0)
+    flats = hexagon(x, y)
     body, bore = soft_below(flats, 0.66, size), soft_below(radius, 0.335, size)
     chamfer = np.clip((radius - 0.64) * 60, 0, 8) + np.clip((0.40 - radius) * 90, 0, 6)
     brushed = 0.03 * noise(rng, size, 0.8) + 0.035 * np.sin(radius * 190 + 2 * noise(rng, size, 25))

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from understudy.data.factory.canvas import expose
 from understudy.data.factory.defects import DEFECTS, spoil
+from understudy.data.factory.files import Files, generator, write_files
 from understudy.data.factory.products import PRODUCTS
 from understudy.reporter import Advance, ignore_progress
-from understudy.runtime.bundle import writing
 
 __all__ = ["FactoryPlan", "write_factory"]
 
@@ -46,21 +44,14 @@ def write_factory(root: Path, plan: FactoryPlan | None = None, advance: Advance 
         WorkError: the folder cannot be written.
     """
     plan = plan or FactoryPlan()
-    jobs = list(_jobs(plan))
-    with writing(root):
-        for done, (category, split, kind, number) in enumerate(jobs, start=1):
-            picture, mask = _produce(plan, category, split, kind, number)
-            folder = root / category / split / kind
-            folder.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(picture).save(folder / f"{number:03d}.png")
-            if mask is not None:
-                masks = root / category / "ground_truth" / kind
-                masks.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(mask.astype(np.uint8) * 255).save(masks / f"{number:03d}_mask.png")
-            advance("produce", done, len(jobs), "")
+    write_files(root, list(_jobs(plan)), partial(_produce, plan), advance)
 
 
-def _jobs(plan: FactoryPlan) -> Iterator[tuple[str, str, str, int]]:
+Job = tuple[str, str, str, int]
+"""Category, split, kind and number of a picture."""
+
+
+def _jobs(plan: FactoryPlan) -> Iterator[Job]:
     for category in PRODUCTS:
         yield from ((category, "train", "good", i) for i in range(plan.train))
         yield from ((category, "test", "good", i) for i in range(plan.good))
@@ -68,12 +59,15 @@ def _jobs(plan: FactoryPlan) -> Iterator[tuple[str, str, str, int]]:
             yield from ((category, "test", kind, i) for i in range(plan.each_defect))
 
 
-def _produce(
-    plan: FactoryPlan, category: str, split: str, kind: str, number: int
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
-    rng = np.random.default_rng([plan.seed, zlib.crc32(f"{category}/{split}/{kind}".encode()), number])
+def _produce(plan: FactoryPlan, job: Job) -> Files:
+    category, split, kind, number = job
+    address = f"{category}/{split}/{kind}"
+    rng = generator(plan.seed, address, number)
     scene = PRODUCTS[category](rng, plan.size)
     if kind == "good":
-        return expose(scene.picture, rng), None
+        return {f"{address}/{number:03d}.png": expose(scene.picture, rng)}
     picture, mask = spoil(rng, scene, DEFECTS[category][kind])
-    return expose(picture, rng), mask
+    return {
+        f"{address}/{number:03d}.png": expose(picture, rng),
+        f"{category}/ground_truth/{kind}/{number:03d}_mask.png": mask.astype(np.uint8) * 255,
+    }

@@ -1,0 +1,110 @@
+"""All methods on real pictures, one model for all categories and one model a category, per seed.
+
+    python benchmarks/methods.py --data REALBENCH --out benchmarks/results/methods.csv
+
+All see equally many pictures: the unified model ``--pictures`` of them, the one-class models together as
+many, shared equally among them. Every run is what ``understudy fit`` and ``understudy evaluate`` do, in a
+process of its own; nothing is chosen on test pictures. Rows are added as runs finish; a run whose rows
+are there is not repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import understudy
+from machine import append, read
+from understudy.data.folder import open_pictures
+from understudy.reporter import Reporter
+from unified import rows_of
+
+METHODS = ("stpm", "rd", "snl-fd", "snl-rd", "dskd")
+TIMED = 48  # pictures scored for the throughput
+
+
+def main() -> None:
+    """Run what is missing, seed by seed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--categories", default="hazelnut,cookie,magnetic_tile")
+    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--pictures", type=int, default=12000)
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--run", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.run:
+        print("rows:" + json.dumps(run(asked.data, **json.loads(asked.run))))
+        return
+    categories = asked.categories.split(",")
+    for seed in map(int, asked.seeds.split(",")):
+        for method in asked.methods.split(","):
+            for one_class in (False, True):
+                share = asked.pictures // (len(categories) if one_class else 1)
+                for trained_on in [[c] for c in categories] if one_class else [categories]:
+                    job = {
+                        "method": method,
+                        "seed": seed,
+                        "steps": share // asked.batch_size,
+                        "batch_size": asked.batch_size,
+                        "trained_on": " ".join(trained_on),
+                    }
+                    if not _done(asked.out, job):
+                        _run_apart(asked.data, asked.out, job)
+
+
+def _done(out: Path, job: dict[str, Any]) -> bool:
+    return any(all(row[k] == str(v) for k, v in job.items()) for row in read(out))
+
+
+def _run_apart(data: Path, out: Path, job: dict[str, Any]) -> None:
+    """One run in a process of its own, so that its peak memory is its own."""
+    command = [sys.executable, __file__, "--data", str(data), "--out", str(out), "--run", json.dumps(job)]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    (line,) = (line for line in output.splitlines() if line.startswith("rows:"))
+    rows = json.loads(line.removeprefix("rows:"))
+    append(out, rows)
+    figures = {r["category"]: (r["image_auroc"], r["pixel_auroc"]) for r in rows}
+    print(job["method"], job["seed"], job["steps"], rows[0]["train_seconds"], figures, flush=True)
+
+
+def run(
+    data: Path, method: str, seed: int, steps: int, batch_size: int, trained_on: str
+) -> list[dict[str, Any]]:
+    """Fit and evaluate once: one row a category, with speed and memory."""
+    categories = trained_on.split()
+    with tempfile.TemporaryDirectory() as folder:
+        model = understudy.fit(
+            data,
+            Path(folder) / "model",
+            reporter=Reporter(say=print),
+            method=method,
+            categories=tuple(categories),
+            max_steps=steps,
+            batch_size=batch_size,
+            seed=seed,
+        )
+        metrics = understudy.evaluate(model, data, categories).metrics
+        paths = [r.path for r in open_pictures(data).only(categories).test()][:TIMED]
+        began = time.monotonic()
+        scored = len(list(model.score(paths)))
+        rate = scored / (time.monotonic() - began)
+    facts = {
+        "scored_per_second": round(rate, 1),
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+    key = {"method": method, "seed": seed, "steps": steps, "trained_on": trained_on}
+    return [key | row | facts for row in rows_of(model, metrics)]
+
+
+if __name__ == "__main__":
+    main()

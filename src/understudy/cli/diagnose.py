@@ -1,0 +1,126 @@
+"""``understudy diagnose``: do the categories of one model get in each other's way?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from understudy.cli.arguments import DataArgument, DeviceName, DeviceOption, ModelArgument
+from understudy.cli.evaluate import show_table
+from understudy.cli.progress import reporting
+from understudy.errors import InputError
+
+__all__ = ["diagnose", "mix_table", "parse_pairs", "paste_table"]
+
+_ROWS = 10  # pairs printed of each kind, those of lowest AUROC
+_PASTE_COLUMNS = {"pixel_auroc": "pixel", "aupro": "aupro", "image_auroc": "image"}
+
+
+def diagnose(
+    model: ModelArgument,
+    data: DataArgument,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder for the results; MODEL/diagnosis by default."),
+    ] = None,
+    one_class: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="One-class models FOLDER/<category>, to compare with."),
+    ] = None,
+    pairs: Annotated[
+        str | None,
+        typer.Option(metavar="A:B,C:D", help="Only these; a patch of A lands on B. All by default."),
+    ] = None,
+    pictures: Annotated[int, typer.Option(metavar="N", min=1, help="Mixes and pastes of a pair.")] = 100,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of every draw.")] = 0,
+    device: DeviceOption = DeviceName.AUTO,
+) -> None:
+    """Mix and paste good test pictures of different categories; write diagnosis.json and diagnosis.html."""
+    import understudy
+    from understudy.report.diagnosis import write_diagnosis
+    from understudy.runtime.bundle import prepare_folder, write_json
+
+    asked = parse_pairs(pairs)
+    loaded = understudy.load(model, device.value)
+    folder = out or model / "diagnosis"
+    prepare_folder(folder)
+    with reporting() as reporter:
+        result = understudy.diagnose(loaded, data, one_class, asked, pictures, seed, reporter)
+    write_json(folder / "diagnosis.json", result.figures)
+    write_diagnosis(folder / "diagnosis.html", loaded, result)
+    show_table(mix_table(result.figures))
+    print()
+    show_table(paste_table(result.figures))
+    print(f"wrote {folder / 'diagnosis.json'} and {folder / 'diagnosis.html'}")
+
+
+def parse_pairs(text: str | None) -> list[tuple[str, str]] | None:
+    """``"a:b, c:d"`` -> ``[("a", "b"), ("c", "d")]``; ``None`` stays.
+
+    Raises:
+        InputError: a part is no pair.
+    """
+    if text is None:
+        return None
+    pairs = []
+    for part in text.split(","):
+        names = [name.strip() for name in part.split(":")]
+        if len(names) != 2 or not all(names):
+            raise InputError(f"--pairs takes two categories with a colon, such as cable:wood, got {part!r}")
+        pairs.append((names[0], names[1]))
+    return pairs
+
+
+def mix_table(figures: dict[str, Any]) -> Table:
+    """Pairs as rows, AUROC in percent and gap of mixes and of their control, then the mean."""
+    indexed = figures["one_class"] is not None
+    table = _table("mix", ["auroc", "gap", "control auroc", "control gap", *["index"] * indexed])
+    rows = sorted(figures["mix"]["pairs"], key=lambda r: r["mixed"]["together"]["auroc"])
+    shown = [(f"{r['a']} + {r['b']}", r) for r in rows[:_ROWS]]
+    for label, row in [*shown, (f"mean of {len(rows)}", figures["mix"]["mean"])]:
+        both = [row["mixed"]["together"], (row["same_class"] or {}).get("together", {})]
+        cells = [cell for f in both for cell in (_percent(f.get("auroc")), _plain(f.get("gap")))]
+        if indexed:
+            cells.append(_points(row["interference"]["index"]["auroc"]))
+        table.add_row(Text(label), *cells, end_section=label == shown[-1][0])
+    return table
+
+
+def paste_table(figures: dict[str, Any]) -> Table:
+    """Ordered pairs as rows, figures in percent of pastes and of their control, then the mean."""
+    indexed = figures["one_class"] is not None
+    names = [f"{kind}{n}" for kind in ("", "control ") for n in _PASTE_COLUMNS.values()]
+    table = _table("paste", [*names, *(f"index {n}" for n in _PASTE_COLUMNS.values() if indexed)])
+    rows = sorted(figures["paste"]["pairs"], key=lambda r: r["pasted"]["pixel_auroc"])
+    shown = [(f"{r['patch']} on {r['background']}", r) for r in rows[:_ROWS]]
+    for label, row in [*shown, (f"mean of {len(rows)}", figures["paste"]["mean"])]:
+        both = [row["pasted"], row["same_class"] or {}]
+        cells = [_percent(f.get(n)) for f in both for n in _PASTE_COLUMNS]
+        if indexed:
+            cells += [_points(row["interference"]["index"][n]) for n in _PASTE_COLUMNS]
+        table.add_row(Text(label), *cells, end_section=label == shown[-1][0])
+    return table
+
+
+def _table(first: str, names: list[str]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column(first, no_wrap=True)
+    for name in names:
+        table.add_column(name, justify="right")
+    return table
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}"
+
+
+def _points(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:+.1f}"
+
+
+def _plain(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"

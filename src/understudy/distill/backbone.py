@@ -1,0 +1,113 @@
+"""Timm backbones by feature level: what levels they have, how they are built, where a level ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from understudy.errors import InputError
+from understudy.types import Features, Level
+
+__all__ = ["channels_first", "choose_levels", "create_network", "plug_in_behind_levels"]
+
+
+def create_network(name: str, image_size: int, **options: Any) -> nn.Module:
+    """Build a backbone that returns features, with random weights, for one picture size if it needs one."""
+    try:
+        return timm.create_model(name, pretrained=False, features_only=True, img_size=image_size, **options)
+    except TypeError:  # most backbones take any size and know no such argument
+        return timm.create_model(name, pretrained=False, features_only=True, **options)
+
+
+def choose_levels(name: str, strides: Sequence[int], image_size: int) -> tuple[list[Level], tuple[int, ...]]:
+    """Which of a backbone's levels have the asked strides: the levels, and their indices in timm.
+
+    Args:
+        name: timm name.
+        strides: finest first. A stride named m times, for a backbone that has it more than once (a plain
+            transformer), takes m of those levels, evenly spread.
+        image_size: side of the square input, in pixels.
+
+    Raises:
+        InputError: timm has no such model, it has no level of that stride, or it cannot take the size.
+    """
+    known = _feature_info(name, image_size)
+    chosen = _spread_over(name, known, strides)
+    return [known[i] for i in chosen], chosen
+
+
+def channels_first(found: Sequence[Tensor], levels: Sequence[Level]) -> Features:
+    """Bring every level to (B, D, H, W): some backbones give (B, H, W, D)."""
+    pairs = zip(levels, found, strict=True)
+    return [f if f.shape[1] == level.channels else f.permute(0, 3, 1, 2) for level, f in pairs]
+
+
+def plug_in_behind_levels(network: nn.Module, plug_ins: Sequence[nn.Module]) -> None:
+    """Put one module (B, D, H, W) -> (B, D, H, W) behind each level, so that what follows consumes it.
+
+    Raises:
+        InputError: a level is no module's output (a transformer's tokens, say).
+    """
+    names: list[str] = network.feature_info.module_name()  # type: ignore[operator, union-attr]
+    channels: list[int] = network.feature_info.channels()  # type: ignore[operator, union-attr]
+    modules = dict(network.named_modules())
+    for name, width, plug_in in zip(names, channels, plug_ins, strict=True):
+        # Some feature wrappers flatten module names: "stages.0" becomes "stages_0".
+        at = next((n for n in (name, name.replace(".", "_")) if n in modules), None)
+        if at is None or _output_channels(network, modules[at]) != width:
+            raise InputError(
+                f"nothing can be put in line behind level {name!r} of this backbone; set cram_in_line=false"
+            )
+        network.set_submodule(at, nn.Sequential(modules[at], plug_in))
+
+
+def _output_channels(network: nn.Module, module: nn.Module) -> int | None:
+    """Channels (dimension 1 of four) of what a module gives; ``None`` if it is no grid of features."""
+    seen: list[tuple[int, ...]] = []
+    handle = module.register_forward_hook(lambda _module, _given, out: seen.append(tuple(out.shape)))
+    training = network.training
+    try:
+        with torch.no_grad():
+            network.eval()(torch.zeros(1, 3, 64, 64))
+    except Exception:  # whatever a backbone that needs another size finds wrong
+        return None
+    finally:
+        handle.remove()
+        network.train(training)
+    return seen[0][1] if seen and len(seen[0]) == 4 else None
+
+
+def _feature_info(name: str, image_size: int) -> list[Level]:
+    if not timm.is_model(name):
+        near = timm.list_models(f"*{name.split('.')[0]}*")[:5]
+        hint = f"; near: {', '.join(near)}" if near else ""
+        raise InputError(f"timm knows no model named {name!r}{hint}")
+    with torch.device("meta"):  # shapes alone: no memory, no initialisation
+        try:
+            network: Any = create_network(name, image_size)
+            network.eval()(torch.empty(1, 3, image_size, image_size))
+            info = network.feature_info
+        except Exception as error:  # whatever a backbone finds wrong with the size
+            reason = str(error).partition("\n")[0]
+            raise InputError(f"{name} gives no features of {image_size}-pixel pictures: {reason}") from error
+    return [Level(c, r) for c, r in zip(info.channels(), info.reduction(), strict=True)]
+
+
+def _spread_over(name: str, known: Sequence[Level], strides: Sequence[int]) -> tuple[int, ...]:
+    if list(strides) != sorted(strides) or not strides:
+        raise InputError(f"strides are named from fine to coarse, such as 8,16,32, got {list(strides)}")
+    chosen: list[int] = []
+    for stride in dict.fromkeys(strides):
+        have = [i for i, level in enumerate(known) if level.stride == stride]
+        want = list(strides).count(stride)
+        if len(have) < want:
+            raise InputError(
+                f"{name} has no level of stride {stride}{' left' if have else ''}; "
+                f"it has {[level.stride for level in known]}"
+            )
+        chosen += [have[len(have) * (k + 1) // want - 1] for k in range(want)]
+    return tuple(chosen)

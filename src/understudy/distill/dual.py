@@ -1,0 +1,85 @@
+"""The dual student: a local and a global reverse student beside each other.
+
+A *reconstruction from the abstract* of contextual affinity distillation (arXiv:2307.03101).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from understudy.distill.blocks import initialise
+from understudy.distill.reverse import ReverseStudent, reverse_student
+from understudy.distill.teacher import Teacher
+from understudy.types import Features, Level, Pair
+
+__all__ = ["Condensing", "DualStudent", "GlobalContextBlock", "dual_student"]
+
+Condensing = Literal["code", "channels"]
+
+
+class GlobalContextBlock(nn.Module):
+    """GCCB: (B, C, h, w) embedding -> same shape, through a few channels that see the whole picture.
+
+    Args:
+        channels: C.
+        width: channels of the condensed code.
+        grid: (h, w) of the embedding at the model's picture size; another grid is pooled to it.
+        condensing: ``code`` condenses the whole grid to one 1x1 code, so that every position is
+            rebuilt from the same summary; ``channels`` keeps the grid and condenses channels alone.
+    """
+
+    def __init__(
+        self, channels: int, width: int, grid: tuple[int, int], condensing: Condensing = "code"
+    ) -> None:
+        super().__init__()
+        self.grid = grid
+        window = grid if condensing == "code" else (1, 1)
+        self.condense = nn.Sequential(
+            nn.Conv2d(channels, width, window, bias=False), nn.BatchNorm2d(width), nn.ReLU()
+        )
+        self.expand = nn.ConvTranspose2d(width, channels, window, bias=False)
+        initialise(self)
+
+    def forward(self, embedding: Tensor) -> Tensor:  # noqa: D102
+        here = (embedding.shape[-2], embedding.shape[-1])
+        expanded = self.expand(self.condense(F.adaptive_avg_pool2d(embedding, self.grid)))
+        return F.adaptive_avg_pool2d(expanded, here)
+
+
+class DualStudent(nn.Module):
+    """(images, Features) -> Pairs of the local student's levels, then of the global one's."""
+
+    def __init__(self, local_student: ReverseStudent, global_student: ReverseStudent) -> None:
+        super().__init__()
+        self.local_student = local_student
+        self.global_student = global_student
+
+    def forward(self, images: Tensor, features: Features) -> list[Pair]:  # noqa: D102
+        local_pairs: list[Pair] = self.local_student(images, features)
+        global_pairs: list[Pair] = self.global_student(images, features)
+        return local_pairs + global_pairs
+
+
+def dual_student(teacher: Teacher, width: int, condensing: Condensing) -> DualStudent:
+    """Build both students for a teacher; the global one's embedding passes through a GCCB."""
+    grid = _embedding_grid(teacher.levels, teacher.image_size)
+    signed = teacher.is_signed()
+    return DualStudent(
+        reverse_student(teacher.name, teacher.levels, signed=signed),
+        reverse_student(
+            teacher.name,
+            teacher.levels,
+            signed=signed,
+            context=lambda channels: GlobalContextBlock(channels, width, grid, condensing),
+        ),
+    )
+
+
+def _embedding_grid(levels: Sequence[Level], image_size: int) -> tuple[int, int]:
+    """The bottleneck's output: half the coarsest level's grid, both rounded up."""
+    side = -(-image_size // levels[-1].stride)
+    return (-(-side // 2),) * 2

@@ -1,0 +1,54 @@
+"""The forward student: images -> features of its own, learned to equal the teacher's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from understudy.distill.backbone import channels_first, create_network, plug_in_behind_levels
+from understudy.distill.teacher import Teacher
+from understudy.types import Features, Pair
+
+__all__ = ["ForwardStudent"]
+
+
+class ForwardStudent(nn.Module):
+    """(images, Features) -> one Pair a level. STPM, arXiv:2103.04257.
+
+    The teacher's architecture once more, from random weights and trained as a whole; of the teacher's
+    features it takes nothing.
+
+    Args:
+        teacher: whose architecture, levels and picture size it has.
+        plug_ins: one module (B, D, H, W) -> (B, D, H, W) a level, finest first; none by default.
+        in_line: the next stage consumes what a plug-in gives, rather than what it was given.
+
+    Raises:
+        InputError: ``in_line`` for a backbone whose levels are no module's output.
+    """
+
+    def __init__(self, teacher: Teacher, plug_ins: Sequence[nn.Module] = (), *, in_line: bool = True) -> None:
+        super().__init__()
+        self.levels = teacher.levels
+        self.network = create_network(teacher.name, teacher.image_size, out_indices=teacher.indices)
+        _open_residual_branches(self.network)
+        self.plug_ins = nn.ModuleList()
+        if plug_ins and in_line:
+            plug_in_behind_levels(self.network, plug_ins)
+        else:
+            self.plug_ins.extend(plug_ins or [nn.Identity() for _ in self.levels])
+
+    def forward(self, images: Tensor, features: Features) -> list[Pair]:  # noqa: D102
+        own = channels_first(self.network(images), self.levels)
+        for i, plug_in in enumerate(self.plug_ins):
+            own[i] = plug_in(own[i])
+        return [Pair(t, s) for t, s in zip(features, own, strict=True)]
+
+
+def _open_residual_branches(network: nn.Module) -> None:
+    """Set scales that timm starts at zero to one, as torchvision's networks, and so STPM's, start."""
+    for module in network.modules():
+        if isinstance(module, _BatchNorm) and not module.weight.any():
+            nn.init.ones_(module.weight)

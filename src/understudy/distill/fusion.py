@@ -1,0 +1,87 @@
+"""Several students' maps -> one, each brought to one scale with good pictures that no training has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from understudy.distill.contextual import AffinityAgainst, RowMeasure, contextual_distance
+from understudy.distill.losses import cosine_distance
+from understudy.distill.maps import MapRecipe, enlarge, gaussian_blur
+from understudy.types import Pair
+
+__all__ = ["ContextualMap", "Fusion", "Scaling"]
+
+Scaling = Literal["quantile", "zscore"]
+_LOW, _HIGH = 0.9, 0.995  # quantiles of good pixels that become 0 and 1
+
+
+class ContextualMap:
+    """Pairs -> (B, 1, H, W) map of contextual affinity; 0 where both agree. See :mod:`.contextual`.
+
+    Args:
+        against: see :func:`understudy.distill.contextual.contextual_distance`.
+        measure: likewise.
+        cosine: weight of the plain cosine distance beside it.
+        sigma: of the Gaussian that smooths the map, in its pixels.
+    """
+
+    def __init__(
+        self, against: AffinityAgainst, measure: RowMeasure, cosine: float = 0.0, sigma: float = 4.0
+    ) -> None:
+        self.against, self.measure, self.cosine, self.sigma = against, measure, cosine, sigma
+
+    def __call__(self, pairs: Sequence[Pair], size: tuple[int, int]) -> Tensor:  # noqa: D102
+        levels = [enlarge(self._level_map(pair), size, align_corners=True) for pair in pairs]
+        return gaussian_blur(torch.stack(levels).sum(0), self.sigma)
+
+    def _level_map(self, pair: Pair) -> Tensor:
+        level = contextual_distance(pair, self.against, self.measure)
+        return level + self.cosine * cosine_distance(pair) if self.cosine else level
+
+
+Part: TypeAlias = tuple[slice, MapRecipe | ContextualMap]
+"""Which of the pairs a map is made of, and how."""
+
+
+class Fusion(nn.Module):
+    """Pairs -> (B, 1, H, W): mean of several maps, each shifted and scaled by what good pictures show.
+
+    Args:
+        parts: name -> which pairs, and how they become a map.
+        scaling: ``quantile`` puts the 90th and the 99.5th percentile of good pixels at 0 and 1;
+            ``zscore`` their mean at 0 and a standard deviation at 1.
+
+    Until :meth:`fit` has seen good pictures, maps are averaged as they are.
+    """
+
+    def __init__(self, parts: Mapping[str, Part], scaling: Scaling = "quantile") -> None:
+        super().__init__()
+        self.parts = dict(parts)
+        self.scaling = scaling
+        self.zero = nn.Buffer(torch.zeros(len(parts)))
+        self.unit = nn.Buffer(torch.ones(len(parts)))
+
+    def maps(self, pairs: Sequence[Pair], size: tuple[int, int]) -> dict[str, Tensor]:
+        """Each part's own map, (B, 1, H, W), as it is."""
+        return {name: to_map(pairs[which], size) for name, (which, to_map) in self.parts.items()}
+
+    def forward(self, pairs: Sequence[Pair], size: tuple[int, int]) -> Tensor:  # noqa: D102
+        maps = torch.stack(list(self.maps(pairs, size).values()))
+        zero, unit = (b.view(-1, 1, 1, 1, 1) for b in (self.zero, self.unit))
+        return ((maps - zero) / unit).mean(0)
+
+    def fit(self, good: Mapping[str, NDArray[np.float32]]) -> None:
+        """Set each part's zero and unit from its maps of good pictures, of any shape."""
+        for i, name in enumerate(self.parts):
+            values = good[name]
+            if self.scaling == "quantile":
+                zero, one = np.quantile(values, [_LOW, _HIGH])
+            else:
+                zero, one = values.mean(), values.mean() + values.std()
+            self.zero[i], self.unit[i] = float(zero), max(float(one - zero), 1e-12)

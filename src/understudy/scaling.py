@@ -1,0 +1,35 @@
+"""Good pictures that the training has not learned from -> the scales on which several maps are fused."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from understudy.data.store import PictureStore
+from understudy.distill.distiller import Distiller
+from understudy.distill.fusion import Fusion
+from understudy.runtime.images import Preprocess
+
+__all__ = ["scale_maps"]
+
+
+def scale_maps(
+    distiller: Distiller,
+    good: PictureStore,
+    preprocess: Preprocess,
+    device: torch.device,
+    batch_size: int = 8,
+) -> None:
+    """Fit the scales of a distiller whose map is a :class:`understudy.distill.fusion.Fusion`."""
+    fusion = distiller.to(device).eval().to_map
+    assert isinstance(fusion, Fusion)
+    found: dict[str, list[np.ndarray]] = {name: [] for name in fusion.parts}
+    for batch in DataLoader(good, batch_size=batch_size):
+        images = torch.from_numpy(preprocess.normalise(batch.numpy())).to(device)
+        with torch.inference_mode():
+            maps = fusion.maps(distiller.pairs(images), (images.shape[-2], images.shape[-1]))
+        for name, each in maps.items():
+            found[name].append(each.float().cpu().numpy())
+    fusion.fit({name: np.concatenate(each) for name, each in found.items()})
+    distiller.to("cpu")
