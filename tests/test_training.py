@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -19,9 +20,9 @@ from understudy.data.store import PictureStore, SeededBatches
 from understudy.device import resolve_precision
 from understudy.distill.distiller import Distiller
 from understudy.distill.teacher import Teacher
-from understudy.methods import Adam, build, settings_for
+from understudy.methods import Adam, Sgd, build, settings_for
 from understudy.runtime.images import Preprocess
-from understudy.training import Plan, _partner_shift, checkpoint_file, train
+from understudy.training import Plan, _Lesson, _partner_shift, checkpoint_file, train
 
 LOOK = Preprocess(image_size=64, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
@@ -66,12 +67,13 @@ def run(
     return distiller
 
 
+@pytest.mark.parametrize("method", list(METHODS))
 def test_the_same_seed_gives_the_same_student_and_another_seed_another(
-    embedded: Teacher, pictures: PictureStore, tmp_path: Path
+    method: str, embedded: Teacher, pictures: PictureStore, tmp_path: Path
 ) -> None:
-    first = run(fresh(embedded), pictures, tmp_path / "a", plan(4))
-    again = run(fresh(embedded), pictures, tmp_path / "b", plan(4))
-    other = run(fresh(embedded), pictures, tmp_path / "c", plan(4, seed=1))
+    first = run(fresh(embedded, method), pictures, tmp_path / "a", plan(4))
+    again = run(fresh(embedded, method), pictures, tmp_path / "b", plan(4))
+    other = run(fresh(embedded, method), pictures, tmp_path / "c", plan(4, seed=1))
     assert same(first, again)
     assert not same(first, other)
 
@@ -109,6 +111,73 @@ def test_the_loss_falls_and_the_teacher_stays_as_it_was(
     assert losses[-1] < 0.8 * losses[0]
     assert all(torch.equal(before[k], v) for k, v in embedded.state_dict().items())
     assert not any(m.training for m in distiller.modules())
+
+
+@pytest.fixture
+def validation(factory: Path) -> PictureStore:
+    return PictureStore([r.path for r in open_pictures(factory).test() if r.is_good], LOOK)
+
+
+def test_the_epoch_with_the_lowest_maps_of_validation_pictures_is_kept(
+    embedded: Teacher, pictures: PictureStore, validation: PictureStore, tmp_path: Path
+) -> None:
+    distiller, errors = fresh(embedded, "stpm"), []
+    error = _Lesson.error
+
+    def spy(lesson: _Lesson, looked_at: PictureStore) -> float:
+        assert looked_at is validation
+        assert not distiller.student.training
+        errors.append((error(lesson, looked_at), {k: v.clone() for k, v in distiller.learned().items()}))
+        return errors[-1][0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_Lesson, "error", spy)
+        how = plan(12, optimiser=Sgd(lr=5.0))  # so large a rate that the last epoch is not the best
+        trained = train(distiller, pictures, LOOK, how, tmp_path, description="test", validation=validation)
+    assert len(errors) == 4  # 24 pictures in batches of 8: an epoch is three steps
+    lowest, best = min(errors, key=lambda e: e[0])
+    assert trained.step == 3 * (errors.index((lowest, best)) + 1)
+    assert all(torch.equal(v, best[k]) for k, v in distiller.learned().items())
+
+
+@pytest.mark.parametrize("stop", [4, 8])
+def test_a_choice_of_epoch_survives_a_break(
+    stop: int,
+    embedded: Teacher,
+    pictures: PictureStore,
+    validation: PictureStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("understudy.training._REPORT_EVERY", 1)
+
+    def pull_the_plug(what: str, done: int, total: int, note: str) -> None:
+        if done == stop:
+            raise WorkError("power cut")
+
+    how = plan(9, optimiser=Sgd(lr=5.0))
+    unbroken = run(fresh(embedded, "stpm"), pictures, tmp_path / "a", how, validation=validation)
+    with pytest.raises(WorkError, match="power cut"):
+        run(fresh(embedded, "stpm"), pictures, tmp_path / "b", how, pull_the_plug, validation=validation)
+    resumed = run(
+        fresh(embedded, "stpm", 9), pictures, tmp_path / "b", how, validation=validation, resume=True
+    )
+    assert same(unbroken, resumed)
+    journals = [(tmp_path / name / "training.jsonl").read_text() for name in "ab"]
+    assert journals[0] == journals[1]
+
+
+def test_the_journal_holds_every_term_and_how_centres_are_used(
+    embedded: Teacher, pictures: PictureStore, tmp_path: Path
+) -> None:
+    run(fresh(embedded), pictures, tmp_path, plan(20))
+    first, second = (json.loads(line) for line in (tmp_path / "training.jsonl").read_text().splitlines())
+    assert [first["step"], second["step"]] == [10, 20]
+    terms = [second[name] for name in ("cosine", "spatial", "intra", "inter")]
+    assert second["loss"] == pytest.approx(sum(terms), rel=1e-4)
+    for level in range(3):
+        assert 1 <= second[f"cram{level}_centers_used"] <= 50
+        assert 0 < second[f"cram{level}_assignment_entropy"] <= 1
 
 
 def test_a_checkpoint_leaves_the_teacher_out(

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from understudy import BundleError, InputError, TrainedModel, WorkError, calibrate, load
+from understudy import METHODS, BundleError, InputError, TrainedModel, WorkError, calibrate, load
+from understudy.distill.fusion import Fusion
 from understudy.distill.teacher import Teacher
 from understudy.methods import build, settings_for
 from understudy.model import save
@@ -42,10 +43,13 @@ def test_loading_and_scoring_again_gives_equal_scores_and_maps(model_folder: Pat
     assert first == second
 
 
+@pytest.mark.parametrize("method", list(METHODS))
 def test_a_model_is_scored_alike_before_and_after_saving(
-    model: TrainedModel, embedded: Teacher, factory: Path, tmp_path: Path
+    method: str, model: TrainedModel, embedded: Teacher, factory: Path, tmp_path: Path
 ) -> None:
-    distiller = build("snl-rd", embedded, settings_for("snl-rd")).eval()
+    distiller = build(method, embedded, settings_for(method)).eval()
+    if isinstance(distiller.to_map, Fusion):
+        distiller.to_map.fit({"local": np.arange(9.0), "global": np.arange(3.0)})
     paths = find_pictures(factory / "nut" / "test")
     before = scored(score_pictures(distiller, model.preprocess, paths))
     card = model.manifest.model_copy(
@@ -55,7 +59,7 @@ def test_a_model_is_scored_alike_before_and_after_saving(
         tmp_path,
         distiller,
         model.pictures,
-        method="snl-rd",
+        method=method,
         settings={},
         teacher=card.teacher,
         preprocess=card.preprocess,
@@ -72,6 +76,7 @@ def test_the_folder_holds_tensors_and_json_alone(model_folder: Path) -> None:
         "pictures.json",
         "student.safetensors",
         "teacher.safetensors",
+        "training.jsonl",
     }
     assert load_file(model_folder / "student.safetensors")
     manifest = json.loads((model_folder / "manifest.json").read_text())
@@ -105,7 +110,7 @@ def test_an_altered_or_cut_manifest_is_refused(copy: Path) -> None:
 
 def test_a_newer_format_asks_for_an_update(copy: Path) -> None:
     edit(copy / "manifest.json", bundle_schema=bundle.BUNDLE_SCHEMA + 1)
-    with pytest.raises(BundleError, match=r"model of format 2, this version reads up to 1; update"):
+    with pytest.raises(BundleError, match=r"model of format 3, this version reads 2; update"):
         load(copy)
 
 
