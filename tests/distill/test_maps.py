@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from torch.nn import functional as F
 
-from understudy.distill.maps import gaussian_blur
+from understudy.distill.maps import MapRecipe, gaussian_blur
+from understudy.types import Pair
 
 
 @pytest.mark.parametrize("size", [(40, 30), (5, 3), (1, 1)])
@@ -14,3 +16,14 @@ def test_smoothing_equals_scipys_gaussian(size: tuple[int, int], sigma: float) -
     anomaly_map = torch.rand(1, 1, *size)
     literal = ndimage.gaussian_filter(anomaly_map[0, 0].numpy(), sigma)
     assert np.allclose(gaussian_blur(anomaly_map, sigma)[0, 0].numpy(), literal, atol=1e-5)
+
+
+def test_a_product_of_levels_is_taken_on_the_coarser_grid_and_then_enlarged() -> None:
+    levels = [Pair(torch.randn(2, 4, s, s), torch.randn(2, 4, s, s)) for s in (8, 4, 2)]
+    recipe = MapRecipe(feature=2.0, combine="product", sigma=0, shrink=4, align_corners=False)
+    work = torch.ones(2, 1, 8, 8)
+    for pair in levels:
+        level = (F.normalize(pair.teacher) - F.normalize(pair.student)).square().sum(1, keepdim=True)
+        work = work * F.interpolate(level, (8, 8), mode="bilinear", align_corners=False)
+    expected = F.interpolate(work, (32, 32), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(recipe(levels, (32, 32)), expected, rtol=1e-4, atol=1e-6)

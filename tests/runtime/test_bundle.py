@@ -15,7 +15,6 @@ from safetensors.torch import load_file
 
 from understudy import METHODS, BundleError, InputError, TrainedModel, WorkError, calibrate, load
 from understudy.distill.fusion import Fusion
-from understudy.distill.teacher import Teacher
 from understudy.methods import build, settings_for
 from understudy.model import save
 from understudy.runtime import bundle
@@ -45,25 +44,22 @@ def test_loading_and_scoring_again_gives_equal_scores_and_maps(model_folder: Pat
 
 @pytest.mark.parametrize("method", list(METHODS))
 def test_a_model_is_scored_alike_before_and_after_saving(
-    method: str, model: TrainedModel, embedded: Teacher, factory: Path, tmp_path: Path
+    method: str, model: TrainedModel, factory: Path, tmp_path: Path
 ) -> None:
-    distiller = build(method, embedded, settings_for(method)).eval()
+    distiller = build(method, model.distiller.teacher, settings_for(method)).eval()
     if isinstance(distiller.to_map, Fusion):
         distiller.to_map.fit({"local": np.arange(9.0), "global": np.arange(3.0)})
     paths = find_pictures(factory / "nut" / "test")
     before = scored(score_pictures(distiller, model.preprocess, paths))
-    card = model.manifest.model_copy(
-        update={"teacher": model.manifest.teacher.model_copy(update={"strides": (8, 16, 32)})}
-    )
     save(
         tmp_path,
         distiller,
         model.pictures,
         method=method,
         settings={},
-        teacher=card.teacher,
-        preprocess=card.preprocess,
-        training=card.training,
+        teacher=model.manifest.teacher,
+        preprocess=model.preprocess,
+        training=model.manifest.training,
     )
     assert scored(load(tmp_path, "cpu").score(paths)) == before
 
