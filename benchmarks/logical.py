@@ -27,7 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     asked = parser.parse_args()
@@ -35,12 +35,12 @@ def main() -> None:
         key = {"seed": seed, "steps": str(asked.steps), "settings": " ".join(asked.set)}
         if any(all(row[k] == v for k, v in key.items()) for row in read(asked.out)):
             continue
-        options = {"max_steps": asked.steps, "batch_size": asked.batch_size}
+        options: dict[str, Any] = {"max_steps": asked.steps, "batch_size": asked.batch_size}
         rows = run(int(seed), parse_assignments(asked.set), options)
         append(asked.out, [{**key, **row, **provenance()} for row in rows])
 
 
-def run(seed: int, settings: dict[str, object], options: dict[str, object]) -> list[dict[str, Any]]:
+def run(seed: int, settings: dict[str, object], options: dict[str, Any]) -> list[dict[str, Any]]:
     """Make a set, train, and evaluate each map: one row a map."""
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "kit"
@@ -69,6 +69,8 @@ def run(seed: int, settings: dict[str, object], options: dict[str, object]) -> l
                 row
                 | {"pixel_auroc": round(found["pixel_auroc"], 5)}
                 | {"batch_size": training.batch_size, "train_seconds": training.seconds}
+                | {"image_size": model.preprocess.image_size, "precision": training.precision}
+                | {"teacher": model.manifest.teacher.name}
             )
     return rows
 

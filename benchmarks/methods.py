@@ -22,6 +22,7 @@ from typing import Any
 
 import understudy
 from machine import append, read
+from render import methods
 from understudy.data.folder import open_pictures
 from understudy.reporter import Reporter
 from unified import rows_of
@@ -60,6 +61,7 @@ def main() -> None:
                     }
                     if not _done(asked.out, job):
                         _run_apart(asked.data, asked.out, job)
+    asked.out.with_suffix(".md").write_text(methods(read(asked.out)), encoding="utf-8")
 
 
 def _done(out: Path, job: dict[str, Any]) -> bool:

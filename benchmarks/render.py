@@ -53,16 +53,100 @@ def unified(rows: list[Row]) -> str:
         time = f"{min(minutes):.1f} to {max(minutes):.1f} min"
         lines.append(f"| {method} | " + " | ".join(cells) + f" | **{spread}** | {time} |")
     first = rows[0]
-    commits = ", ".join(sorted({row["commit"] for row in rows}))
     note = (
-        f"\nImage / pixel AUROC in percent at {first['image_size']} px, mean over seeds {', '.join(seeds)} "
-        f"(± half the range in the mean column); {first['steps']} steps of {first['batch_size']}, "
-        f"{first['precision']}, teacher `{first['teacher']}`, on {first['machine']}, {first['date']}, "
-        f"commit {commits}.\n"
+        f"\nImage / pixel AUROC in percent, mean over seeds {', '.join(seeds)} (± half the range in the mean "
+        f"column); {first['steps']} steps of {first['batch_size']}, {_where(rows)}.\n"
         "Made by `python benchmarks/unified.py --data REALBENCH --out benchmarks/results/unified.csv`; "
         "nothing was chosen on test pictures.\n"
     )
     return "\n".join(lines) + "\n" + note
+
+
+def methods(rows: list[Row]) -> str:
+    """Quality, speed and memory per method, one model for all categories and one a category."""
+    first = rows[0]
+    unified_on = max((row["trained_on"] for row in rows), key=len)
+    categories, seeds = unified_on.split(), sorted({row["seed"] for row in rows})
+    lines = [
+        "| method | models | image AUROC | pixel AUROC | AUPRO | training | scoring | peak memory |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    image: dict[tuple[str, bool], float] = {}
+    for method in dict.fromkeys(row["method"] for row in rows):
+        for one_class in (False, True):
+            own = [r for r in rows if r["method"] == method and (r["trained_on"] != unified_on) == one_class]
+            per_seed = [[r for r in own if r["seed"] == seed] for seed in seeds]
+            if any(len(one) != len(categories) for one in per_seed):
+                continue  # a mean over fewer seeds or categories would not compare
+            means = {
+                name: [statistics.mean(float(r[name]) for r in one) for one in per_seed]
+                for name in ("image_auroc", "pixel_auroc", "aupro")
+            }
+            image[method, one_class] = statistics.mean(means["image_auroc"])
+            seconds = [
+                sum({r["trained_on"]: float(r["train_seconds"]) for r in one}.values()) for one in per_seed
+            ]
+            rate = statistics.median(float(r["scored_per_second"]) for r in own)
+            peak = max(float(r["peak_mib"]) for r in own) / 1024
+            cells = [
+                f"`{method}`",
+                f"one for each of {len(categories)}" if one_class else f"one for all {len(categories)}",
+                *(_range(means[name]) for name in means),
+                f"{statistics.median(seconds):.0f} s",
+                f"{rate:.1f} /s",
+                f"{peak:.1f} GiB",
+            ]
+            lines.append("| " + " | ".join(cells) + " |")
+    pictures = int(first["batch_size"]) * max(int(r["steps"]) for r in rows)
+    note = (
+        f"\nPercent, mean over {', '.join(categories)} and seeds {', '.join(seeds)} (± half the range "
+        f"over seeds), {_where(rows)}. Each method saw {pictures} pictures in batches of "
+        f"{first['batch_size']}, as one model or shared among the one-class models; the default is 12000. Training: seconds of a seed's "
+        "models together, median over seeds. Scoring: float32, decoding included.\n"
+        + "".join(_against_base(image, *pair) for pair in (("snl-rd", "rd"), ("snl-fd", "stpm")))
+        + "Made by `python benchmarks/methods.py --data REALBENCH --out benchmarks/results/methods.csv "
+        f"--pictures {pictures}`; nothing was chosen on test pictures.\n"
+    )
+    return "\n".join(lines) + "\n" + note
+
+
+def _against_base(image: dict[tuple[str, bool], float], snl: str, base: str) -> str:
+    """Say whether SNL is ahead of its base, as one model and one a category."""
+    said = []
+    for one_class, label in ((False, "as one model"), (True, "one model a category")):
+        if (snl, one_class) in image and (base, one_class) in image:
+            gain = 100 * (image[snl, one_class] - image[base, one_class])
+            verdict = "does not beat" if gain <= 0 else "is ahead of"
+            said.append(f"{label} `{snl}` {verdict} `{base}` ({gain:+.1f} points of image AUROC)")
+    return f"{'; '.join(said)[:1].upper()}{'; '.join(said)[1:]}. " if said else ""
+
+
+def logical(rows: list[Row]) -> str:
+    """Image AUROC of each map of the dual student on logical and structural anomalies."""
+    kinds = ("logical", "structural", "all")
+    seeds = sorted({row["seed"] for row in rows})
+    lines = ["| map | " + " | ".join(kinds) + " | pixel AUROC |", "|---|" + "---|" * (len(kinds) + 1)]
+    labels = {"local": "local student", "global": "global student", "fused": "both, fused"}
+    for name, label in labels.items():
+        own = [row for row in rows if row["map"] == name]
+        cells = (_range([float(row[k]) for row in own]) for k in (*kinds, "pixel_auroc"))
+        lines.append(f"| {label} | " + " | ".join(cells) + " |")
+    first = rows[0]
+    note = (
+        f"\nImage AUROC in percent, mean over seeds {', '.join(seeds)} (± half the range), each with a set "
+        f"and a model of its own; {first['steps']} steps of {first['batch_size']}, {_where(rows)}. Made by "
+        "`python benchmarks/logical.py --out benchmarks/results/logical.csv"
+        f"`.\n"
+    )
+    return "\n".join(lines) + "\n" + note
+
+
+def _where(rows: list[Row]) -> str:
+    """The machine and the code that figures come from, with size, teacher and precision."""
+    first = rows[0]
+    look = f"{first['image_size']} px, teacher `{first['teacher']}`, {first['precision']}"
+    commits = ", ".join(sorted({row["commit"] for row in rows}))
+    return f"{look}, on {first['machine']}, {first['date']}, commit {commits}"
 
 
 def _pair(rows: list[Row]) -> str:
@@ -75,7 +159,11 @@ def _range(values: list[float]) -> str:
     return f"{100 * statistics.mean(values):.1f} ± {50 * (max(values) - min(values)):.1f}"
 
 
-TABLES: dict[str, Callable[[list[Row]], str]] = {"unified": unified}
+TABLES: dict[str, Callable[[list[Row]], str]] = {
+    "methods": methods,
+    "logical": logical,
+    "unified": unified,
+}
 
 if __name__ == "__main__":
     main()

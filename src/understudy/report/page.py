@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from numpy.typing import NDArray
 from PIL import Image
 
 from understudy.evaluation import NAMES, Evaluation, Tested
 from understudy.model import TrainedModel
+from understudy.report.embed import data_address
 from understudy.runtime.bundle import writing
 from understudy.runtime.heatmap import colour_span, heatmap, outline
 from understudy.runtime.images import read_picture, resize_mask
@@ -103,14 +101,8 @@ def _card(t: Tested, span: tuple[float, float]) -> Card:
     picture = np.asarray(image)
     marked = None
     if t.mask is not None and not t.record.is_good:
-        marked = _embed(outline(picture, resize_mask(t.mask, picture.shape[:2])))
+        marked = data_address(outline(picture, resize_mask(t.mask, picture.shape[:2])))
     wrong = t.verdict == ("FAIL" if t.record.is_good else "PASS")
-    heat = _embed(heatmap(picture, t.anomaly_map, *span))
+    heat = data_address(heatmap(picture, t.anomaly_map, *span))
     title = f"{t.record.defect} · {t.record.path.name}"
-    return Card(title, f"{t.score:.3f}", t.verdict or "", wrong, _embed(picture), marked, heat)
-
-
-def _embed(picture: NDArray[np.uint8]) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "JPEG", quality=82)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return Card(title, f"{t.score:.3f}", t.verdict or "", wrong, data_address(picture), marked, heat)
