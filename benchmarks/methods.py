@@ -61,7 +61,7 @@ def main() -> None:
                     }
                     if not _done(asked.out, job):
                         _run_apart(asked.data, asked.out, job)
-    asked.out.with_suffix(".md").write_text(methods(read(asked.out)), encoding="utf-8")
+    print(methods(read(asked.out)))
 
 
 def _done(out: Path, job: dict[str, Any]) -> bool:
@@ -71,7 +71,7 @@ def _done(out: Path, job: dict[str, Any]) -> bool:
 def _run_apart(data: Path, out: Path, job: dict[str, Any]) -> None:
     """One run in a process of its own, so that its peak memory is its own."""
     command = [sys.executable, __file__, "--data", str(data), "--out", str(out), "--run", json.dumps(job)]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     (line,) = (line for line in output.splitlines() if line.startswith("rows:"))
     rows = json.loads(line.removeprefix("rows:"))
     append(out, rows)

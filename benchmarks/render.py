@@ -102,7 +102,8 @@ def methods(rows: list[Row]) -> str:
         f"\nPercent, mean over {', '.join(categories)} and seeds {', '.join(seeds)} (± half the range "
         f"over seeds), {_where(rows)}. Each method saw {pictures} pictures in batches of "
         f"{first['batch_size']}, as one model or shared among the one-class models; the default is "
-        "12000. Training: seconds of a seed's models together, median over seeds. Scoring: float32, decoding included.\n"
+        "12000. Training: seconds of a seed's models together, median over seeds. Scoring: "
+        "float32, decoding included.\n"
         + "".join(_against_base(image, *pair) for pair in (("snl-rd", "rd"), ("snl-fd", "stpm")))
         + "Made by `python benchmarks/methods.py --data REALBENCH --out benchmarks/results/methods.csv "
         f"--pictures {pictures}`; nothing was chosen on test pictures.\n"
@@ -124,6 +125,7 @@ def _against_base(image: dict[tuple[str, bool], float], snl: str, base: str) -> 
 def logical(rows: list[Row]) -> str:
     """Image AUROC of each map of the dual student on logical and structural anomalies."""
     kinds = ("logical", "structural", "all")
+    rows = [row for row in rows if (row["steps"], row["settings"]) == (rows[0]["steps"], rows[0]["settings"])]
     seeds = sorted({row["seed"] for row in rows})
     lines = ["| map | " + " | ".join(kinds) + " | pixel AUROC |", "|---|" + "---|" * (len(kinds) + 1)]
     labels = {"local": "local student", "global": "global student", "fused": "both, fused"}

@@ -44,7 +44,7 @@ def make_student(name: str = "resnet18") -> nn.Module:
     student = timm.create_model(name, pretrained=False, features_only=True, out_indices=LEVELS)
     for module in student.modules():
         # timm starts the last scale of each residual branch at zero; the paper's networks start at one.
-        if isinstance(module, nn.BatchNorm2d) and not module.weight.any():
+        if isinstance(module, nn.BatchNorm2d) and module.affine and not module.weight.any():
             nn.init.ones_(module.weight)
     return student.train()
 
@@ -108,7 +108,8 @@ def validate(teacher: nn.Module, student: nn.Module, images: Tensor) -> float:
 def main(good: str, picture: str) -> None:
     """Learn from a folder of good pictures; write the map of one picture beside it."""
     torch.manual_seed(0)
-    paths = sorted(p for p in Path(good).iterdir() if p.suffix.lower() in {".png", ".jpg", ".jpeg"})
+    suffixes = {".png", ".jpg", ".jpeg"}
+    paths = sorted(p for p in Path(good).iterdir() if p.suffix.lower() in suffixes and ".map" not in p.name)
     teacher, student = make_teacher(), make_student()
     train(teacher, student, read(paths))
     with torch.no_grad():

@@ -122,7 +122,8 @@ def calibrate(
         InputError: the model or the data cannot be used, or there are too few pictures.
     """
     loaded = load_uncalibrated(model)
-    good = [r.path for r in loaded.known(open_pictures(Path(data))).train()]
+    known = loaded.known(open_pictures(Path(data)))
+    good = [r.path for r in known.train() + known.validation()]
     unseen = unseen_pictures(loaded, good)
     return calibrate_on(loaded, Path(model), unseen, false_alarm_rate, review_rate, reporter)
 

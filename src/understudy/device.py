@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
 
 from understudy.errors import InputError
 
-__all__ = ["DeviceChoice", "PrecisionChoice", "resolve_device", "resolve_precision"]
+__all__ = ["DeviceChoice", "PrecisionChoice", "full_precision", "resolve_device", "resolve_precision"]
 
 DeviceChoice = Literal["auto", "cpu", "cuda"]
 PrecisionChoice = Literal["auto", "32", "bf16"]
@@ -34,3 +36,16 @@ def resolve_precision(choice: PrecisionChoice, device: torch.device) -> Literal[
         return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "32"
     able = torch.cpu.get_capabilities()
     return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "32"
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Keep a GPU's convolutions at float32's own precision, so that scores do not depend on the device."""
+    cudnn = torch.backends.cudnn
+    with cudnn.flags(
+        enabled=cudnn.enabled,
+        benchmark=cudnn.benchmark,
+        deterministic=cudnn.deterministic,
+        allow_tf32=False,
+    ):
+        yield

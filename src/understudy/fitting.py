@@ -47,7 +47,7 @@ def fit(
     """Train one model over all categories of a folder, calibrate it on held-out pictures, save it.
 
     Args:
-        data: folder in MVTec AD layout, one category of it, or good pictures alone.
+        data: folder in MVTec AD or LOCO layout, one category of it, or good pictures alone.
         out: folder for the model; an unfinished training lives in its subfolder ``training``.
         resume: go on with the unfinished training in ``out``.
         overwrite: discard what ``out`` holds.
@@ -112,7 +112,9 @@ def _train_and_save(
     if not resume:
         _clear(out)
     began = time.monotonic()
-    choose_epoch = METHODS[asked.method].recipe.choose_epoch and len(validation) > 0
+    choose_epoch = METHODS[asked.method].recipe.choose_epoch
+    if choose_epoch and not parts.validation:
+        reporter.say("no picture is left to validate with: the last epoch is kept")
     trained = train(
         distiller,
         pictures,
@@ -120,7 +122,7 @@ def _train_and_save(
         plan,
         out,
         description=repr((asked.method, settings.model_dump(), card, preprocess)),
-        validation=validation if choose_epoch else None,
+        validation=validation if choose_epoch and parts.validation else None,
         resume=resume,
         advance=reporter.advance,
     )
@@ -181,14 +183,18 @@ class Parts:
 
 
 def _divide(found: PictureSet, asked: FitOptions) -> Parts:
-    """A data set's own validation pictures are used as such, or held out where nothing is validated."""
-    learn, held_out = split_off(found.train(), asked.holdout, asked.seed)
+    """A category's own validation pictures are used as such, or held out where nothing is validated."""
     recipe = METHODS[asked.method].recipe
     share = recipe.validation if asked.validation is None else asked.validation
-    if own := found.validation():
-        return Parts(learn, own, held_out) if share else Parts(learn, [], sorted(held_out + own))
-    learn, validation = split_off(learn, share, asked.seed, "validation")
-    return Parts(learn, validation, held_out)
+    if share and not recipe.validation:
+        raise InputError(f"{asked.method} validates nothing; leave out --validation")
+    learn, held_out = split_off(found.train(), asked.holdout, asked.seed)
+    own = found.validation()
+    if not share:
+        return Parts(learn, [], sorted(held_out + own))
+    without_own = [r for r in learn if r.category not in {v.category for v in own}]
+    _, taken = split_off(without_own, share, asked.seed, "validation")
+    return Parts([r for r in learn if r not in set(taken)], sorted(own + taken), held_out)
 
 
 def split_off(

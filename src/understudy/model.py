@@ -39,7 +39,7 @@ class TrainedModel:
     Attributes:
         distiller: teacher and student.
         manifest: method, settings, teacher, preprocessing, training, versions.
-        pictures: digests of the pictures trained on and of those held out.
+        pictures: digests of the pictures learned from, validated with and held out.
         thresholds: ``None`` while the model is not calibrated.
         device: what it scores on.
     """

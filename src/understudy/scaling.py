@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from understudy.data.store import PictureStore
+from understudy.device import full_precision
 from understudy.distill.distiller import Distiller
 from understudy.distill.fusion import Fusion
 from understudy.runtime.images import Preprocess
 
 __all__ = ["scale_maps"]
+
+_MOST_PIXELS = 2**24  # of all maps of a part that quantiles are taken from
 
 
 def scale_maps(
@@ -24,12 +28,14 @@ def scale_maps(
     """Fit the scales of a distiller whose map is a :class:`understudy.distill.fusion.Fusion`."""
     fusion = distiller.to(device).eval().to_map
     assert isinstance(fusion, Fusion)
-    found: dict[str, list[np.ndarray]] = {name: [] for name in fusion.parts}
+    # Evenly spaced pixels of each map, so that any number of pictures stays within memory.
+    step = -(-len(good) * preprocess.image_size**2 // _MOST_PIXELS)
+    found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in fusion.parts}
     for batch in DataLoader(good, batch_size=batch_size):
         images = torch.from_numpy(preprocess.normalise(batch.numpy())).to(device)
-        with torch.inference_mode():
+        with torch.inference_mode(), full_precision():
             maps = fusion.maps(distiller.pairs(images), (images.shape[-2], images.shape[-1]))
         for name, each in maps.items():
-            found[name].append(each.float().cpu().numpy())
+            found[name].append(each.flatten()[::step].float().cpu().numpy())
     fusion.fit({name: np.concatenate(each) for name, each in found.items()})
     distiller.to("cpu")

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from understudy.data.store import Decoded, decode_ahead
+from understudy.device import full_precision
 from understudy.distill.distiller import Distiller
 from understudy.errors import PictureError
 from understudy.runtime.images import Picture, Preprocess, unit
@@ -104,6 +105,6 @@ def _score(
     if not pictures:
         return []
     images = torch.from_numpy(preprocess.normalise(np.stack([unit(p) for p in pictures]))).to(device)
-    with torch.inference_mode():
+    with torch.inference_mode(), full_precision():
         maps, scores = (t.float().cpu().numpy() for t in distiller.score(images))
     return [(float(score), one[0].copy()) for score, one in zip(scores, maps, strict=True)]

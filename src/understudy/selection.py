@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -40,7 +41,7 @@ class BestEpoch(Callback):
         with torch.inference_mode():
             error = self._error()
         self._distiller.train()
-        if self.lowest is None or error < self.lowest:
+        if math.isfinite(error) and (self.lowest is None or error < self.lowest):
             self.lowest, self.step = error, step
             self._weights = {k: v.detach().cpu().clone() for k, v in self._distiller.learned().items()}
 

@@ -146,7 +146,7 @@ def train(
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,
-            callbacks=[*([best] if validation else []), _Watch(advance, journal), saver],
+            callbacks=[_Watch(advance, journal), *([best] if validation else []), saver],
         )
         loader = DataLoader(pictures, batch_sampler=batches)
         try:
@@ -157,8 +157,8 @@ def train(
             if "more than 1 value per channel" not in str(error):
                 raise
             raise InputError(
-                "batches of one small picture leave batch normalisation nothing to average; add good "
-                "pictures, or ask for a larger --batch-size or --image-size"
+                "batches of one picture leave this method's batch normalisation nothing to average; add "
+                "good pictures, or ask for a larger --batch-size"
             ) from error
         except OSError as error:
             raise WorkError(
@@ -199,11 +199,14 @@ class _Lesson(L.LightningModule):
         return torch.stack(list(self.terms.values())).sum()
 
     def error(self, pictures: PictureStore) -> float:
-        """Mean over the maps of some pictures."""
+        """Mean over the maps of some pictures; features in the training's precision, maps in float32."""
         total = 0.0
         for batch in DataLoader(pictures, batch_size=self._plan.batch_size):
+            images = self._images(batch.to(self.device))
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self._plan.precision == "bf16"):
-                total += float(self.distiller(self._images(batch.to(self.device))).mean()) * len(batch)
+                pairs = self.distiller.pairs(images)
+            maps = self.distiller.to_map(pairs, (images.shape[-2], images.shape[-1]))
+            total += float(maps.mean()) * len(batch)
         return total / len(pictures)
 
     def _images(self, pictures: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     name="understudy",
     help="Finds defects in pictures of products after seeing only good ones.",
-    epilog="DATA is a folder in MVTec AD layout, one category of it, or good pictures alone. "
+    epilog="DATA is a folder in MVTec AD or LOCO layout, one category of it, or good pictures alone. "
     "MODEL is the folder that fit writes.",
     no_args_is_help=True,
     add_completion=False,

@@ -32,7 +32,7 @@ DataArgument = Annotated[
     Path,
     typer.Argument(
         metavar="DATA",
-        help="Folder in MVTec AD layout, one category of it, or good pictures alone.",
+        help="Folder in MVTec AD or LOCO layout, one category of it, or good pictures alone.",
     ),
 ]
 ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a trained model.")]

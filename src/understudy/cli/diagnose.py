@@ -35,7 +35,12 @@ def diagnose(
         str | None,
         typer.Option(metavar="A:B,C:D", help="Only these; a patch of A lands on B. All by default."),
     ] = None,
-    pictures: Annotated[int, typer.Option(metavar="N", min=1, help="Mixes and pastes of a pair.")] = 100,
+    pictures: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=1, help="Mixes of a pair; pastes of a named pair, else of all pairs together."
+        ),
+    ] = 100,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of every draw.")] = 0,
     device: DeviceOption = DeviceName.AUTO,
 ) -> None:

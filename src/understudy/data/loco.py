@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from understudy.data.mvtec import MasksByStem, folders_in, good_records, pictures_in, test_records
-from understudy.data.records import Record
+from understudy.data.records import GOOD, Record
 
 __all__ = ["DEFECTS_CONFIG", "category_records", "is_category"]
 
@@ -19,9 +19,17 @@ DEFECTS_CONFIG = "defects_config.json"
 
 
 def is_category(folder: Path) -> bool:
-    """Whether a folder is one category in this layout: it explains its masks, or has a folder of them."""
-    masks = (d for kind in folders_in(folder / "ground_truth") for d in folders_in(kind))
-    return (folder / DEFECTS_CONFIG).is_file() or any(True for _ in masks)
+    """Whether a folder is one category in this layout.
+
+    It is if it explains its masks, has a validation split, or has a folder of masks for a test picture.
+    """
+    if (folder / DEFECTS_CONFIG).is_file() or (folder / "validation" / GOOD).is_dir():
+        return True
+    for kind in folders_in(folder / "ground_truth"):
+        tested = {path.stem.lower() for path in pictures_in(folder / "test" / kind.name)}
+        if any(stem in tested and masks for stem, masks in _masks_by_stem(kind).items()):
+            return True
+    return False
 
 
 def category_records(folder: Path, category: str) -> list[Record]:

@@ -34,7 +34,8 @@ def contextual_distance(
         pair: one level's features.
         against: the student's rows compare its positions with its own (``self``) or with the
             teacher's (``teacher``), which ties it to the teacher's channels.
-        measure: one minus the ``cosine`` of the rows, or ``kl``, the divergence of their softmax.
+        measure: one minus the ``cosine`` of the rows, or ``kl``, the divergence of their softmax,
+            which holds (B, n, n) in memory.
     """
     b, _, h, w = pair.teacher.shape
     teacher, student = (normalised(f, "channel") for f in pair)
@@ -56,10 +57,12 @@ def contextual_distillation(
 
 
 def _row_cosine(t: Tensor, x: Tensor, s: Tensor, y: Tensor) -> Tensor:
-    """Half the squared distance of unit rows of tᵀx and sᵀy, without building them: (B, n)."""
+    """Half the squared distance of unit rows of tᵀx and sᵀy: (B, n)."""
+    fewer_positions = t.shape[2] <= t.shape[1]
 
     def product(a: Tensor, x: Tensor, y: Tensor, b: Tensor) -> Tensor:
-        return (a * ((x @ y.mT) @ b)).sum(1)  # row i of aᵀx times row i of bᵀy
+        """Row i of aᵀx times row i of bᵀy, through n x n or D x D, whichever is smaller."""
+        return ((a.mT @ x) * (b.mT @ y)).sum(2) if fewer_positions else (a * ((x @ y.mT) @ b)).sum(1)
 
     tt, ss, ts = product(t, x, x, t), product(s, y, y, s), product(t, x, y, s)
     floor = _SMALL**2

@@ -41,7 +41,9 @@ class GlobalContextBlock(nn.Module):
         self.condense = nn.Sequential(
             nn.Conv2d(channels, width, window, bias=False), nn.BatchNorm2d(width), nn.ReLU()
         )
-        self.expand = nn.ConvTranspose2d(width, channels, window, bias=False)
+        self.expand = nn.Sequential(
+            nn.ConvTranspose2d(width, channels, window, bias=False), nn.BatchNorm2d(channels), nn.ReLU()
+        )
         initialise(self)
 
     def forward(self, embedding: Tensor) -> Tensor:  # noqa: D102

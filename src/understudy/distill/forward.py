@@ -50,5 +50,5 @@ class ForwardStudent(nn.Module):
 def _open_residual_branches(network: nn.Module) -> None:
     """Set scales that timm starts at zero to one, as torchvision's networks, and so STPM's, start."""
     for module in network.modules():
-        if isinstance(module, _BatchNorm) and not module.weight.any():
+        if isinstance(module, _BatchNorm) and module.affine and not module.weight.any():
             nn.init.ones_(module.weight)

@@ -18,6 +18,7 @@ from understudy.types import Pair
 __all__ = ["ContextualMap", "Fusion", "Scaling"]
 
 Scaling = Literal["quantile", "zscore"]
+_LEAST_SPREAD = 1e-9  # of a part on good pictures: below it the part is constant, and left as it is
 _LOW, _HIGH = 0.9, 0.995  # quantiles of good pixels that become 0 and 1
 
 
@@ -84,4 +85,5 @@ class Fusion(nn.Module):
                 zero, one = np.quantile(values, [_LOW, _HIGH])
             else:
                 zero, one = values.mean(), values.mean() + values.std()
-            self.zero[i], self.unit[i] = float(zero), max(float(one - zero), 1e-12)
+            spread = float(one - zero)
+            self.zero[i], self.unit[i] = float(zero), spread if spread > _LEAST_SPREAD else 1.0

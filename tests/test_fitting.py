@@ -1,0 +1,112 @@
+"""What good pictures are used for: none serves two ends, and test pictures serve none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from understudy import InputError, TrainedModel, calibrate, fit
+from understudy.data.factory import LogicalPlan, write_logical
+from understudy.data.folder import open_pictures
+from understudy.data.store import PictureStore, digest_of
+from understudy.distill.fusion import Fusion
+from understudy.reporter import Reporter
+
+QUICK = {"image_size": 64, "max_steps": 3, "batch_size": 4, "precision": "32", "device": "cpu"}
+QUICK |= {"holdout": 0.34, "false_alarm_rate": 0.2, "strides": (8, 16)}
+
+
+@pytest.fixture(scope="module")
+def kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("kit")
+    write_logical(root, LogicalPlan(train=6, validation=4, good=1, each_defect=1, size=64))
+    return root
+
+
+def digests(folder: Path, split: str) -> set[str]:
+    return {digest_of(r.path.read_bytes()) for r in open_pictures(folder).records if r.split == split}
+
+
+def used(model: TrainedModel) -> tuple[set[str], set[str], set[str]]:
+    pictures = model.pictures
+    return set(pictures.trained), set(pictures.validation), set(pictures.held_out)
+
+
+@pytest.mark.parametrize("method", ["stpm", "dskd"])
+def test_learned_validation_and_held_out_pictures_are_apart(
+    method: str, factory: Path, tmp_path: Path
+) -> None:
+    model = fit(factory, tmp_path / "m", method=method, validation=0.3, **QUICK)
+    learned, validation, held_out = used(model)
+    assert learned | validation | held_out == digests(factory, "train")
+    assert (len(learned), len(validation), len(held_out)) == (12, 4, 8)  # one of each category validates
+    assert model.thresholds is not None
+    assert model.thresholds.n_good == len(held_out)
+    # Calibrating again on all of them takes the held-out ones alone.
+    assert calibrate(tmp_path / "m", factory, 0.2).n_good == len(held_out)
+
+
+def test_the_scales_of_fused_maps_are_the_quantiles_of_validation_pictures(
+    factory: Path, tmp_path: Path
+) -> None:
+    model = fit(factory, tmp_path / "m", method="dskd", validation=0.3, **QUICK)
+    fusion, look = model.distiller.to_map, model.preprocess
+    assert isinstance(fusion, Fusion)
+    validation = set(model.pictures.validation)
+    paths = [r.path for r in open_pictures(factory).train() if digest_of(r.path.read_bytes()) in validation]
+    store = PictureStore(paths, look)
+    images = torch.from_numpy(look.normalise(np.stack([store[i].numpy() for i in range(len(store))])))
+    with torch.inference_mode():
+        maps = fusion.maps(model.distiller.pairs(images), (64, 64))
+    for i, each in enumerate(maps.values()):
+        low, high = np.quantile(each.numpy(), [0.9, 0.995])
+        assert float(fusion.zero[i]) == pytest.approx(low, rel=1e-3)
+        assert float(fusion.unit[i]) == pytest.approx(high - low, rel=1e-3)
+
+
+@pytest.mark.parametrize(("method", "validated"), [("dskd", True), ("rd", False)])
+def test_a_data_sets_own_validation_pictures_are_validated_with_or_held_out(
+    method: str, validated: bool, kit: Path, tmp_path: Path
+) -> None:
+    model = fit(kit, tmp_path / "m", method=method, **QUICK)
+    learned, validation, held_out = used(model)
+    own = digests(kit, "validation")
+    assert len(own) == 4
+    assert validation == (own if validated else set())
+    assert (own <= held_out) == (not validated)
+    assert learned | validation | held_out == digests(kit, "train") | own
+    assert calibrate(tmp_path / "m", kit, 0.4).n_good == len(held_out)
+
+
+def test_in_a_folder_of_both_layouts_every_category_validates(
+    kit: Path, factory: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "both").mkdir()
+    (tmp_path / "both" / "kit").symlink_to(kit / "kit")
+    (tmp_path / "both" / "nut").symlink_to(factory / "nut")
+    model = fit(tmp_path / "both", tmp_path / "m", method="stpm", **QUICK | {"holdout": 0.0})
+    own = digests(kit, "validation")
+    assert own < set(model.pictures.validation)
+    assert len(set(model.pictures.validation) - own) == 1  # a fifth of the nut's six
+
+
+def test_a_share_to_validate_with_is_refused_where_nothing_is_validated(
+    factory: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="rd validates nothing; leave out --validation"):
+        fit(factory, tmp_path / "m", method="rd", validation=0.2, **QUICK)
+
+
+def test_without_pictures_to_validate_the_last_epoch_is_kept(factory: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    model = fit(
+        factory, tmp_path / "m", method="stpm", validation=0.0, reporter=Reporter(say=said.append), **QUICK
+    )
+    assert model.manifest.training.kept_step == 3
+    assert any("the last epoch is kept" in line for line in said)
+    journal = [json.loads(line) for line in (tmp_path / "m" / "training.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in journal] == [3]
