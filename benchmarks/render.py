@@ -25,6 +25,8 @@ def rendered(page: str) -> str:
         begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
         before, _, rest = page.partition(begin)
         _, _, after = rest.partition(end)
+        if begin not in page:
+            continue
         with (RESULTS / f"{name}.csv").open(encoding="utf-8", newline="") as file:
             page = before + begin + make(list(csv.DictReader(file))) + end + after
     return page

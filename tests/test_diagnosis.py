@@ -216,6 +216,29 @@ def test_the_index_is_what_one_class_models_tell_better() -> None:
     }
 
 
+def test_one_class_models_that_tell_every_mix_raise_the_index_over_a_blind_one() -> None:
+    trials = Trials({"black": flat(2, BLACK), "gray": flat(2, GRAY)}, n_pastes=3)
+
+    def far_from(name: str) -> object:
+        own = {"black": BLACK, "gray": GRAY}[name] / 255
+
+        def score(
+            pictures: Iterable[NDArray[np.generic]],
+        ) -> Iterator[tuple[float, NDArray[np.float32]]]:
+            return ((abs(value - own), abs(gray - np.float32(own))) for value, gray in whiteness(pictures))
+
+        return score
+
+    blind = measure(nothing, trials, [("black", "gray")], [("gray", "black")])
+    mixed = compare(blind, far_from, trials).mixes[0].interference  # type: ignore[arg-type]
+    assert mixed is not None
+    assert mixed.to_dict() == {
+        "one_class": {"auroc": 1.0},
+        "multi_class": {"auroc": 0.5},
+        "index": {"auroc": 0.5},
+    }
+
+
 def test_figures_that_cannot_be_told_are_none_and_in_no_mean() -> None:
     none, some = np.zeros(0), np.array([1.0, 2.0])
     assert auroc(none, some) is None
@@ -291,7 +314,7 @@ def test_all_pairs_are_run_and_written_as_json_and_page(
     assert "None" not in page
 
 
-def test_two_runs_of_one_seed_agree_and_named_pairs_agree_with_all(
+def test_named_pairs_give_the_same_mixes_and_pastes_as_all_pairs_of_as_many(
     model: TrainedModel, factory: Path
 ) -> None:
     every = diagnose(model, factory, pictures=4, seed=3).figures
