@@ -17,23 +17,17 @@ LOCAL = {"smoothing": 2.0, "cosine": "local"}
 
 # So short a training of some differs from machine to machine in rounding alone, hence their lower floors.
 @pytest.mark.parametrize(
-    ("method", "settings", "steps", "auroc", "pixel_auroc", "on_target"),
+    ("method", "options", "auroc", "on_target"),
     [
-        ("snl-rd", LOCAL, 60, 0.9, 0.9, 0.6),
-        ("rd", LOCAL, 150, 0.8, 0.9, 0.4),
-        ("snl-fd", LOCAL, 60, 0.9, 0.9, 0.4),
-        ("stpm", {"smoothing": 2.0}, 60, 0.9, 0.9, 0.6),
-        ("dskd", {"smoothing": 2.0}, 60, 0.9, 0.7, 0.1),
+        ("snl-rd", {"settings": LOCAL, "max_steps": 60}, 0.9, 0.6),
+        ("rd", {"settings": LOCAL, "max_steps": 150}, 0.8, 0.4),
+        ("snl-fd", {"settings": LOCAL, "max_steps": 60}, 0.9, 0.4),
+        ("stpm", {"settings": {"smoothing": 2.0}, "max_steps": 60}, 0.9, 0.6),
+        ("dskd", {"settings": {"smoothing": 2.0}, "max_steps": 120, "strides": (4, 8, 16)}, 0.9, 0.6),
     ],
 )
 def test_one_model_finds_the_defects_of_two_products_where_they_are(
-    method: str,
-    settings: dict[str, object],
-    steps: int,
-    auroc: float,
-    pixel_auroc: float,
-    on_target: float,
-    tmp_path: Path,
+    method: str, options: dict[str, object], auroc: float, on_target: float, tmp_path: Path
 ) -> None:
     write_factory(tmp_path / "data", FactoryPlan(train=16, good=6, each_defect=4, size=128))
     model = fit(
@@ -42,15 +36,14 @@ def test_one_model_finds_the_defects_of_two_products_where_they_are(
         method=method,
         categories=("linen", "veneer"),
         image_size=128,
-        max_steps=steps,
         precision="32",
         device="cpu",
         batch_size=8,
-        settings=settings,
+        **options,
     )
     result = evaluate(model, tmp_path / "data")
     assert result.metrics["mean"]["image_auroc"] > auroc
-    assert result.metrics["mean"]["pixel_auroc"] > pixel_auroc
+    assert result.metrics["mean"]["pixel_auroc"] > 0.9
     hits = []
     for tested in result.tested:
         if tested.mask is not None and tested.mask.any():
@@ -60,7 +53,7 @@ def test_one_model_finds_the_defects_of_two_products_where_they_are(
     assert np.mean(hits) > on_target  # a blind guess hits a few in a hundred
 
 
-def test_the_global_student_sees_logical_anomalies_that_the_local_one_does_not(tmp_path: Path) -> None:
+def test_the_global_student_alone_finds_logical_anomalies(tmp_path: Path) -> None:
     write_logical(tmp_path / "data", LogicalPlan(train=32, validation=8, good=12, each_defect=3, size=128))
     model = fit(
         tmp_path / "data",
@@ -76,10 +69,6 @@ def test_the_global_student_sees_logical_anomalies_that_the_local_one_does_not(t
     )
     fusion = model.distiller.to_map
     assert isinstance(fusion, Fusion)
-    found: dict[str, dict[str, float]] = {}
-    for name in ("local", "global"):
-        model.distiller.to_map = Fusion({name: fusion.parts[name]})
-        (category,) = evaluate(model, tmp_path / "data").metrics["categories"].values()
-        found[name] = {kind: value["image_auroc"] for kind, value in category["defects"].items()}
-    assert found["global"]["logical_anomalies"] > 0.7
-    assert found["global"]["logical_anomalies"] > found["local"]["logical_anomalies"]
+    model.distiller.to_map = Fusion({"global": fusion.parts["global"]})
+    (found,) = evaluate(model, tmp_path / "data").metrics["categories"].values()
+    assert found["defects"]["logical_anomalies"]["image_auroc"] > 0.75

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import runpy
 import shlex
@@ -55,6 +56,17 @@ def test_the_python_lines_run(
 def test_tables_are_made_from_the_results() -> None:
     render = runpy.run_path(str(ROOT / "benchmarks" / "render.py"))
     assert render["rendered"](README) == README
+
+
+def test_the_global_student_leads_on_logical_anomalies_and_both_together_overall_for_every_seed() -> None:
+    with (ROOT / "benchmarks" / "results" / "logical.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    seeds = {row["seed"] for row in rows}
+    assert len(seeds) == 3
+    for seed in seeds:
+        by_map = {row["map"]: row for row in rows if row["seed"] == seed}
+        assert float(by_map["global"]["logical"]) > float(by_map["local"]["logical"])
+        assert all(float(by_map["fused"]["all"]) > float(by_map[m]["all"]) for m in ("local", "global"))
 
 
 def test_files_that_readme_names_are_there() -> None:
