@@ -15,17 +15,14 @@ import json
 import resource
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-import understudy
 from machine import append, read
 from render import methods
 from understudy.data.folder import open_pictures
-from understudy.reporter import Reporter
-from unified import rows_of
+from unified import fit_and_evaluate, rows_of
 
 METHODS = ("stpm", "rd", "snl-fd", "snl-rd", "dskd")
 TIMED = 48  # pictures scored for the throughput
@@ -84,22 +81,11 @@ def run(
 ) -> list[dict[str, Any]]:
     """Fit and evaluate once: one row a category, with speed and memory."""
     categories = trained_on.split()
-    with tempfile.TemporaryDirectory() as folder:
-        model = understudy.fit(
-            data,
-            Path(folder) / "model",
-            reporter=Reporter(say=print),
-            method=method,
-            categories=tuple(categories),
-            max_steps=steps,
-            batch_size=batch_size,
-            seed=seed,
-        )
-        metrics = understudy.evaluate(model, data, categories).metrics
-        paths = [r.path for r in open_pictures(data).only(categories).test()][:TIMED]
-        began = time.monotonic()
-        scored = len(list(model.score(paths)))
-        rate = scored / (time.monotonic() - began)
+    model, metrics = fit_and_evaluate(data, categories, method, {}, steps, batch_size, seed)
+    paths = [r.path for r in open_pictures(data).only(categories).test()][:TIMED]
+    began = time.monotonic()
+    scored = len(list(model.score(paths)))
+    rate = scored / (time.monotonic() - began)
     facts = {
         "scored_per_second": round(rate, 1),
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,

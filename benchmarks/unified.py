@@ -55,6 +55,21 @@ def main() -> None:
 def run(label: str, seed: int, steps: int, data: Path, categories: list[str]) -> list[dict[str, Any]]:
     """Fit and evaluate once: one row a category."""
     method, settings = RUNS[label]
+    model, metrics = fit_and_evaluate(data, categories, method, settings, steps, BATCH_SIZE, seed)
+    print(label, seed, {k: round(100 * v, 1) for k, v in metrics["mean"].items()}, flush=True)
+    return rows_of(model, metrics)
+
+
+def fit_and_evaluate(
+    data: Path,
+    categories: list[str],
+    method: str,
+    settings: dict[str, object],
+    steps: int,
+    batch_size: int,
+    seed: int,
+) -> tuple[understudy.TrainedModel, dict[str, Any]]:
+    """What ``understudy fit`` and ``understudy evaluate`` do: the model and its metrics."""
     with tempfile.TemporaryDirectory() as folder:
         model = understudy.fit(
             data,
@@ -64,12 +79,10 @@ def run(label: str, seed: int, steps: int, data: Path, categories: list[str]) ->
             settings=settings,
             categories=tuple(categories),
             max_steps=steps,
-            batch_size=BATCH_SIZE,
+            batch_size=batch_size,
             seed=seed,
         )
-        metrics = understudy.evaluate(model, data, categories).metrics
-    print(label, seed, {k: round(100 * v, 1) for k, v in metrics["mean"].items()}, flush=True)
-    return rows_of(model, metrics)
+        return model, understudy.evaluate(model, data, categories).metrics
 
 
 def rows_of(model: understudy.TrainedModel, metrics: dict[str, Any]) -> list[dict[str, Any]]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from understudy.diagnosis import Diagnosis
 from understudy.diagnosis.examples import Example
@@ -16,7 +15,7 @@ from understudy.diagnosis.figures import PASTE_NAMES, MixResult
 from understudy.model import TrainedModel
 from understudy.report.embed import data_address
 from understudy.report.histogram import HEIGHT, WIDTH, Histogram, histogram
-from understudy.runtime.bundle import writing
+from understudy.report.template import write_page
 from understudy.runtime.heatmap import colour_span, heatmap, outline
 
 __all__ = ["write_diagnosis"]
@@ -43,17 +42,13 @@ def write_diagnosis(path: Path, model: TrainedModel, diagnosis: Diagnosis) -> No
     Raises:
         WorkError: the file cannot be written.
     """
-    environment = Environment(
-        loader=PackageLoader("understudy.report", "."), autoescape=True, undefined=StrictUndefined
-    )
-    environment.filters["percent"] = lambda v: "–" if v is None else f"{100 * v:.1f}"
-    environment.filters["points"] = lambda v: "–" if v is None else f"{100 * v:+.1f}"
-    environment.filters["plain"] = lambda v: "–" if v is None else f"{v:.2f}"
     figures, measured = diagnosis.figures, diagnosis.measured
     mixes = sorted(measured.mixes, key=lambda m: m.told)
     normal = np.concatenate(list(measured.normal.values()))
     span = colour_span(model.thresholds, normal.tolist())
-    page = environment.get_template("diagnosis.html.j2").render(
+    write_page(
+        path,
+        "diagnosis.html.j2",
         figures=figures,
         mixes=[m.to_dict() for m in mixes[:_ROWS]],
         pastes=[p.to_dict() for p in sorted(measured.pastes, key=lambda p: p.told)[:_ROWS]],
@@ -63,8 +58,6 @@ def write_diagnosis(path: Path, model: TrainedModel, diagnosis: Diagnosis) -> No
         cards=[_card(e, span) for e in diagnosis.examples],
         reading=_reading(figures),
     )
-    with writing(path):
-        path.write_text(page, encoding="utf-8")
 
 
 def _histograms(mixes: Sequence[MixResult]) -> list[Histogram]:

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from understudy.evaluation import NAMES, Evaluation, Tested
 from understudy.model import TrainedModel
 from understudy.report.embed import data_address
-from understudy.runtime.bundle import writing
+from understudy.report.template import write_page
 from understudy.runtime.heatmap import colour_span, heatmap, outline
 from understudy.runtime.images import read_picture, resize_mask
 
@@ -42,11 +41,9 @@ def write_report(path: Path, model: TrainedModel, evaluation: Evaluation) -> Non
     Raises:
         WorkError: the file cannot be written.
     """
-    environment = Environment(
-        loader=PackageLoader("understudy.report", "."), autoescape=True, undefined=StrictUndefined
-    )
-    environment.filters["percent"] = lambda v: "–" if v is None else f"{100 * v:.1f}"
-    page = environment.get_template("report.html.j2").render(
+    write_page(
+        path,
+        "report.html.j2",
         names=NAMES,
         metrics=evaluation.metrics,
         manifest=model.manifest,
@@ -56,8 +53,6 @@ def write_report(path: Path, model: TrainedModel, evaluation: Evaluation) -> Non
             evaluation.tested, colour_span(model.thresholds, [t.score for t in evaluation.tested])
         ),
     )
-    with writing(path):
-        path.write_text(page, encoding="utf-8")
 
 
 def _outcome(tested: Sequence[Tested]) -> dict[str, int] | None:
