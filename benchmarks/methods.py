@@ -13,13 +13,12 @@ from __future__ import annotations
 import argparse
 import json
 import resource
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from machine import append, read
+from apart import is_done, print_rows, run_apart
+from machine import read
 from render import methods
 from understudy.data.folder import open_pictures
 from unified import fit_and_evaluate, rows_of
@@ -41,7 +40,7 @@ def main() -> None:
     parser.add_argument("--run", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.run:
-        print("rows:" + json.dumps(run(asked.data, **json.loads(asked.run))))
+        print_rows(run(asked.data, **json.loads(asked.run)))
         return
     categories = asked.categories.split(",")
     for seed in map(int, asked.seeds.split(",")):
@@ -56,24 +55,11 @@ def main() -> None:
                         "batch_size": asked.batch_size,
                         "trained_on": " ".join(trained_on),
                     }
-                    if not _done(asked.out, job):
-                        _run_apart(asked.data, asked.out, job)
+                    if not is_done(asked.out, job):
+                        rows = run_apart(__file__, asked.data, asked.out, job)
+                        figures = {r["category"]: (r["image_auroc"], r["pixel_auroc"]) for r in rows}
+                        print(method, seed, job["steps"], rows[0]["train_seconds"], figures, flush=True)
     print(methods(read(asked.out)))
-
-
-def _done(out: Path, job: dict[str, Any]) -> bool:
-    return any(all(row[k] == str(v) for k, v in job.items()) for row in read(out))
-
-
-def _run_apart(data: Path, out: Path, job: dict[str, Any]) -> None:
-    """One run in a process of its own, so that its peak memory is its own."""
-    command = [sys.executable, __file__, "--data", str(data), "--out", str(out), "--run", json.dumps(job)]
-    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    (line,) = (line for line in output.splitlines() if line.startswith("rows:"))
-    rows = json.loads(line.removeprefix("rows:"))
-    append(out, rows)
-    figures = {r["category"]: (r["image_auroc"], r["pixel_auroc"]) for r in rows}
-    print(job["method"], job["seed"], job["steps"], rows[0]["train_seconds"], figures, flush=True)
 
 
 def run(

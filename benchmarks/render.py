@@ -145,6 +145,41 @@ def logical(rows: list[Row]) -> str:
     return "\n".join(lines) + "\n" + note
 
 
+def balance(rows: list[Row]) -> str:
+    """Image / pixel AUROC per category where every picture, or every category, is learned equally often."""
+    same = ("method", "steps", "batch_size", "trained_on")
+    first = rows[0]
+    rows = [row for row in rows if all(row[k] == first[k] for k in same)]
+    categories, seeds = first["trained_on"].split(), sorted({row["seed"] for row in rows})
+    sizes = {row["category"]: row["learned_from"] for row in rows}
+    lines = [
+        "| equally often | " + " | ".join(f"{c} ({sizes[c]})" for c in categories) + " | mean |",
+        "|---|" + "---|" * (len(categories) + 1),
+    ]
+    for sampling, label in {"natural": "every picture", "balanced": "every category"}.items():
+        own = [row for row in rows if row["sampling"] == sampling]
+        if {row["seed"] for row in own} != set(seeds):
+            continue  # a mean over fewer seeds would not compare
+        cells = []
+        for chosen in [*([c] for c in categories), categories]:
+            of_seeds = [[r for r in own if r["seed"] == s and r["category"] in chosen] for s in seeds]
+            cells.append(
+                " / ".join(
+                    _range([statistics.mean(float(r[name]) for r in one) for one in of_seeds])
+                    for name in ("image_auroc", "pixel_auroc")
+                )
+            )
+        lines.append(f"| {label} (`{sampling}`) | " + " | ".join(cells) + " |")
+    note = (
+        f"\nImage / pixel AUROC in percent of one `{first['method']}` model for all, mean over seeds "
+        f"{', '.join(seeds)} (± half the range), by category (pictures learned from); {first['steps']} steps "
+        f"of {first['batch_size']}, {_where(rows)}.\nMade by `python benchmarks/balance.py --data REALBENCH "
+        f"--out benchmarks/results/balance.csv --method {first['method']} --steps {first['steps']}`; nothing "
+        "was chosen on test pictures.\n"
+    )
+    return "\n".join(lines) + "\n" + note
+
+
 def _where(rows: list[Row]) -> str:
     """The machine and the code that figures come from, with size, teacher and precision."""
     first = rows[0]
@@ -167,6 +202,7 @@ TABLES: dict[str, Callable[[list[Row]], str]] = {
     "methods": methods,
     "logical": logical,
     "unified": unified,
+    "balance": balance,
 }
 
 if __name__ == "__main__":

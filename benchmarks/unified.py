@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,9 @@ def fit_and_evaluate(
     steps: int,
     batch_size: int,
     seed: int,
+    options: Mapping[str, Any] | None = None,
 ) -> tuple[understudy.TrainedModel, dict[str, Any]]:
-    """What ``understudy fit`` and ``understudy evaluate`` do: the model and its metrics."""
+    """What ``understudy fit``, with further options, and ``understudy evaluate`` do: model and metrics."""
     with tempfile.TemporaryDirectory() as folder:
         model = understudy.fit(
             data,
@@ -81,6 +83,7 @@ def fit_and_evaluate(
             max_steps=steps,
             batch_size=batch_size,
             seed=seed,
+            **(options or {}),
         )
         return model, understudy.evaluate(model, data, categories).metrics
 

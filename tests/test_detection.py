@@ -10,7 +10,9 @@ import pytest
 from understudy import evaluate, fit
 from understudy.data.factory import FactoryPlan, LogicalPlan, write_factory, write_logical
 from understudy.distill.fusion import Fusion
+from understudy.evaluation import read_masks
 from understudy.runtime.images import resize_mask
+from understudy.scoring import Scored
 
 LOCAL = {"smoothing": 2.0, "cosine": "local"}
 
@@ -45,11 +47,14 @@ def test_one_model_finds_the_defects_of_two_products_where_they_are(
     assert result.metrics["mean"]["image_auroc"] > auroc
     assert result.metrics["mean"]["pixel_auroc"] > 0.9
     hits = []
-    for tested in result.tested:
-        if tested.mask is not None and tested.mask.any():
-            peak = np.unravel_index(tested.anomaly_map.argmax(), tested.anomaly_map.shape)
-            near = resize_mask(resize_mask(tested.mask, (16, 16)), (128, 128))  # to one feature's precision
-            hits.append(bool(near[peak] or tested.mask[peak]))
+    defects = [t.record for t in result.tested if not t.record.is_good]
+    for record, found in zip(defects, model.score([r.path for r in defects]), strict=True):
+        assert isinstance(found, Scored)
+        mask = read_masks(record, found.size)
+        assert mask is not None
+        peak = np.unravel_index(found.anomaly_map.argmax(), found.anomaly_map.shape)
+        near = resize_mask(resize_mask(mask, (16, 16)), (128, 128))  # to one feature's precision
+        hits.append(bool(near[peak] or mask[peak]))
     assert np.mean(hits) > on_target  # a blind guess hits a few in a hundred
 
 

@@ -10,11 +10,14 @@ import pytest
 import torch
 
 from understudy import InputError, TrainedModel, calibrate, fit
+from understudy.cli import main
+from understudy.data.decode import digest_of
 from understudy.data.factory import LogicalPlan, write_logical
 from understudy.data.folder import open_pictures
-from understudy.data.store import PictureStore, digest_of
+from understudy.data.store import PictureStore
 from understudy.distill.fusion import Fusion
 from understudy.reporter import Reporter
+from understudy.runtime.bundle import TrainingCard
 
 QUICK = {"image_size": 64, "max_steps": 3, "batch_size": 4, "precision": "32", "device": "cpu"}
 QUICK |= {"holdout": 0.34, "false_alarm_rate": 0.2, "strides": (8, 16)}
@@ -110,3 +113,85 @@ def test_without_pictures_to_validate_the_last_epoch_is_kept(factory: Path, tmp_
     assert any("the last epoch is kept" in line for line in said)
     journal = [json.loads(line) for line in (tmp_path / "m" / "training.jsonl").read_text().splitlines()]
     assert [line["step"] for line in journal] == [3]
+
+
+def test_the_student_is_the_same_bit_by_bit_wherever_pictures_are_and_whoever_decodes_them(
+    factory: Path, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    students = []
+    for name, where in enumerate(
+        ({"cache": "auto"}, {"cache": "off", "workers": 0}, {"cache": "off", "workers": 2})
+    ):
+        model = fit(
+            factory,
+            tmp_path / str(name),
+            method="stpm",  # looks at validation pictures as well
+            validation=0.3,
+            reporter=Reporter(say=said.append),
+            **QUICK | {"max_steps": 4},
+            **where,
+        )
+        students.append(model.manifest.files["student.safetensors"])
+    assert len(set(students)) == 1
+    assert [line for line in said if line.startswith("16 pictures of 64x64")] == [
+        "16 pictures of 64x64 kept in memory (197 kB)",
+        "16 pictures of 64x64 (197 kB) not kept in memory: decoded anew each time without workers",
+        "16 pictures of 64x64 (197 kB) not kept in memory: decoded anew each time by 2 workers",
+    ]
+
+
+def test_pictures_to_learn_from_and_to_validate_with_share_one_cache(
+    factory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stores: list[PictureStore] = []
+    said: list[str] = []
+
+    def spy(*args: object, **options: object) -> PictureStore:
+        stores.append(PictureStore(*args, **options))
+        return stores[-1]
+
+    monkeypatch.setattr("understudy.fitting.PictureStore", spy)
+    options = {"method": "dskd", "validation": 0.3, "cache": "168KiB", "workers": 1}  # room for fourteen
+    fit(factory, tmp_path / "m", reporter=Reporter(say=said.append), **QUICK, **options)
+    assert [len(store) for store in stores] == [12, 4, 8]  # to learn from, to validate with, held out
+    assert [store.kept_bytes // (64 * 64 * 3) for store in stores] == [12, 2, 0]
+    assert [store.workers for store in stores] == [0, 1, 0]
+    assert any("172 kB: 14 kept in memory, the others decoded anew each time by 1 worker" in s for s in said)
+
+
+def test_the_sampling_of_a_training_is_written_down_and_natural_where_nothing_was(
+    factory: Path, tmp_path: Path
+) -> None:
+    options = QUICK | {"sampling": "balanced", "holdout": 0.0}
+    card = fit(factory, tmp_path / "m", method="stpm", **options).manifest.training
+    assert card.sampling == "balanced"
+    older = card.model_dump()
+    del older["sampling"]
+    assert TrainingCard.model_validate(older).sampling == "natural"
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "sentence"),
+    [
+        ("cache", "lots", "cache: takes auto, off or a size such as 512MB, 2GB or 2GiB, got 'lots'"),
+        ("workers", "some", "--workers takes auto or a number of processes, got 'some'"),
+        ("workers", "-1", "workers: Input should be greater than or equal to 0, got -1"),
+    ],
+)
+def test_a_bad_value_of_an_option_is_refused_in_one_sentence_before_any_work(
+    option: str,
+    value: str,
+    sentence: str,
+    factory: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["fit", str(factory), "--out", str(tmp_path / "m"), f"--{option}={value}"]) == 2
+    assert capsys.readouterr().err == f"understudy: {sentence}\n"
+    assert not (tmp_path / "m").exists()
+
+
+def test_an_unknown_sampling_is_refused_with_the_known_ones(factory: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"sampling: .*'natural' or 'balanced', got 'fair'"):
+        fit(factory, tmp_path / "m", sampling="fair")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import torch
 
 from understudy import METHODS, InputError, WorkError, fit
 from understudy.data.folder import open_pictures
-from understudy.data.store import PictureStore, SeededBatches
+from understudy.data.store import PictureStore
 from understudy.device import resolve_precision
 from understudy.distill.distiller import Distiller
 from understudy.distill.teacher import Teacher
@@ -67,6 +68,19 @@ def run(
     return distiller
 
 
+def run_until_a_power_cut(
+    stop: int, distiller: Distiller, pictures: PictureStore, folder: Path, how: Plan, **options: object
+) -> None:
+    def pull_the_plug(what: str, done: int, total: int, note: str) -> None:
+        if done == stop:
+            raise WorkError("power cut")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("understudy.training._REPORT_EVERY", 1)
+        with pytest.raises(WorkError, match="power cut"):
+            run(distiller, pictures, folder, how, pull_the_plug, **options)
+
+
 @pytest.mark.parametrize("method", list(METHODS))
 def test_the_same_seed_gives_the_same_student_and_another_seed_another(
     method: str, embedded: Teacher, pictures: PictureStore, tmp_path: Path
@@ -80,17 +94,10 @@ def test_the_same_seed_gives_the_same_student_and_another_seed_another(
 
 @pytest.mark.parametrize("stop", [3, 6])
 def test_a_broken_training_goes_on_to_the_result_of_an_unbroken_one(
-    stop: int, embedded: Teacher, pictures: PictureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stop: int, embedded: Teacher, pictures: PictureStore, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("understudy.training._REPORT_EVERY", 1)
-
-    def pull_the_plug(what: str, done: int, total: int, note: str) -> None:
-        if done == stop:
-            raise WorkError("power cut")
-
     unbroken = run(fresh(embedded), pictures, tmp_path / "a", plan())
-    with pytest.raises(WorkError, match="power cut"):
-        run(fresh(embedded), pictures, tmp_path / "b", plan(), pull_the_plug)
+    run_until_a_power_cut(stop, fresh(embedded), pictures, tmp_path / "b", plan())
     resumed = run(fresh(embedded, seed=9), pictures, tmp_path / "b", plan(), resume=True)
     assert same(unbroken, resumed)
 
@@ -153,15 +160,9 @@ def test_a_choice_of_epoch_survives_a_break(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("understudy.training._REPORT_EVERY", 1)
-
-    def pull_the_plug(what: str, done: int, total: int, note: str) -> None:
-        if done == stop:
-            raise WorkError("power cut")
-
     how = plan(9, optimiser=Sgd(lr=5.0))
     unbroken = run(fresh(embedded, "stpm"), pictures, tmp_path / "a", how, validation=validation)
-    with pytest.raises(WorkError, match="power cut"):
-        run(fresh(embedded, "stpm"), pictures, tmp_path / "b", how, pull_the_plug, validation=validation)
+    run_until_a_power_cut(stop, fresh(embedded, "stpm"), pictures, tmp_path / "b", how, validation=validation)
     resumed = run(
         fresh(embedded, "stpm", 9), pictures, tmp_path / "b", how, validation=validation, resume=True
     )
@@ -215,6 +216,54 @@ def test_resuming_another_training_or_none_is_refused(
         run(fresh(embedded), pictures, tmp_path, plan(2), resume=True)
 
 
+def test_a_broken_training_goes_on_to_the_same_result_with_its_pictures_kept_elsewhere(
+    embedded: Teacher, pictures: PictureStore, factory: Path, tmp_path: Path
+) -> None:
+    unbroken = run(fresh(embedded, "rd"), pictures, tmp_path / "a", plan())
+    run_until_a_power_cut(5, fresh(embedded, "rd"), pictures, tmp_path / "b", plan())
+    elsewhere = PictureStore([r.path for r in open_pictures(factory).train()], LOOK, budget=0, workers=2)
+    resumed = run(fresh(embedded, "rd", seed=9), elsewhere, tmp_path / "b", plan(), resume=True)
+    assert same(unbroken, resumed)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_picture_that_is_gone_when_it_has_to_be_decoded_again_is_named_in_one_sentence(
+    workers: int, embedded: Teacher, factory: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(factory / "nut" / "train" / "good", tmp_path / "good"))
+    pictures = PictureStore(sorted(copy.iterdir()), LOOK, budget=0, workers=workers)
+    gone = copy / "002.png"
+    gone.unlink()
+    with pytest.raises(InputError) as caught:
+        run(fresh(embedded, "rd"), pictures, tmp_path / "m", plan(2, batch_size=6))
+    assert str(caught.value) == f"{gone} cannot be read: No such file or directory"
+
+
+def test_a_killed_worker_stops_the_training_with_one_sentence(
+    embedded: Teacher, factory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = PictureStore([r.path for r in open_pictures(factory).train()], LOOK, budget=0, workers=1)
+    monkeypatch.setattr(PictureStore, "__getitem__", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    # Lightning took torch's signal handler away after an earlier training; without it this takes long.
+    monkeypatch.setattr("torch.utils.data._utils.signal_handling._SIGCHLD_handler_set", False, raising=False)
+    with pytest.raises(WorkError, match=r"decodes pictures was killed.*--resume --workers 0"):
+        run(fresh(embedded, "rd"), pictures, tmp_path, plan(2))
+
+
+def test_a_balanced_training_differs_from_a_natural_one_and_goes_on_after_a_break(
+    embedded: Teacher, pictures: PictureStore, factory: Path, tmp_path: Path
+) -> None:
+    balanced = {"categories": [r.category for r in open_pictures(factory).train()]}
+    natural = run(fresh(embedded, "rd"), pictures, tmp_path / "n", plan())
+    unbroken = run(fresh(embedded, "rd"), pictures, tmp_path / "a", plan(), **balanced)
+    run_until_a_power_cut(5, fresh(embedded, "rd"), pictures, tmp_path / "b", plan(), **balanced)
+    with pytest.raises(InputError, match="holds another training"):
+        run(fresh(embedded, "rd"), pictures, tmp_path / "b", plan(), resume=True)
+    resumed = run(fresh(embedded, "rd", 9), pictures, tmp_path / "b", plan(), resume=True, **balanced)
+    assert same(unbroken, resumed)
+    assert not same(unbroken, natural)
+
+
 def test_a_full_disk_keeps_the_last_checkpoint_and_says_how_to_go_on(
     embedded: Teacher, pictures: PictureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,15 +305,6 @@ def test_precision_is_bf16_only_where_the_hardware_multiplies_in_it(monkeypatch:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": False})
     assert resolve_precision("auto", cpu) == "32"
     assert resolve_precision("bf16", cpu) == "bf16"
-
-
-def test_batches_are_a_function_of_seed_and_step_alone() -> None:
-    whole = list(SeededBatches(10, 4, seed=3, stop=7))
-    assert list(SeededBatches(10, 4, seed=3, stop=7, start=3)) == whole[3:]
-    assert all(len(set(batch)) == 4 for batch in whole)
-    epoch = whole[0] + whole[1]
-    assert len(set(epoch)) == 8  # no picture twice within an epoch
-    assert next(iter(SeededBatches(3, 8, seed=0, stop=2))) != []  # fewer pictures than a batch
 
 
 def test_a_partner_is_never_the_picture_itself() -> None:

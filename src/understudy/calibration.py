@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from understudy.data.folder import open_pictures
-from understudy.data.store import digest_of
+from understudy.data.decode import digest_of
+from understudy.data.folder import describe, open_pictures
 from understudy.errors import InputError, PictureError
 from understudy.model import TrainedModel, load_uncalibrated
 from understudy.reporter import Reporter
@@ -122,7 +122,9 @@ def calibrate(
         InputError: the model or the data cannot be used, or there are too few pictures.
     """
     loaded = load_uncalibrated(model)
+    reporter = reporter or Reporter()
     known = loaded.known(open_pictures(Path(data)))
+    reporter.say(describe(known))
     good = [r.path for r in known.train() + known.validation()]
     unseen = unseen_pictures(loaded, good)
     return calibrate_on(loaded, Path(model), unseen, false_alarm_rate, review_rate, reporter)

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from understudy.calibration import calibrate_on, smallest_rate, unseen_pictures
-from understudy.data.folder import open_pictures
+from understudy.data.folder import describe, open_pictures
+from understudy.data.memory import budget_of, statement, worker_count
 from understudy.data.records import PictureSet, Record
 from understudy.data.store import PictureStore
 from understudy.device import resolve_device, resolve_precision
@@ -47,7 +48,8 @@ def fit(
     """Train one model over all categories of a folder, calibrate it on held-out pictures, save it.
 
     Args:
-        data: folder in MVTec AD or LOCO layout, one category of it, or good pictures alone.
+        data: folder in MVTec AD, MVTec LOCO or VisA layout, one category of it, good pictures alone, or a
+            list of pictures (.csv, .parquet).
         out: folder for the model; an unfinished training lives in its subfolder ``training``.
         resume: go on with the unfinished training in ``out``.
         overwrite: discard what ``out`` holds.
@@ -94,18 +96,22 @@ def _train_and_save(
     teacher, look, source = load_teacher(asked.teacher, strides, asked.teacher_weights, asked.image_size)
     card = bundle.TeacherCard(name=teacher.name, strides=strides, **asdict(source))
     preprocess = Preprocess(image_size=asked.image_size, mean=look.mean, std=look.std)
+    reporter.say(describe(found))
     reporter.say(
-        f"{found.root}: {found.layout}, {len(found.categories)} categories, "
         f"{len(parts.learn)} good pictures to learn from, {len(parts.held_out)} held out"
         + (f", {len(parts.validation)} to validate with" if parts.validation else "")
     )
-    pictures = PictureStore([r.path for r in parts.learn], preprocess, advance=reporter.advance)
-    validation = PictureStore([r.path for r in parts.validation], preprocess)
+    budget, workers = budget_of(asked.cache), worker_count(asked.workers)
+    reporter.say(statement(len(parts.learn) + len(parts.validation), asked.image_size, budget, workers))
+    pictures = PictureStore([r.path for r in parts.learn], preprocess, budget, workers, reporter.advance)
+    left = budget - pictures.kept_bytes
+    validation = PictureStore([r.path for r in parts.validation], preprocess, left, workers)
     kept_away = PictureStore([r.path for r in parts.held_out], preprocess, budget=0)
     plan = _plan(asked, len(pictures))
     reporter.say(
         f"{asked.method} on {teacher.name}: {plan.steps} steps of {plan.batch_size} pictures, "
         f"{plan.device}, {plan.precision}, seed {plan.seed}"
+        + (", every category equally often" if asked.sampling == "balanced" else "")
     )
     torch.manual_seed(asked.seed)  # the student starts alike, whatever the teacher drew
     distiller = build(asked.method, teacher, settings)
@@ -122,6 +128,7 @@ def _train_and_save(
         plan,
         out,
         description=repr((asked.method, settings.model_dump(), card, preprocess)),
+        categories=[r.category for r in parts.learn] if asked.sampling == "balanced" else None,
         validation=validation if choose_epoch and parts.validation else None,
         resume=resume,
         advance=reporter.advance,
@@ -153,6 +160,7 @@ def _train_and_save(
             validation=len(parts.validation),
             held_out=len(parts.held_out),
             holdout_share=asked.holdout,
+            sampling=asked.sampling,
         ),
     )
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from understudy.data.memory import budget_of
 from understudy.device import DeviceChoice, PrecisionChoice
 from understudy.distill.teacher import EMBEDDED_TEACHER
 from understudy.errors import InputError
@@ -36,6 +38,10 @@ class FitOptions(BaseModel):
         false_alarm_rate: promised by the fresh model, or the smallest that the held-out pictures allow.
         device: ``auto``, ``cpu`` or ``cuda``.
         precision: of training; ``auto`` takes bf16 where the hardware has it.
+        sampling: ``natural`` learns from every picture equally often, ``balanced`` from every category.
+        cache: memory for decoded pictures: ``auto``, ``off`` or a size such as ``2GB``; the result does
+            not depend on it.
+        workers: processes that decode the pictures that do not fit there; ``None`` for one a core.
         checkpoint_every: steps between two checkpoints.
     """
 
@@ -58,7 +64,16 @@ class FitOptions(BaseModel):
     false_alarm_rate: float = Field(default=0.01, gt=0, lt=1)
     device: DeviceChoice = "auto"
     precision: PrecisionChoice = "auto"
+    sampling: Literal["natural", "balanced"] = "natural"
+    cache: str = "auto"
+    workers: int | None = Field(default=None, ge=0, le=256)
     checkpoint_every: int = Field(default=100, ge=1)
+
+    @field_validator("cache")
+    @classmethod
+    def _a_size(cls, cache: str) -> str:
+        budget_of(cache)
+        return cache
 
     @model_validator(mode="after")
     def _one_length(self) -> FitOptions:
@@ -80,6 +95,7 @@ def fit_options(values: Mapping[str, object]) -> FitOptions:
         name = ".".join(map(str, first["loc"])) or "options"
         if first["type"] == "extra_forbidden":
             raise InputError(f"no option {name!r}; there are {', '.join(FitOptions.model_fields)}") from error
-        raise InputError(f"{name}: {first['msg']}, got {first['input']!r}") from error
+        rule = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{name}: {rule}, got {first['input']!r}") from error
     settings_for(options.method, options.settings)
     return options

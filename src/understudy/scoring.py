@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from understudy.data.store import Decoded, decode_ahead
+from understudy.data.decode import Decoded, decode_ahead
 from understudy.device import full_precision
 from understudy.distill.distiller import Distiller
 from understudy.errors import PictureError

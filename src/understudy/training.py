@@ -6,7 +6,7 @@ import hashlib
 import logging
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +20,8 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from understudy.data.store import PictureStore, SeededBatches
+from understudy.data.batches import BalancedOrder, NaturalOrder, SeededBatches
+from understudy.data.store import PictureStore
 from understudy.distill.cram import CRAM
 from understudy.distill.distiller import Distiller
 from understudy.errors import InputError, WorkError
@@ -101,6 +102,7 @@ def train(
     folder: Path,
     *,
     description: str,
+    categories: Sequence[str] | None = None,
     validation: PictureStore | None = None,
     resume: bool = False,
     advance: Advance = ignore_progress,
@@ -114,21 +116,29 @@ def train(
         plan: how.
         folder: checkpoints go into its subfolder ``training``, figures into ``training.jsonl``.
         description: names method, settings and teacher; a resumed training must have the same.
+        categories: of each picture, to learn from every category equally often; ``None`` learns from
+            every picture equally often.
         validation: good pictures that choose the epoch to keep; ``None`` keeps the last step.
         resume: go on from the checkpoint in ``folder``.
         advance: called every few steps with ("train", steps done, steps in all, loss).
 
     Raises:
-        InputError: there is nothing to resume, it was another training, or batches are too small.
-        WorkError: a checkpoint cannot be written, or the loss is no longer a number.
+        InputError: there is nothing to resume, it was another training, batches are too small, or a
+            picture that has to be decoded again is no longer there.
+        WorkError: a checkpoint cannot be written, a process that decodes pictures was killed, or the
+            loss is no longer a number.
     """
     path = checkpoint_file(folder)
-    fingerprint = _fingerprint(plan, pictures, validation, description)
+    fingerprint = _fingerprint(plan, pictures, categories, validation, description)
     done = _checked(path, fingerprint) if resume else {}
     start = int(done.get("global_step", 0))
     lesson = _Lesson(distiller, preprocess, plan, fingerprint, done.get("loss"))
-    batches = SeededBatches(len(pictures), plan.batch_size, plan.seed, plan.steps, start)
-    best = BestEpoch(distiller, partial(lesson.error, validation or pictures), batches.steps_per_epoch)
+    order: NaturalOrder | BalancedOrder
+    if categories is None:
+        order = NaturalOrder(len(pictures), plan.batch_size, plan.seed)
+    else:
+        order = BalancedOrder(categories, plan.batch_size, plan.seed)
+    best = BestEpoch(distiller, partial(lesson.error, validation or pictures), order.steps_per_epoch)
     journal = Journal(folder / JOURNAL, start)
     saver = ModelCheckpoint(
         dirpath=path.parent,
@@ -136,7 +146,7 @@ def train(
         every_n_train_steps=plan.checkpoint_every,
         enable_version_counter=False,
     )
-    with _quiet():
+    with _quiet(), _explained(folder):
         trainer = L.Trainer(
             accelerator="gpu" if plan.device.type == "cuda" else "cpu",
             devices=1,
@@ -148,23 +158,12 @@ def train(
             enable_model_summary=False,
             callbacks=[_Watch(advance, journal), *([best] if validation else []), saver],
         )
-        loader = DataLoader(pictures, batch_sampler=batches)
-        try:
-            trainer.fit(lesson, loader, ckpt_path=path if resume else None, weights_only=True)
-        except SystemExit as stopped:  # Lightning's answer to Ctrl-C
-            raise KeyboardInterrupt from stopped
-        except ValueError as error:
-            if "more than 1 value per channel" not in str(error):
-                raise
-            raise InputError(
-                "batches of one picture leave this method's batch normalisation nothing to average; add "
-                "good pictures, or ask for a larger --batch-size"
-            ) from error
-        except OSError as error:
-            raise WorkError(
-                f"the training in {folder} stopped: {error.strerror or error}; "
-                "mend that (a full disk?), then go on with --resume"
-            ) from error
+        batches = SeededBatches(order, plan.steps, start)
+        workers = pictures.workers  # persistent ones are ended by Lightning at once, whatever happens
+        loader = DataLoader(
+            pictures, batch_sampler=batches, num_workers=workers, persistent_workers=workers > 0
+        )
+        trainer.fit(lesson, loader, ckpt_path=path if resume else None, weights_only=True)
     best.restore()
     distiller.to("cpu").eval()
     return Trained(best.step if best.lowest is not None else plan.steps, lesson.loss)
@@ -201,7 +200,8 @@ class _Lesson(L.LightningModule):
     def error(self, pictures: PictureStore) -> float:
         """Mean over the maps of some pictures; features in the training's precision, maps in float32."""
         total = 0.0
-        for batch in DataLoader(pictures, batch_size=self._plan.batch_size):
+        loader = DataLoader(pictures, batch_size=self._plan.batch_size, num_workers=pictures.workers)
+        for batch in loader:
             images = self._images(batch.to(self.device))
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self._plan.precision == "bf16"):
                 pairs = self.distiller.pairs(images)
@@ -268,9 +268,13 @@ def _partner_shift(seed: int, step: int, batch: int) -> int:
 
 
 def _fingerprint(
-    plan: Plan, pictures: PictureStore, validation: PictureStore | None, description: str
+    plan: Plan,
+    pictures: PictureStore,
+    categories: Sequence[str] | None,
+    validation: PictureStore | None,
+    description: str,
 ) -> str:
-    """Digest of all that decides the result; not of how often it is saved."""
+    """Digest of all that decides the result; not of how often it is saved or where pictures are kept."""
     what = (
         description,
         plan.batch_size,
@@ -278,6 +282,7 @@ def _fingerprint(
         plan.seed,
         plan.precision,
         plan.steps,
+        list(categories) if categories else None,
         validation.digests if validation else None,
     )
     return hashlib.sha256(repr((what, pictures.digests)).encode()).hexdigest()
@@ -297,6 +302,37 @@ def _checked(path: Path, fingerprint: str) -> dict[str, Any]:
 
 
 @contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    """Say in one sentence what stopped a training, and the way out."""
+    try:
+        yield
+    except SystemExit as stopped:  # Lightning's answer to Ctrl-C
+        raise KeyboardInterrupt from stopped
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise InputError(
+            "batches of one picture leave this method's batch normalisation nothing to average; add "
+            "good pictures, or ask for a larger --batch-size"
+        ) from error
+    except OSError as error:
+        raise WorkError(
+            f"the training in {folder} stopped: {error.strerror or error}; "
+            "mend that (a full disk?), then go on with --resume"
+        ) from error
+    except RuntimeError as error:
+        lines = str(error).strip().splitlines() or [""]
+        if "DataLoader worker" not in lines[0]:
+            raise
+        if "PictureError" in lines[0]:  # what it said is the last line of the worker's traceback
+            raise InputError(lines[-1].partition(": ")[2]) from error
+        raise WorkError(
+            f"the training in {folder} stopped, for a process that decodes pictures was killed (too little "
+            "memory, or shared memory?); go on with --resume --workers 0"
+        ) from error
+
+
+@contextmanager
 def _quiet() -> Iterator[None]:
     """Hold back Lightning's advice about workers, loggers and hardware; errors still come through."""
     loggers = [logging.getLogger(n) for n in ("lightning.pytorch", "lightning.fabric")]
@@ -307,7 +343,9 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PossibleUserWarning)
             warnings.filterwarnings("ignore", r".*treespec", FutureWarning, "lightning")
-            warnings.filterwarnings("ignore", r"Checkpoint directory .* exists", UserWarning)
+            for advice in (r"Checkpoint directory .* exists", r"This DataLoader will create .* worker"):
+                warnings.filterwarnings("ignore", advice, UserWarning)
+            warnings.filterwarnings("ignore", r".*use of fork\(\)", DeprecationWarning)
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

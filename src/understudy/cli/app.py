@@ -9,7 +9,9 @@ from typing import Any
 
 import typer
 
+from understudy.cli.arguments import DATA_KINDS
 from understudy.cli.calibrate import calibrate
+from understudy.cli.data import data_app
 from understudy.cli.demo import demo
 from understudy.cli.diagnose import diagnose
 from understudy.cli.evaluate import evaluate
@@ -22,8 +24,7 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     name="understudy",
     help="Finds defects in pictures of products after seeing only good ones.",
-    epilog="DATA is a folder in MVTec AD or LOCO layout, one category of it, or good pictures alone. "
-    "MODEL is the folder that fit writes.",
+    epilog=f"DATA is a {DATA_KINDS}. MODEL is the folder that fit writes.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 for verb in (demo, fit, calibrate, evaluate, predict, diagnose):
     app.command()(verb)
+app.add_typer(data_app)
 
 INTERRUPTED = 130
 _UsageError: Any = typer.BadParameter.__base__  # the parser's own errors; typer exports only this heir

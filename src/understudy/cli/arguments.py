@@ -11,6 +11,7 @@ import typer
 from understudy.errors import InputError
 
 __all__ = [
+    "DATA_KINDS",
     "CategoriesOption",
     "DataArgument",
     "DeviceName",
@@ -28,13 +29,11 @@ class DeviceName(StrEnum):
     CUDA = "cuda"
 
 
-DataArgument = Annotated[
-    Path,
-    typer.Argument(
-        metavar="DATA",
-        help="Folder in MVTec AD or LOCO layout, one category of it, or good pictures alone.",
-    ),
-]
+DATA_KINDS = (
+    "folder in MVTec AD, MVTec LOCO or VisA layout, one category of it, good pictures alone, "
+    "or a list of pictures (.csv, .parquet)"
+)
+DataArgument = Annotated[Path, typer.Argument(metavar="DATA", help=f"A {DATA_KINDS}.")]
 ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a trained model.")]
 CategoriesOption = Annotated[
     str | None, typer.Option(metavar="A,B,C", help="Only these categories, separated by commas.")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from understudy.cli.evaluate import print_table
+from understudy.cli.evaluate import command_line, print_table
 from understudy.cli.progress import reporting
 from understudy.errors import InputError
 from understudy.runtime.bundle import prepare_folder, write_json
@@ -54,6 +54,6 @@ def demo(
         )
         result = understudy.evaluate(model, data, reporter=reporter)
     write_json(out / "metrics.json", result.metrics)
-    write_report(out / "report.html", model, result)
+    write_report(out / "report.html", model, result, command_line())
     print_table(result.metrics)
     print(f"report: {out / 'report.html'}   figures: {out / 'metrics.json'}   model: {model_folder}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,7 +23,7 @@ from understudy.cli.arguments import (
 )
 from understudy.cli.progress import reporting
 
-__all__ = ["evaluate", "metrics_table", "print_table", "show_table"]
+__all__ = ["command_line", "evaluate", "metrics_table", "print_table", "show_table"]
 
 
 class Resolution(StrEnum):
@@ -56,13 +58,18 @@ def evaluate(
     with reporting() as reporter:
         result = understudy.evaluate(loaded, data, split_names(categories), map_resolution.value, reporter)
     write_json(folder / "metrics.json", result.metrics)
-    write_report(folder / "report.html", loaded, result)
+    write_report(folder / "report.html", loaded, result, command_line())
     print_table(result.metrics)
     print(f"wrote {folder / 'metrics.json'} and {folder / 'report.html'}")
     for error in result.broken:
         typer.echo(f"understudy: left out: {error}", err=True)
     if result.broken:
         raise typer.Exit(1)
+
+
+def command_line() -> str:
+    """What was typed to run this, for whoever wants to run it again."""
+    return shlex.join(["understudy", *sys.argv[1:]])
 
 
 def print_table(metrics: dict[str, Any]) -> None:

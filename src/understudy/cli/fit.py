@@ -31,6 +31,13 @@ class PrecisionName(StrEnum):
     BF16 = "bf16"
 
 
+class SamplingName(StrEnum):
+    """What is learned from equally often: every picture, or every category."""
+
+    NATURAL = "natural"
+    BALANCED = "balanced"
+
+
 def fit(
     data: DataArgument,
     out: Annotated[Path, typer.Option(metavar="MODEL", help="Folder for the model.")],
@@ -67,6 +74,16 @@ def fit(
     precision: Annotated[
         PrecisionName, typer.Option(help="auto takes bf16 where the hardware has it.")
     ] = PrecisionName.AUTO,
+    sampling: Annotated[
+        SamplingName,
+        typer.Option(help="natural: every picture equally often; balanced: every category."),
+    ] = SamplingName.NATURAL,
+    cache: Annotated[
+        str, typer.Option(metavar="auto|off|SIZE", help="Memory for decoded pictures, such as 512MB or 2GB.")
+    ] = "auto",
+    workers: Annotated[
+        str, typer.Option(metavar="auto|N", help="Processes that decode what does not fit there.")
+    ] = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished training.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Discard what MODEL holds.")] = False,
     set_: Annotated[
@@ -87,6 +104,7 @@ def fit(
         "strides": _numbers(strides),
         "validation": validation,
         "categories": split_names(categories),
+        "workers": _count(workers),
     }
     with reporting() as reporter, _stopping(out):
         model = understudy.fit(
@@ -104,6 +122,8 @@ def fit(
             false_alarm_rate=false_alarm_rate,
             device=device.value,
             precision=precision.value,
+            sampling=sampling.value,
+            cache=cache,
             **{name: value for name, value in optional.items() if value is not None},
         )
         reporter.say(f"{out}: trained in {model.manifest.training.seconds:.0f} s")
@@ -132,3 +152,12 @@ def _numbers(text: str | None) -> tuple[int, ...] | None:
         return tuple(int(part) for part in text.split(","))
     except ValueError as error:
         raise InputError(f"--strides takes numbers separated by commas, got {text!r}") from error
+
+
+def _count(text: str) -> int | None:
+    if text == "auto":
+        return None
+    try:
+        return int(text)
+    except ValueError as error:
+        raise InputError(f"--workers takes auto or a number of processes, got {text!r}") from error

@@ -1,4 +1,4 @@
-"""Records of a category in MVTec LOCO layout.
+"""Records of a category in MVTec LOCO layout, and what its masks' values mean.
 
 ``<category>/{train,validation}/good``, ``<category>/test/<good or kind of defect>``, and a folder of masks
 for every picture, ``<category>/ground_truth/<kind>/<picture's stem>``, with one mask for each of its
@@ -8,12 +8,16 @@ Dents and Scratches: Logical Constraints in Unsupervised Anomaly Detection and L
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from understudy.data.mvtec import MasksByStem, folders_in, good_records, pictures_in, test_records
-from understudy.data.records import GOOD, Record
+from pydantic import TypeAdapter, ValidationError
 
-__all__ = ["DEFECTS_CONFIG", "category_records", "is_category"]
+from understudy.data.mvtec import MasksByStem, folders_in, good_records, pictures_in, test_records
+from understudy.data.records import GOOD, Record, Saturation, Saturations
+from understudy.errors import InputError
+
+__all__ = ["DEFECTS_CONFIG", "category_records", "is_category", "read_saturations"]
 
 DEFECTS_CONFIG = "defects_config.json"
 
@@ -39,6 +43,31 @@ def category_records(folder: Path, category: str) -> list[Record]:
         *good_records(folder, category, "validation"),
         *test_records(folder, category, _masks_by_stem),
     ]
+
+
+def read_saturations(folder: Path) -> Saturations:
+    """What the values of a category's masks mean; nothing where it has no ``defects_config.json``.
+
+    Raises:
+        InputError: the file is no list of defects, or two of them have one value.
+    """
+    path = folder / DEFECTS_CONFIG
+    if not path.is_file():
+        return {}
+    try:
+        defects = TypeAdapter(list[Saturation]).validate_python(json.loads(path.read_text("utf-8")))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InputError(
+            f"{path} is no list of defects: {where}: {first['msg']}; mend or remove it"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}; mend or remove it") from error
+    meaning = {defect.pixel_value: defect for defect in defects}
+    if len(meaning) < len(defects):
+        raise InputError(f"{path} gives one pixel_value to two defects; each needs its own")
+    return meaning
 
 
 def _masks_by_stem(folder: Path) -> MasksByStem:

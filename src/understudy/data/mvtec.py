@@ -59,8 +59,10 @@ def test_records(folder: Path, category: str, masks_of: Callable[[Path], MasksBy
 
 
 def folders_in(folder: Path) -> list[Path]:
-    """Folders right below a folder, sorted; none if it does not exist."""
-    return sorted(d for d in folder.iterdir() if d.is_dir()) if folder.is_dir() else []
+    """Folders right below a folder, sorted, but for links that lead back up; none if it does not exist."""
+    if not folder.is_dir():
+        return []
+    return sorted(d for d in folder.iterdir() if d.is_dir() and not _leads_back(d))
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -71,3 +73,8 @@ def pictures_in(folder: Path) -> list[Path]:
 def _masks_by_stem(folder: Path) -> MasksByStem:
     """``003_mask.png`` and ``003.PNG`` belong to 003."""
     return {path.stem.lower().removesuffix("_mask"): (path,) for path in pictures_in(folder)}
+
+
+def _leads_back(folder: Path) -> bool:
+    """Whether a folder is a link to one that it lies in: all of that would be found again below it."""
+    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())

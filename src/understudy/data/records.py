@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Self
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from understudy.errors import InputError
 
-__all__ = ["GOOD", "PictureSet", "Record"]
+__all__ = ["GOOD", "PictureSet", "Record", "Saturation", "Saturations"]
 
 GOOD = "good"
+
+
+class Saturation(BaseModel):
+    """When a defect counts as found as a whole: an entry of MVTec LOCO's ``defects_config.json``.
+
+    Attributes:
+        defect_name: its kind.
+        pixel_value: the value of its masks.
+        saturation_threshold: pixels, or a share of the defect's own in (0, 1].
+        relative_saturation: it is a share.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    defect_name: str
+    pixel_value: int = Field(ge=1)
+    saturation_threshold: float = Field(ge=0)
+    relative_saturation: bool
+
+    def pixels(self, area: int) -> int:
+        """Of a defect of ``area`` pixels, how many count as all of it: one at least."""
+        wanted = self.saturation_threshold * (area if self.relative_saturation else 1)
+        return max(1, min(int(wanted), area))
+
+
+Saturations = Mapping[int, Saturation]
+"""By the masks' value."""
 
 
 @dataclass(frozen=True, order=True)
@@ -40,11 +69,19 @@ class Record:
 
 @dataclass(frozen=True)
 class PictureSet:
-    """Records of a folder, sorted, and the layout in which they were found."""
+    """Records of a folder, sorted, and the layout in which they were found.
+
+    Attributes:
+        root: the folder.
+        layout: in words.
+        records: sorted.
+        saturations: by category, what the values of its masks mean; a category without is not in it.
+    """
 
     root: Path
     layout: str
     records: tuple[Record, ...]
+    saturations: Mapping[str, Saturations] = field(default_factory=dict)
 
     @property
     def categories(self) -> list[str]:
@@ -62,7 +99,8 @@ class PictureSet:
         if empty:
             raise InputError(
                 f"{self.root}: no good pictures to learn from in category {empty[0]!r} "
-                f"(they belong into {empty[0]}/train/good); add some or leave it out with --categories"
+                f"(they belong into {empty[0]}/train/good, in a list into split train); add some or leave it "
+                "out with --categories"
             )
         return chosen
 
@@ -80,7 +118,7 @@ class PictureSet:
         if not chosen:
             raise InputError(
                 f"{self.root}: no test pictures (they belong into <category>/test/good and "
-                "<category>/test/<defect>)"
+                "<category>/test/<defect>, in a list into split test)"
             )
         return chosen
 
@@ -98,4 +136,4 @@ class PictureSet:
             known = ", ".join(self.categories)
             raise InputError(f"{self.root} has no category {', '.join(unknown)!r}; it has {known}")
         kept = tuple(r for r in self.records if r.category in wanted)
-        return type(self)(self.root, self.layout, kept)
+        return replace(self, records=kept)

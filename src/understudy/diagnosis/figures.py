@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from understudy.diagnosis.synthesis import LAMS
-from understudy.metrics import Ranking, aupro
+from understudy.metrics import AUPRO_LIMIT, Ranking, rank_regions
 
 __all__ = [
     "PASTE_NAMES",
@@ -161,8 +161,8 @@ def paste_figures(
         scores: (n,) of the pasted pictures.
         clean: (m,) of the good pictures of the background's category.
     """
-    pixels = Ranking(np.concatenate([m.ravel() for m in maps]), np.concatenate([m.ravel() for m in masks]))
-    found = (pixels.auroc(), aupro(maps, masks, ranking=pixels), auroc(scores, clean))
+    pixels = rank_regions(maps, masks)
+    found = (pixels.auroc(), pixels.area(AUPRO_LIMIT), auroc(scores, clean))
     return dict(zip(PASTE_NAMES, found, strict=True))
 
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from understudy.data.folder import open_pictures
-from understudy.data.store import decode_ahead
+from understudy.data.decode import decode_ahead
+from understudy.data.folder import describe, open_pictures
+from understudy.data.records import PictureSet
 from understudy.diagnosis.examples import Example, examples_of
 from understudy.diagnosis.figures import mean_of
 from understudy.diagnosis.measure import Measured, Names, compare, measure
@@ -81,14 +82,16 @@ def diagnose(
     reporter = reporter or Reporter()
     if pictures < 1 or seed < 0:
         raise InputError(f"pictures must be 1 or more and the seed 0 or more, got {pictures} and {seed}")
-    paths = _good_tests(model, Path(data), pairs)
+    found = open_pictures(Path(data))
+    reporter.say(describe(found))
+    paths = _good_tests(model, found, pairs)
     mix_pairs, paste_pairs = _all_pairs(list(paths), pairs)
     others = find_one_class(Path(one_class), list(paths), model) if one_class else None
     good = {category: _decode(model, own) for category, own in paths.items()}
     n_pastes = pictures if pairs else max(FEWEST_PASTES, math.ceil(pictures / len(paste_pairs)))
     trials = Trials(good, seed, pictures, n_pastes)
     reporter.say(
-        f"{data}: {sum(map(len, paths.values()))} good test pictures of {len(paths)} categories, "
+        f"{sum(map(len, paths.values()))} good test pictures of {len(paths)} categories, "
         f"{len(mix_pairs)} pairs to mix, {len(paste_pairs)} to paste"
     )
     for category in (c for c, own in paths.items() if len(own) == 1):
@@ -101,9 +104,11 @@ def diagnose(
     return Diagnosis(measured, examples, _figures(model, trials, measured, others))
 
 
-def _good_tests(model: TrainedModel, data: Path, pairs: Sequence[Names] | None) -> dict[str, list[Path]]:
+def _good_tests(
+    model: TrainedModel, found: PictureSet, pairs: Sequence[Names] | None
+) -> dict[str, list[Path]]:
     """Good test pictures of each category to diagnose."""
-    found, trained = open_pictures(data), model.manifest.training.categories
+    data, trained = found.root, model.manifest.training.categories
     known = [c for c in found.categories if c in trained]
     named = sorted({c for pair in pairs or () for c in pair})
     strange = [c for c in named if c not in known]

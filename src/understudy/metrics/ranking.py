@@ -1,17 +1,22 @@
-"""One descending sort of scores, from which AUROC, average precision and best F1 follow."""
+"""How defects rank among what is good: from one count, AUROC, average precision, F1 and partial areas."""
 
 from __future__ import annotations
 
-from functools import cached_property
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["Ranking"]
 
+Scores = NDArray[np.floating]
+
 
 class Ranking:
-    """Counts above every distinct threshold, for scores with labels.
+    """Scores with labels -> what lies above every distinct score of a defect.
+
+    Good scores between two defects change no metric, so every distinct score counts as a threshold
+    although only the defects' own are kept.
 
     Args:
         scores: (n,) larger is more abnormal.
@@ -21,60 +26,122 @@ class Ranking:
         ValueError: the shapes differ, or a score is not finite.
 
     Attributes:
-        order: (n,) indices from the largest score to the smallest.
-        ends: (m,) where each run of equal scores ends in that order.
+        above: (m,) good scores above each distinct score of a defect, from the largest to the smallest.
+        equal: (m,) good scores equal to it.
+        hits: (m,) defects of that score.
+        weight: (m,) sum of their weights; all weights together are 1.
+        n_good: how many good scores there are.
+        n_defect: how many defects.
 
     All metrics are fractions in [0, 1], and ``None`` where one of the two kinds is missing.
     """
 
-    def __init__(self, scores: NDArray[np.floating], is_defect: NDArray[np.bool_]) -> None:
+    def __init__(self, scores: Scores, is_defect: NDArray[np.bool_]) -> None:
         scores, is_defect = np.asarray(scores).ravel(), np.asarray(is_defect, dtype=bool).ravel()
         if scores.shape != is_defect.shape:
             raise ValueError(f"{len(scores)} scores for {len(is_defect)} labels")
-        self.order, self.ends = _descending(scores)
-        self._hits = np.cumsum(is_defect[self.order])[self.ends]
-        self._alarms = self.ends + 1 - self._hits
-        self.n_defect = int(is_defect.sum())
-        self.n_good = len(scores) - self.n_defect
+        self._rank(scores[~is_defect], scores[is_defect], None)
+
+    @classmethod
+    def of(cls, good: Scores, defects: Scores, weights: NDArray[np.float64] | None = None) -> Self:
+        """From the scores of each kind.
+
+        Args:
+            good: (n,); sorted in place, which saves its memory once more.
+            defects: (m,)
+            weights: (m,) of the defects, in any unit; equal by default.
+        """
+        ranking = cls.__new__(cls)
+        ranking._rank(good, defects, weights)
+        return ranking
+
+    @classmethod
+    def of_counts(
+        cls, good: NDArray[np.int64], hits: NDArray[np.int64], weights: NDArray[np.float64]
+    ) -> Self:
+        """From histograms: (bins,) each, from the lowest bin to the highest. A bin counts as one score."""
+        ranking = cls.__new__(cls)
+        held = np.flatnonzero((hits > 0) | (weights > 0))[::-1]
+        above = good.sum() - np.cumsum(good)
+        ranking._keep(above[held], good[held], hits[held], weights[held], int(good.sum()))
+        return ranking
+
+    def _rank(self, good: Scores, defects: Scores, weights: NDArray[np.float64] | None) -> None:
+        if not (np.isfinite(good).all() and np.isfinite(defects).all()):
+            raise ValueError("scores must be finite")
+        good.sort()
+        order = np.argsort(defects)
+        ranked = defects[order]
+        starts = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1])[: len(ranked)])
+        hits = np.diff(starts, append=len(ranked))
+        total = hits.astype(np.float64) if weights is None else _sums(weights[order], starts)
+        upto, below = (np.searchsorted(good, ranked[starts], side) for side in ("right", "left"))
+        self._keep((len(good) - upto)[::-1], (upto - below)[::-1], hits[::-1], total[::-1], len(good))
+
+    def _keep(
+        self,
+        above: NDArray[np.int64],
+        equal: NDArray[np.int64],
+        hits: NDArray[np.int64],
+        weight: NDArray[np.float64],
+        n_good: int,
+    ) -> None:
+        self.above, self.equal, self.hits, self.n_good = above, equal, hits, n_good
+        self.weight = weight / weight.sum() if weight.sum() else weight
+        self.n_defect = int(hits.sum())
 
     @property
     def _has_both(self) -> bool:
         return self.n_defect > 0 and self.n_good > 0
 
-    @cached_property
+    @property
     def roc(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """False-positive and true-positive rate at every distinct threshold, from (0, 0) to (1, 1)."""
-        fpr = np.concatenate([[0], self._alarms / max(self.n_good, 1)])
-        tpr = np.concatenate([[0], self._hits / max(self.n_defect, 1)])
-        return fpr, tpr
+        """False-positive and true-positive rate along the curve's corners, from (0, 0) to (1, 1)."""
+        found = np.cumsum(self.hits) / max(self.n_defect, 1)
+        alarms = np.stack([self.above, self.above + self.equal], axis=1).ravel() / max(self.n_good, 1)
+        caught = np.stack([np.append(0, found[:-1])[: len(found)], found], axis=1).ravel()
+        return np.concatenate([[0], alarms, [1]]), np.concatenate([[0], caught, [1]])
 
     def auroc(self) -> float | None:
         """Area under the ROC curve; a tie counts half."""
         if not self._has_both:
             return None
-        fpr, tpr = self.roc
-        return float(np.trapezoid(tpr, fpr))
+        below = self.n_good - self.above - self.equal / 2
+        return float((self.hits * below).sum() / (self.n_defect * self.n_good))
 
     def average_precision(self) -> float | None:
         """Sum of precision times gain in recall over the thresholds, without interpolation."""
         if not self._has_both:
             return None
-        precision = self._hits / (self._hits + self._alarms)
-        gained = np.diff(self._hits, prepend=0)
-        return float((precision * gained).sum() / self.n_defect)
+        found = np.cumsum(self.hits)
+        return float((self.hits * found / (found + self.above + self.equal)).sum() / self.n_defect)
 
     def f1_max(self) -> float | None:
         """Largest F1 over all thresholds."""
         if not self._has_both:
             return None
-        return float((2 * self._hits / (self._hits + self._alarms + self.n_defect)).max())
+        found = np.cumsum(self.hits)
+        return float((2 * found / (found + self.above + self.equal + self.n_defect)).max())
+
+    def area(self, limit: float) -> float | None:
+        """Area under weighted hits over the false-positive rate, from 0 to ``limit``, divided by it.
+
+        The curve goes straight from one distinct score to the next, and is interpolated at the limit.
+
+        Raises:
+            ValueError: the limit is not in (0, 1].
+        """
+        if not 0 < limit <= 1:
+            raise ValueError(f"the limit of the false-positive rate lies in (0, 1], got {limit}")
+        if not self._has_both:
+            return None
+        end = limit * self.n_good
+        inside = np.clip(end - self.above, 0.0, None)  # good pixels from a defect's score to the limit
+        whole = inside - self.equal / 2
+        cut = inside**2 / np.maximum(2 * self.equal, 1)
+        return float((self.weight * np.where(inside >= self.equal, whole, cut)).sum() / end)
 
 
-def _descending(scores: NDArray[np.floating]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """(n,) scores -> order from largest to smallest, and where each run of equal scores ends."""
-    if not np.isfinite(scores).all():
-        raise ValueError("scores must be finite")
-    order = np.argsort(-scores, kind="stable" if len(scores) < 1000 else "quicksort")
-    ranked = scores[order]
-    ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)) if len(scores) else order
-    return order, ends
+def _sums(values: NDArray[np.float64], starts: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Sums of the runs that begin at ``starts``."""
+    return np.add.reduceat(values, starts) if len(values) else np.zeros(0)

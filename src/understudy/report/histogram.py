@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,15 +31,22 @@ class Histogram:
     high: float
     label: str
 
+    def at(self, score: float) -> float:
+        """Where a score lies on the axis, in units of the drawing."""
+        return WIDTH * (score - self.low) / ((self.high - self.low) or 1)
 
-def histogram(kinds: Mapping[str, NDArray[np.float64] | None], label: str) -> Histogram:
+
+def histogram(
+    kinds: Mapping[str, NDArray[np.float64] | None], label: str, within: Sequence[float] = ()
+) -> Histogram:
     """Scores of each kind, of any shape -> their histograms on one axis.
 
     Heights are shares of a kind, so kinds of different size compare. A kind of no scores is left out.
+    The axis reaches as far as the scores do, and those named ``within``.
     """
     scores = {kind: s.ravel() for kind, s in kinds.items() if s is not None and s.size}
-    low = min(float(s.min()) for s in scores.values())
-    high = max(float(s.max()) for s in scores.values())
+    low = min(chain(within, (float(s.min()) for s in scores.values())))
+    high = max(chain(within, (float(s.max()) for s in scores.values())))
     edges = np.linspace(low, high if high > low else low + 1, _BINS + 1)
     shares = {kind: np.histogram(s, edges)[0] / s.size for kind, s in scores.items()}
     top = max(float(share.max()) for share in shares.values())

@@ -1,103 +1,80 @@
-"""Fill the report's template with an evaluation's figures and pictures."""
+"""Fill the report's template with an evaluation's figures, drawings and pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
-from understudy.evaluation import NAMES, Evaluation, Tested
+from understudy.calibration import good_pictures_needed
+from understudy.evaluation import Evaluation, Tested
 from understudy.model import TrainedModel
-from understudy.report.embed import data_address
+from understudy.report.charts import SIDE, Chart, chart, lines_of
+from understudy.report.figures import figure_table, kind_rows, spro_rows, worst_first
+from understudy.report.gallery import galleries
+from understudy.report.histogram import HEIGHT, WIDTH
+from understudy.report.outcome import chance_of, outcome_of
+from understudy.report.provenance import provenance
 from understudy.report.template import write_page
-from understudy.runtime.heatmap import colour_span, heatmap, outline
-from understudy.runtime.images import read_picture, resize_mask
 
 __all__ = ["write_report"]
 
-_GOOD_SHOWN, _DEFECTS_SHOWN = 3, 9  # pictures a category
-_THUMBNAIL = 240  # pixels on the longer side
+_CHARTS = 24  # categories drawn
+_ROWS = 400  # of a table, and lines of a list
+_USUAL_RATE = 0.01  # of false alarms, in the advice how to calibrate
 
 
-@dataclass(frozen=True)
-class Card:
-    """One test picture as the page shows it: three thumbnails as data addresses."""
+def write_report(path: Path, model: TrainedModel, evaluation: Evaluation, command: str | None = None) -> None:
+    """Write one self-contained HTML file, below 15 MB whatever was evaluated.
 
-    title: str
-    score: str
-    verdict: str
-    wrong: bool
-    picture: str
-    marked: str | None
-    heat: str
+    The pictures shown are read and scored once more.
 
-
-def write_report(path: Path, model: TrainedModel, evaluation: Evaluation) -> None:
-    """Write one self-contained HTML file.
+    Args:
+        path: of the file.
+        model: that was evaluated.
+        evaluation: what came of it.
+        command: command line that repeats it, for the reader.
 
     Raises:
         WorkError: the file cannot be written.
     """
+    metrics, tested = evaluation.metrics, evaluation.tested
+    thresholds = model.thresholds if all(t.verdict for t in tested) else None
+    outcome = outcome_of(tested)
+    by_category: dict[str, list[Tested]] = {c: [] for c in worst_first(metrics)}
+    for t in tested:
+        by_category[t.record.category].append(t)
+    limits, spro, mean_spro = spro_rows(metrics)
     write_page(
         path,
         "report.html.j2",
-        names=NAMES,
-        metrics=evaluation.metrics,
+        metrics=metrics,
         manifest=model.manifest,
-        thresholds=model.thresholds,
-        outcome=_outcome(evaluation.tested),
-        galleries=_galleries(
-            evaluation.tested, colour_span(model.thresholds, [t.score for t in evaluation.tested])
-        ),
+        thresholds=thresholds,
+        outcome=outcome,
+        outcomes={c: outcome_of(own) for c, own in by_category.items()},
+        chance=thresholds and chance_of(outcome.good.failed, outcome.good.n, thresholds),
+        usual_rate=_USUAL_RATE,
+        pictures_needed=good_pictures_needed(_USUAL_RATE),
+        table=figure_table(metrics),
+        spro_limits=limits,
+        spro=spro,
+        mean_spro=mean_spro,
+        charts=_charts(by_category, lines_of(thresholds)),
+        lines=lines_of(thresholds),
+        size=(WIDTH, HEIGHT),
+        side=SIDE,
+        kinds=kind_rows(metrics),
+        galleries=galleries(model, by_category),
+        n_tested=len(tested),
+        facts=provenance(model, metrics),
+        command=command,
+        most=_ROWS,
     )
 
 
-def _outcome(tested: Sequence[Tested]) -> dict[str, int] | None:
-    """How the verdicts fell; ``None`` without thresholds."""
-    if any(t.verdict is None for t in tested):
-        return None
-    good = [t.verdict for t in tested if t.record.is_good]
-    bad = [t.verdict for t in tested if not t.record.is_good]
-    return {
-        "good": len(good),
-        "false_alarms": good.count("FAIL"),
-        "defects": len(bad),
-        "caught": bad.count("FAIL"),
-        "missed": bad.count("PASS"),
-        "reviewed": good.count("REVIEW") + bad.count("REVIEW"),
-    }
-
-
-def _galleries(tested: Sequence[Tested], span: tuple[float, float]) -> dict[str, list[Card]]:
-    """Per category the most wrong pictures first: highest good ones, then lowest defects."""
-    galleries = {}
-    for category in dict.fromkeys(t.record.category for t in tested):
-        own = sorted((t for t in tested if t.record.category == category), key=lambda t: t.score)
-        good = [t for t in reversed(own) if t.record.is_good][:_GOOD_SHOWN]
-        bad = [t for t in own if not t.record.is_good]
-        galleries[category] = [_card(t, span) for t in good + _spread(bad, _DEFECTS_SHOWN)]
-    return galleries
-
-
-def _spread(ordered: list[Tested], count: int) -> list[Tested]:
-    """The lowest third of what is shown, the rest evenly from all: not the failures alone."""
-    worst = ordered[: count // 3]
-    rest = ordered[count // 3 :]
-    places = np.linspace(0, len(rest) - 1, min(count - len(worst), len(rest)))
-    return worst + [rest[i] for i in sorted({round(p) for p in places})]
-
-
-def _card(t: Tested, span: tuple[float, float]) -> Card:
-    image = Image.fromarray(read_picture(t.record.path))
-    image.thumbnail((_THUMBNAIL, _THUMBNAIL))
-    picture = np.asarray(image)
-    marked = None
-    if t.mask is not None and not t.record.is_good:
-        marked = data_address(outline(picture, resize_mask(t.mask, picture.shape[:2])))
-    wrong = t.verdict == ("FAIL" if t.record.is_good else "PASS")
-    heat = data_address(heatmap(picture, t.anomaly_map, *span))
-    title = f"{t.record.defect} · {t.record.path.name}"
-    return Card(title, f"{t.score:.3f}", t.verdict or "", wrong, data_address(picture), marked, heat)
+def _charts(by_category: Mapping[str, Sequence[Tested]], lines: dict[str, float]) -> list[Chart]:
+    """All pictures together where there are several categories, then the worst of them."""
+    drawn = [(c, own) for c, own in by_category.items() if own]
+    together = [t for _, own in drawn for t in own]
+    shown = ([("all together", together)] if len(drawn) > 1 else []) + drawn[:_CHARTS]
+    return [chart(own, label, lines) for label, own in shown]

@@ -78,6 +78,7 @@ class TrainingCard(_Card):
     validation: int
     held_out: int
     holdout_share: float
+    sampling: str = "natural"
 
 
 class Manifest(_Card):

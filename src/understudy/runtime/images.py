@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from pydantic import BaseModel, ConfigDict, Field
 
 from understudy.errors import InputError, PictureError
@@ -20,11 +20,14 @@ __all__ = [
     "Preprocess",
     "decode_picture",
     "find_pictures",
+    "mask_values",
+    "picture_size",
     "read_bytes",
     "read_mask",
     "read_picture",
     "resize_mask",
     "unit",
+    "upright_size",
 ]
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
@@ -143,6 +146,25 @@ def read_mask(path: Path, size: tuple[int, int]) -> Mask:
     return mask
 
 
+def mask_values(path: Path) -> list[int]:
+    """The different values above zero of a mask that :func:`read_mask` can read, in order."""
+    values = np.unique(np.asarray(_open(read_bytes(path), path)))
+    return [int(v) for v in values if v > 0]
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """(width, height) as its file's header says, without decoding it.
+
+    Raises:
+        PictureError: it is no picture.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except Exception as error:  # a damaged file makes decoders raise almost anything
+        raise PictureError(path, "is no picture that can be decoded; replace or remove it") from error
+
+
 def resize_mask(mask: Mask, size: tuple[int, int]) -> Mask:
     """(H, W) -> ``size``, true where at least half is covered.
 
@@ -153,6 +175,19 @@ def resize_mask(mask: Mask, size: tuple[int, int]) -> Mask:
     image = Image.fromarray(mask.astype(np.float32))
     covered = np.asarray(image.resize((size[1], size[0]), Image.Resampling.BILINEAR))
     return np.asarray(covered >= min(0.5, float(covered.max())))
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """(height, width) that :func:`decode_picture` gives an opened picture, without decoding it.
+
+    Only EXIF data that precede the pixels are seen.
+    """
+    try:
+        exif = Image.Image.getexif(image)  # PNG's own method would decode the picture
+        sideways = exif.get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+    except Exception:  # damaged data ask for nothing, as for decoding
+        sideways = False
+    return image.size if sideways else image.size[::-1]
 
 
 def _open(data: bytes, path: Path) -> Image.Image:

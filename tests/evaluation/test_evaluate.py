@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from understudy import InputError, TrainedModel, evaluate
 from understudy.data.factory import LogicalPlan, write_logical
-from understudy.evaluation import NAMES
-from understudy.report import write_report
+from understudy.evaluation import NAMES, Tested, job, read_masks
+from understudy.evaluation.figures import IMAGE_NAMES, PIXEL_NAMES
+from understudy.evaluation.marks import enlarge
+from understudy.metrics import aupro
+from understudy.reporter import Reporter
+from understudy.runtime.decision import Thresholds
 
 
 @pytest.fixture
@@ -39,11 +44,27 @@ def test_the_metrics_have_the_schema_that_scripts_rely_on(model: TrainedModel, f
     }
     assert list(metrics["categories"]) == ["capsule", "linen", "nut", "veneer"]
     for figures in metrics["categories"].values():
-        assert list(figures) == [*NAMES, "n_good", "n_defect", "n_masks", "defects"]
+        assert list(figures) == [
+            *NAMES,
+            "image_auroc_interval",
+            "max_error",
+            "missing",
+            "n_good",
+            "n_defect",
+            "n_masks",
+            "au_spro",
+            "defects",
+        ]
         assert (figures["n_good"], figures["n_defect"], figures["n_masks"]) == (2, 3, 3)
         assert all(0 <= figures[name] <= 1 for name in NAMES)
+        low, high = figures["image_auroc_interval"]
+        assert low <= figures["image_auroc"] <= high
+        assert (figures["max_error"], figures["missing"], figures["au_spro"]) == (None, {}, None)
     assert json.loads(json.dumps(metrics)) == metrics
     assert metrics["map_resolution"] == "64x64"
+    assert metrics["data"] == {"root": str(factory), "layout": "MVTec AD layout"}
+    assert metrics["pixel_mode"] == {"form": "exact", "pixels": 4 * 5 * 64 * 64, "bins": None}
+    assert metrics["mean_au_spro"] is None
 
 
 def test_mean_worst_and_pooled_are_three_different_things(model: TrainedModel, factory: Path) -> None:
@@ -57,12 +78,44 @@ def test_mean_worst_and_pooled_are_three_different_things(model: TrainedModel, f
     assert result.metrics["pooled"]["image_auroc"] == pytest.approx(roc_auc_score(labels, scores))
 
 
-def test_pixel_auroc_is_over_all_pixels_of_a_category(model: TrainedModel, factory: Path) -> None:
+def maps_and_masks(model: TrainedModel, tested: list[Tested]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Scored once more, at the model's size."""
+    maps = [found.anomaly_map for found in model.score([t.record.path for t in tested])]  # type: ignore[union-attr]
+    marked = [read_masks(t.record, (64, 64)) for t in tested]
+    return maps, [mask for mask in marked if mask is not None]
+
+
+def test_pixel_metrics_are_over_all_pixels_of_a_category(model: TrainedModel, factory: Path) -> None:
     result = evaluate(model, factory, ["nut"])
-    maps = np.concatenate([t.anomaly_map.ravel() for t in result.tested])
-    masks = np.concatenate([t.mask.ravel() for t in result.tested if t.mask is not None])
-    found = result.metrics["categories"]["nut"]["pixel_auroc"]
-    assert found == pytest.approx(roc_auc_score(masks, maps))
+    maps, masks = maps_and_masks(model, result.tested)
+    figures = result.metrics["categories"]["nut"]
+    labels, scores = np.ravel(masks), np.ravel(maps)
+    assert figures["pixel_auroc"] == pytest.approx(roc_auc_score(labels, scores), abs=1e-6)
+    assert figures["pixel_ap"] == pytest.approx(average_precision_score(labels, scores), abs=1e-6)
+    assert figures["aupro"] == pytest.approx(aupro(maps, masks), abs=1e-6)
+
+
+def test_more_pixels_than_memory_has_room_for_are_counted_in_bins_within_the_stated_error(
+    model: TrainedModel, factory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact = evaluate(model, factory).metrics
+    monkeypatch.setattr(job, "EXACT_PIXELS", 6 * 64 * 64)  # a category fits, all four do not
+    said: list[str] = []
+    mixed = evaluate(model, factory, reporter=Reporter(say=said.append)).metrics
+    assert mixed["categories"] == exact["categories"]
+    assert mixed["pixel_mode"]["form"] == "histogram"
+    assert "bins, metrics.json states the largest error" in said[1]
+    monkeypatch.setattr(job, "EXACT_PIXELS", 0)
+    binned = evaluate(model, factory).metrics
+    for ours, true in [
+        (mixed["pooled"], exact["pooled"]),
+        *zip(binned["categories"].values(), exact["categories"].values(), strict=True),
+    ]:
+        assert list(ours["max_error"]) == list(PIXEL_NAMES)
+        for name, bound in ours["max_error"].items():
+            assert abs(ours[name] - true[name]) <= bound + 1e-9
+            assert bound < 0.05
+        assert ours["image_auroc"] == true["image_auroc"]
 
 
 def test_each_kind_of_defect_is_measured_alone_against_the_good_pictures(
@@ -82,25 +135,22 @@ def test_each_kind_of_defect_is_measured_alone_against_the_good_pictures(
 def test_a_kind_of_defect_has_no_figure_without_good_pictures(model: TrainedModel, kit: Path) -> None:
     shutil.rmtree(kit / "test" / "good")
     figures = evaluate(model, kit, ["kit"]).metrics["categories"]["kit"]["defects"]
-    assert figures["logical_anomalies"] == {"image_auroc": None, "n": 8}
+    assert figures["logical_anomalies"]["image_auroc"] is None
+    assert figures["logical_anomalies"]["n"] == 8
 
 
-def test_several_masks_of_a_picture_are_taken_together(model: TrainedModel, kit: Path) -> None:
-    tested = evaluate(model, kit, ["kit"]).tested
-    several = [t for t in tested if len(t.record.masks) > 1]
-    assert several
-    for t in several:
-        one_by_one = [np.array(Image.open(path)) > 0 for path in t.record.masks]
-        assert t.mask is not None
-        assert (t.mask == np.logical_or.reduce(one_by_one)).all()
-
-
-def test_a_mask_that_marks_nothing_is_left_out_by_name(model: TrainedModel, kit: Path) -> None:
-    empty = kit / "ground_truth" / "logical_anomalies" / "000" / "000.png"
-    Image.new("L", (64, 64)).save(empty)
-    result = evaluate(model, kit, ["kit"])
-    assert [e.path for e in result.broken] == [empty]
-    assert "is a mask that marks nothing" in str(result.broken[0])
+def test_recall_of_a_kind_is_the_share_that_fails(model: TrainedModel, kit: Path) -> None:
+    scores = sorted(t.score for t in evaluate(model, kit, ["kit"]).tested if not t.record.is_good)
+    thresholds = Thresholds(
+        fail_above=scores[-3], review_above=scores[3], false_alarm_rate=0.1, review_rate=0.2, n_good=9
+    )
+    result = evaluate(replace(model, thresholds=thresholds), kit, ["kit"])
+    kinds = result.metrics["categories"]["kit"]["defects"]
+    assert sum(k["recall"] * k["n"] for k in kinds.values()) == pytest.approx(2)
+    assert sum(k["flagged"] * k["n"] for k in kinds.values()) == pytest.approx(len(scores) - 4)
+    uncalibrated = evaluate(replace(model, thresholds=None), kit, ["kit"])
+    for figures in uncalibrated.metrics["categories"]["kit"]["defects"].values():
+        assert figures["recall"] is figures["flagged"] is None
 
 
 def test_maps_can_be_scored_at_the_masks_own_resolution(model: TrainedModel, data: Path) -> None:
@@ -108,9 +158,15 @@ def test_maps_can_be_scored_at_the_masks_own_resolution(model: TrainedModel, dat
     for path in [*folder.glob("test/*/*.png"), *folder.glob("ground_truth/*/*.png")]:
         Image.open(path).resize((96, 80), Image.Resampling.NEAREST).save(path)
     result = evaluate(model, data, ["nut"], map_resolution="mask")
-    assert {t.anomaly_map.shape for t in result.tested} == {(80, 96)}
     assert result.metrics["map_resolution"] == "mask"
-    assert {t.anomaly_map.shape for t in evaluate(model, data, ["nut"]).tested} == {(64, 64)}
+    assert result.metrics["pixel_mode"]["pixels"] == 5 * 96 * 80
+    maps = [
+        enlarge(found.anomaly_map, (80, 96)) for found in model.score([t.record.path for t in result.tested])
+    ]  # type: ignore[union-attr]
+    masks = [read_masks(t.record, (80, 96)) for t in result.tested]
+    figures = result.metrics["categories"]["nut"]
+    assert figures["pixel_auroc"] == pytest.approx(roc_auc_score(np.ravel(masks), np.ravel(maps)), abs=1e-6)
+    assert evaluate(model, data, ["nut"]).metrics["pixel_mode"]["pixels"] == 5 * 64 * 64
 
 
 def test_a_category_without_tests_has_no_figures(model: TrainedModel, data: Path) -> None:
@@ -120,6 +176,7 @@ def test_a_category_without_tests_has_no_figures(model: TrainedModel, data: Path
     assert metrics["categories"]["nut"]["n_good"] == 0
     assert metrics["mean"]["image_auroc"] is not None
     assert metrics["worst"]["image_auroc"][0] != "nut"
+    assert set(metrics["categories"]["nut"]["missing"].values()) == {"no test pictures"}
 
 
 def test_good_pictures_alone_and_unmarked_defects_have_the_figures_that_can_be_told(
@@ -130,9 +187,28 @@ def test_good_pictures_alone_and_unmarked_defects_have_the_figures_that_can_be_t
     shutil.rmtree(data / "capsule" / "ground_truth")
     categories = evaluate(model, data).metrics["categories"]
     assert all(categories["nut"][name] is None for name in NAMES)
+    assert categories["nut"]["missing"] == dict.fromkeys(NAMES, "no defective test pictures")
     assert categories["capsule"]["image_auroc"] is not None
+    assert categories["capsule"]["missing"] == dict.fromkeys(PIXEL_NAMES, "no defect is marked by a mask")
     assert categories["capsule"]["pixel_auroc"] is categories["capsule"]["aupro"] is None
     assert categories["capsule"]["n_masks"] == 0
+
+
+def test_a_data_set_without_any_defect_is_evaluated_all_the_same(model: TrainedModel, data: Path) -> None:
+    for defect in [d for d in data.glob("*/test/*") if d.name != "good"]:
+        shutil.rmtree(defect)
+    metrics = evaluate(model, data).metrics
+    assert all(value is None for value in [*metrics["mean"].values(), *metrics["worst"].values()])
+    assert metrics["pooled"]["missing"] == dict.fromkeys(NAMES, "no defective test pictures")
+    assert json.loads(json.dumps(metrics)) == metrics
+
+
+def test_defects_alone_have_no_image_metrics(model: TrainedModel, data: Path) -> None:
+    shutil.rmtree(data / "nut" / "test" / "good")
+    figures = evaluate(model, data, ["nut"]).metrics["categories"]["nut"]
+    assert figures["missing"] == dict.fromkeys(IMAGE_NAMES, "no good test pictures")
+    assert figures["image_auroc_interval"] is None
+    assert figures["pixel_auroc"] is not None
 
 
 def test_no_test_pictures_at_all_is_an_error(model: TrainedModel, data: Path) -> None:
@@ -153,28 +229,6 @@ def test_broken_pictures_and_masks_of_another_size_are_left_out_by_name(
     assert result.metrics["categories"]["nut"]["n_good"] == 1
     assert result.metrics["categories"]["linen"]["n_defect"] == 2
     assert "is a mask of 9x9, its picture is 64x64" in result.metrics["unreadable"][0]
-
-
-def test_the_report_is_one_file_with_every_category_and_no_outside_address(
-    model: TrainedModel, factory: Path, tmp_path: Path
-) -> None:
-    result = evaluate(model, factory)
-    write_report(tmp_path / "report.html", model, result)
-    page = (tmp_path / "report.html").read_text()
-    assert all(f"<h2>{category}</h2>" in page for category in ("capsule", "linen", "nut", "veneer"))
-    assert page.count("<figure") == 4 * 5
-    assert page.count('src="data:image/jpeg;base64,') == 4 * (2 * 2 + 3 * 3)  # two or three a card
-    assert 'src="http' not in page
-    assert 'href="' not in page
-    defects = sum(not t.record.is_good for t in result.tested)
-    assert f"Of {defects} defective test pictures" in page
-
-
-def test_the_report_tells_the_kinds_of_defect_apart(model: TrainedModel, kit: Path, tmp_path: Path) -> None:
-    write_report(tmp_path / "report.html", model, evaluate(model, kit, ["kit"]))
-    page = (tmp_path / "report.html").read_text()
-    assert "<td>logical anomalies</td>" in page
-    assert "<td>structural anomalies</td>" in page
 
 
 def test_categories_that_the_model_does_not_know_are_left_out_unless_named(

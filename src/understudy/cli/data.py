@@ -1,0 +1,179 @@
+"""``understudy data``: look into a data set, or make a synthetic one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from enum import StrEnum
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from understudy.cli.arguments import DataArgument
+from understudy.cli.evaluate import show_table
+from understudy.cli.progress import reporting
+from understudy.data.folder import describe, open_pictures
+from understudy.data.inspection import Inspection, Part
+from understudy.data.inspection import inspect as look_into
+from understudy.errors import InputError
+
+__all__ = ["data_app", "inspect", "synthesize"]
+
+INSPECTION_SCHEMA = 1
+_LINES = 10  # of each fault, at most
+
+data_app = typer.Typer(
+    name="data", help="Look into pictures before a run, or make some.", no_args_is_help=True
+)
+
+
+class FormatName(StrEnum):
+    """How the findings are printed."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+@data_app.command()
+def inspect(
+    data: DataArgument,
+    format_: Annotated[FormatName, typer.Option("--format", help="How to print it.")] = FormatName.TEXT,
+    decode: Annotated[
+        bool,
+        typer.Option(
+            "--decode", help="Decode every picture and mask: slower, and finds masks that mark nothing."
+        ),
+    ] = False,
+) -> None:
+    """Say what DATA holds and what is wrong with it; exit code 1 if that would break or bias a run."""
+    with reporting() as reporter:
+        found = look_into(data, decode, reporter.advance)
+    if format_ is FormatName.JSON:
+        print(json.dumps(_as_json(found), indent=2))
+    else:
+        _show(found)
+    if not found.is_sound:
+        raise typer.Exit(1)
+
+
+@data_app.command()
+def synthesize(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="New or empty folder for the pictures.")],
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of every picture.")] = 0,
+    pictures: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Good pictures of each product to learn from.")
+    ] = 60,
+    size: Annotated[int, typer.Option(metavar="N", min=64, help="Side of the pictures in pixels.")] = 256,
+) -> None:
+    """Make pictures of four products (MVTec AD layout) and of a kit (LOCO layout), with exact masks."""
+    from understudy.data.factory import FactoryPlan, LogicalPlan, write_factory, write_logical
+
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise InputError(f"{out} holds something already; name a new or an empty folder")
+    with reporting() as reporter:
+
+        def advance_kit(what: str, done: int, total: int, note: str) -> None:
+            reporter.advance(f"{what} kit", done, total, note)
+
+        write_factory(out, FactoryPlan(train=pictures, size=size, seed=seed), reporter.advance)
+        write_logical(out, LogicalPlan(train=pictures, size=size, seed=seed), advance_kit)
+    print(describe(open_pictures(out)))
+
+
+def _show(found: Inspection) -> None:
+    print(_printable(found.summary))
+    show_table(_table(found))
+    check = (
+        "every picture and mask decoded"
+        if found.decoded
+        else "headers and ends of files; --decode decodes all, and finds masks that mark nothing"
+    )
+    print(f"checked: {check}")
+    for split, n in found.copies.items():
+        print(f"copies within {split}: {n}")
+    for line in _lines(found):
+        print(_printable(line))
+    serious = sum(finding.fault.is_serious for finding in found.findings)
+    print(
+        f"{serious or 'none'} of these findings would break or bias a run"
+        if found.findings
+        else "nothing is wrong"
+    )
+
+
+def _table(found: Inspection) -> Table:
+    table = Table("category", "split", box=None, pad_edge=False)
+    for name in ("good", "defects", "with mask"):
+        table.add_column(name, justify="right")
+    table.add_column("size")
+    table.add_column("mode")
+    for part in found.parts:
+        counts = (part.good, part.defects, part.marked)
+        modes = ", ".join(mode for mode, _ in part.modes.most_common())
+        table.add_row(
+            Text(_printable(part.category)), part.split, *map(str, counts), _sizes(part), Text(modes or "–")
+        )
+    return table
+
+
+def _sizes(part: Part) -> str:
+    """Smallest to largest width x height, and the most common one."""
+    smallest, largest, commonest = (_size(s) for s in (part.smallest, part.largest, part.commonest))
+    return smallest if smallest == largest else f"{smallest}..{largest}, mostly {commonest}"
+
+
+def _size(size: tuple[int, int] | None) -> str:
+    return f"{size[1]}x{size[0]}" if size else "–"
+
+
+def _lines(found: Inspection) -> Iterator[str]:
+    """A line for each finding, up to a limit for each fault."""
+    for fault, findings in groupby(found.findings, key=lambda finding: finding.fault):
+        own = list(findings)
+        yield from (f"{fault}: {finding.text}" for finding in own[:_LINES])
+        if own[_LINES:]:
+            yield f"{fault}: {len(own) - _LINES} more (--format json lists all)"
+
+
+def _printable(text: str) -> str:
+    """Names that are no Unicode, with their bytes written out."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _as_json(found: Inspection) -> dict[str, Any]:
+    parts = [
+        {
+            "category": part.category,
+            "split": part.split,
+            "good": part.good,
+            "defects": part.defects,
+            "with_mask": part.marked,
+            "sizes": {
+                name: size and {"width": size[1], "height": size[0]}
+                for name, size in (
+                    ("smallest", part.smallest),
+                    ("largest", part.largest),
+                    ("most_common", part.commonest),
+                )
+            },
+            "modes": dict(part.modes.most_common()),
+        }
+        for part in found.parts
+    ]
+    return {
+        "schema": INSPECTION_SCHEMA,
+        "root": str(found.root),
+        "layout": found.layout,
+        "check": "decode" if found.decoded else "headers",
+        "parts": parts,
+        "copies": found.copies,
+        "findings": [
+            {"fault": f.fault.value, "serious": f.fault.is_serious, "path": str(f.path), "text": f.text}
+            for f in found.findings
+        ],
+        "sound": found.is_sound,
+    }

@@ -1,0 +1,104 @@
+"""The order in which a training sees pictures: each batch a pure function of the seed and the step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import Sampler
+
+__all__ = ["BalancedOrder", "NaturalOrder", "SeededBatches"]
+
+
+class NaturalOrder:
+    """Every picture equally often: an epoch is a permutation of all of them, cut into full batches.
+
+    What is left over of an epoch waits for the next.
+
+    Args:
+        n: number of pictures.
+        batch_size: pictures a batch; at most ``n`` are taken.
+        seed: of the permutations.
+    """
+
+    def __init__(self, n: int, batch_size: int, seed: int) -> None:
+        self.batch_size = min(batch_size, n)
+        self.steps_per_epoch = n // self.batch_size
+        self._n, self._permutations = n, _Permutations(seed)
+
+    def batch(self, step: int) -> list[int]:
+        """Indices of a step's pictures."""
+        epoch, batch = divmod(step, self.steps_per_epoch)
+        order = self._permutations.of(self._n, (), epoch)
+        at = batch * self.batch_size
+        indices: list[int] = order[at : at + self.batch_size].tolist()
+        return indices
+
+
+class BalancedOrder:
+    """Every category equally often, whatever its size: of any first steps, within one picture.
+
+    The places of all batches in a row are cut into rounds in which every category has one, in a
+    seeded order. A category fills its places with a permutation of its own pictures after the other,
+    so none comes again before all have come. An epoch is as long as in the natural order.
+
+    Args:
+        categories: the category of each picture.
+        batch_size: pictures a batch; at most as many as there are pictures.
+        seed: of the permutations.
+    """
+
+    def __init__(self, categories: Sequence[str], batch_size: int, seed: int) -> None:
+        self.batch_size = min(batch_size, len(categories))
+        self.steps_per_epoch = len(categories) // self.batch_size
+        labels = np.array(categories)
+        self._members = [np.flatnonzero(labels == name) for name in sorted(set(categories))]
+        self._permutations = _Permutations(seed)
+
+    def batch(self, step: int) -> list[int]:
+        """Indices of a step's pictures."""
+        first = step * self.batch_size
+        return [self._picture(place) for place in range(first, first + self.batch_size)]
+
+    def _picture(self, place: int) -> int:
+        turn, at = divmod(place, len(self._members))
+        category = int(self._permutations.of(len(self._members), (0,), turn)[at])
+        own = self._members[category]
+        cycle, within = divmod(turn, len(own))
+        return int(own[self._permutations.of(len(own), (1 + category,), cycle)[within]])
+
+
+class SeededBatches(Sampler[list[int]]):
+    """Batches of indices from one step to another: training can go on anywhere.
+
+    Args:
+        order: of the pictures.
+        stop: step at which training ends.
+        start: step at which it begins or goes on.
+    """
+
+    def __init__(self, order: NaturalOrder | BalancedOrder, stop: int, start: int = 0) -> None:
+        self._order, self._stop, self._start = order, stop, start
+
+    def __len__(self) -> int:
+        return self._stop
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return map(self._order.batch, range(self._start, self._stop))
+
+
+class _Permutations:
+    """Seeded permutations, numbered, of several names; each name's latest is at hand."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._latest: dict[tuple[int, ...], tuple[int, NDArray[np.int64]]] = {}
+
+    def of(self, n: int, name: tuple[int, ...], number: int) -> NDArray[np.int64]:
+        """(n,): a function of its arguments and the seed."""
+        known = self._latest.get(name)
+        if known is None or known[0] != number:
+            known = number, np.random.default_rng([self._seed, *name, number]).permutation(n)
+            self._latest[name] = known
+        return known[1]

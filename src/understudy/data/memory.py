@@ -1,0 +1,87 @@
+"""How much memory decoded pictures may take, and how many processes decode those that do not fit."""
+
+from __future__ import annotations
+
+import os
+import re
+from fractions import Fraction
+from pathlib import Path
+
+__all__ = ["MEMORY_BUDGET", "available_memory", "budget_of", "bytes_each", "statement", "worker_count"]
+
+MEMORY_BUDGET = 4 * 2**30  # bytes: what ``auto`` takes at most
+
+_MOST_WORKERS = 8
+_ASSUMED = 2 * 2**30  # bytes of available memory, where the system does not tell
+_MEMINFO = Path("/proc/meminfo")
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kmgt])(i?)b", re.IGNORECASE)
+
+
+def budget_of(cache: str) -> int:
+    """``auto``, ``off`` or a size such as ``512MB`` or ``2GiB`` -> bytes of pictures to keep at most.
+
+    ``auto`` is half of the memory that is available now, and 4 GiB at most.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if cache == "off":
+        return 0
+    if cache == "auto":
+        return min(MEMORY_BUDGET, available_memory() // 2)
+    size = _SIZE.fullmatch(cache.strip())
+    if not size:
+        raise ValueError("takes auto, off or a size such as 512MB, 2GB or 2GiB")
+    number, letter, binary = size.groups()
+    power = "kmgt".index(letter.lower()) + 1
+    return int(Fraction(number) * (1024 if binary else 1000) ** power)
+
+
+def available_memory() -> int:
+    """Bytes that can be used now; on systems that do not tell a quarter of all, or 2 GiB."""
+    try:
+        text = _MEMINFO.read_text() if _MEMINFO.is_file() else ""
+        if told := re.search(r"^MemAvailable:\s+(\d+) kB$", text, re.MULTILINE):
+            return 1024 * int(told[1])
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
+    except (OSError, AttributeError, ValueError):
+        return _ASSUMED
+
+
+def worker_count(asked: int | None) -> int:
+    """Processes that decode pictures: as many as asked for, or one a usable core and eight at most."""
+    if asked is not None:
+        return asked
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(_MOST_WORKERS, usable or 1)
+
+
+def bytes_each(side: int) -> int:
+    """Bytes of one (side, side, 3) picture."""
+    return side * side * 3
+
+
+def statement(n: int, side: int, budget: int, workers: int) -> str:
+    """One line on ``n`` pictures within a budget: kept in memory, or decoded anew by whom."""
+    each = bytes_each(side)
+    kept, size = min(n, budget // each), _readable(n * each)
+    if kept == n:
+        return f"{n} pictures of {side}x{side} kept in memory ({size})"
+    by = f"by {workers} worker{'s' if workers > 1 else ''}" if workers else "without workers"
+    if not budget:
+        return f"{n} pictures of {side}x{side} ({size}) not kept in memory: decoded anew each time {by}"
+    others = f"{kept} kept in memory, the others " if kept else ""
+    return (
+        f"{n} pictures of {side}x{side}, {size}, exceed the cache of {_readable(budget)}: "
+        f"{others}decoded anew each time {by}"
+    )
+
+
+def _readable(size: int) -> str:
+    """Bytes -> two digits or more with a decimal unit."""
+    value, unit = float(size), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{round(value, 1 if value < 10 else 0):g} {unit}"

@@ -1,0 +1,78 @@
+"""What is marked on a test picture, and a map of the size at which both are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from understudy.data.records import Record, Saturations
+from understudy.errors import PictureError
+from understudy.metrics import Channel
+from understudy.runtime.images import Mask, mask_values, read_mask
+
+__all__ = ["enlarge", "read_defects", "read_masks", "union_of"]
+
+Size = tuple[int, int]
+"""Height and width."""
+
+
+def read_defects(record: Record, size: Size, saturations: Saturations | None = None) -> list[Channel] | None:
+    """Every defect of a test picture, by its own mask; none in a good one; ``None`` where nobody marked them.
+
+    Args:
+        record: the picture.
+        size: its own, which its masks must have.
+        saturations: what the masks' values mean; without, all of a defect's pixels count.
+
+    Raises:
+        PictureError: a mask cannot be read, has another size than the picture, marks nothing, or has a
+            value without a meaning.
+    """
+    if not record.is_good and not record.masks:
+        return None
+    return [_channel(path, size, saturations) for path in record.masks]
+
+
+def read_masks(record: Record, size: Size) -> Mask | None:
+    """All defects of a test picture in one mask; see :func:`read_defects`."""
+    defects = read_defects(record, size)
+    return None if defects is None else union_of(defects, size)
+
+
+def union_of(defects: Sequence[Channel], size: Size) -> Mask:
+    """Where any of them is."""
+    union = np.zeros(size, dtype=bool)
+    for defect in defects:
+        union |= defect.mask
+    return union
+
+
+def enlarge(anomaly_map: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
+    """(h, w) -> a picture's own size, bilinear."""
+    height, width = size
+    return np.asarray(Image.fromarray(anomaly_map).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _channel(path: Path, size: Size, saturations: Saturations | None) -> Channel:
+    mask = read_mask(path, size)
+    area = int(mask.sum())
+    if not area:
+        raise PictureError(path, "is a mask that marks nothing; mark the defect in it or remove it")
+    if not saturations:
+        return Channel(mask, area)
+    values = mask_values(path)
+    if len(values) > 1:
+        raise PictureError(
+            path,
+            f"is a mask with the values {', '.join(map(str, values))}; give every defect a mask of its own",
+        )
+    if values[0] not in saturations:
+        raise PictureError(
+            path,
+            f"is a mask of value {values[0]}, which defects_config.json does not explain; add it there",
+        )
+    return Channel(mask, saturations[values[0]].pixels(area))

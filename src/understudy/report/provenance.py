@@ -1,0 +1,64 @@
+"""What a reader needs to trust a figure and to get it again: model, data, software."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from understudy.methods import settings_for
+from understudy.model import TrainedModel
+from understudy.runtime.bundle import Manifest
+
+__all__ = ["provenance"]
+
+
+def provenance(model: TrainedModel, metrics: Mapping[str, Any]) -> dict[str, str]:
+    """Facts by name, in words."""
+    manifest, teacher = model.manifest, model.manifest.teacher
+    return {
+        "Method": f"{manifest.method}, {_settings(manifest)}",
+        "Teacher": f"{teacher.name}, levels at strides {', '.join(map(str, teacher.strides))}; "
+        f"weights: {teacher.origin}, SHA-256 {teacher.sha256}",
+        "Training": _training(manifest),
+        "Model": f"student, SHA-256 {manifest.files['student.safetensors']}",
+        "Thresholds": _thresholds(model),
+        "Test data": f"{metrics['data']['root']} ({metrics['data']['layout']})",
+        "Comparison": _comparison(metrics),
+        "Software": ", ".join(f"{name} {version}" for name, version in manifest.versions.items()),
+    }
+
+
+def _settings(manifest: Manifest) -> str:
+    usual = settings_for(manifest.method).model_dump(mode="json")
+    own = [f"{key}={value}" for key, value in manifest.settings.items() if value != usual.get(key)]
+    return f"settings {', '.join(own)}, else default ones" if own else "default settings"
+
+
+def _training(manifest: Manifest) -> str:
+    t = manifest.training
+    optimiser = ", ".join(f"{key} {value}" for key, value in t.optimiser.items() if key != "name")
+    balanced = ", every category equally often" if t.sampling == "balanced" else ""
+    kept = "" if t.kept_step == t.steps else f", of which the student of step {t.kept_step} was kept"
+    return (
+        f"{sum(t.categories.values())} good pictures of {len(t.categories)} categories ({t.layout}) at "
+        f"{manifest.preprocess.image_size} px, {t.steps} steps of {t.batch_size}{balanced}{kept}; "
+        f"{t.optimiser['name']} ({optimiser}), seed {t.seed}, precision {t.precision} on {t.device}, "
+        f"{t.seconds:.0f} s; {t.validation} pictures to validate with, {t.held_out} held out"
+    )
+
+
+def _thresholds(model: TrainedModel) -> str:
+    t = model.thresholds
+    if t is None:
+        return "none: the model is not calibrated"
+    return (
+        f"FAIL above {t.fail_above:.6g}, promised to {100 * t.false_alarm_rate:.3g} % of good pictures at "
+        f"most, on average over calibrations; REVIEW above {t.review_above:.6g}, promised to "
+        f"{100 * t.review_rate:.3g} % with those that FAIL; from {t.n_good} held-out good pictures"
+    )
+
+
+def _comparison(metrics: Mapping[str, Any]) -> str:
+    mode = metrics["pixel_mode"]
+    form = "exactly" if mode["form"] == "exact" else f"from histograms of {mode['bins']} bins"
+    return f"maps with masks at {metrics['map_resolution']}, {mode['pixels']} pixels, {form}"

@@ -1,0 +1,165 @@
+"""``understudy data`` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from understudy.cli import main
+from understudy.data.folder import open_pictures
+
+
+def run(*arguments: object) -> int:
+    return main([str(a) for a in arguments])
+
+
+@pytest.fixture
+def data(factory: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(factory, tmp_path / "data"))
+
+
+def test_a_sound_data_set_is_told_in_a_table_with_exit_code_0(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("data", "inspect", data) == 0
+    out, err = capsys.readouterr()
+    lines, pictures = out.splitlines(), len(open_pictures(data).records)
+    assert lines[0] == f"{data}: MVTec AD layout, 4 categories, {pictures} pictures"
+    assert lines[1].split() == ["category", "split", "good", "defects", "with", "mask", "size", "mode"]
+    (nuts,) = (line.split() for line in lines if line.startswith("nut") and "test" in line)
+    assert nuts == ["nut", "test", "2", "3", "3", "64x64", "RGB"]
+    assert "checked: headers and ends of files" in out
+    assert lines[-1] == "nothing is wrong"
+    assert f"inspect {pictures}/{pictures}" in err
+    assert "\x1b[" not in out + err
+
+
+def test_each_finding_is_one_line_and_serious_ones_exit_with_1(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nut = data / "nut"
+    (nut / "train" / "good" / "000.png").write_bytes(b"")
+    Image.new("L", (9, 7), 1).save(nut / "ground_truth" / "rust" / "000_mask.png")
+    (nut / "ground_truth" / "chip" / "000_mask.png").unlink()
+    shutil.copy(nut / "train" / "good" / "001.png", nut / "test" / "good" / "[red] ü %.png")
+    shutil.copy(nut / "train" / "good" / "001.png", nut / "train" / "good" / "copy.png")
+    assert run("data", "inspect", data) == 1
+    out = capsys.readouterr().out
+    lines = [line.split(": ")[0] for line in out.splitlines()[-6:]]
+    assert lines[:5] == ["copies within train", "broken", "mask size", "train and test", "no mask"]
+    assert "copies within train: 1" in out
+    assert "[red] ü %.png is to be tested on" in out
+    assert out.splitlines()[-1] == "3 of these findings would break or bias a run"
+
+
+def test_a_finding_that_stops_nothing_exits_with_0_and_many_are_cut_short(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(data / "nut" / "ground_truth")
+    for i in range(20):
+        Image.new("L", (9, 7), i).save(data / "nut" / "test" / "rust" / f"x{i}.png")
+    assert run("data", "inspect", data) == 0
+    out = capsys.readouterr().out
+    assert out.count("that no mask marks") == 10
+    assert "no mask: 13 more (--format json lists all)" in out
+    assert "mostly 9x7" in out
+    assert "none of these findings" in out
+
+
+def test_json_holds_everything(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("L", (64, 64)).save(data / "nut" / "ground_truth" / "rust" / "000_mask.png")
+    assert run("data", "inspect", data, "--format", "json", "--decode") == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (found["schema"], found["root"], found["layout"]) == (1, str(data), "MVTec AD layout")
+    assert (found["check"], found["sound"], found["copies"]) == ("decode", False, {})
+    assert [(p["category"], p["split"]) for p in found["parts"]][:3] == [
+        ("capsule", "train"),
+        ("capsule", "test"),
+        ("linen", "train"),
+    ]
+    size = {"width": 64, "height": 64}
+    assert found["parts"][0] == {
+        "category": "capsule",
+        "split": "train",
+        "good": 6,
+        "defects": 0,
+        "with_mask": 0,
+        "sizes": {"smallest": size, "largest": size, "most_common": size},
+        "modes": {"RGB": 6},
+    }
+    (finding,) = found["findings"]
+    assert (finding["fault"], finding["serious"]) == ("empty mask", True)
+    assert finding["path"].endswith("rust/000_mask.png")
+
+
+def test_a_category_of_broken_pictures_alone_has_no_size(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.png").write_bytes(b"")
+    assert run("data", "inspect", tmp_path) == 1
+    assert "folder of good pictures, 1 category, 1 picture" in capsys.readouterr().out
+    assert run("data", "inspect", tmp_path, "--format", "json") == 1
+    assert json.loads(capsys.readouterr().out)["parts"][0]["sizes"]["smallest"] is None
+
+
+def test_what_cannot_be_inspected_is_one_sentence_and_exit_code_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("data", "inspect", tmp_path / "none") == 2
+    assert capsys.readouterr().err.startswith("understudy: ")
+    assert run("data", "inspect", tmp_path, "--format", "xml") == 2
+
+
+def test_synthetic_pictures_are_made_in_both_layouts_from_a_seed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--pictures", 1, "--size", 64)
+    assert run("data", "synthesize", tmp_path / "a", *options) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith(f"{tmp_path / 'a'}: MVTec AD and MVTec LOCO layouts, 5 categories, ")
+    assert "produce " in err
+    assert "produce kit " in err
+    found = open_pictures(tmp_path / "a")
+    assert found.categories == ["capsule", "kit", "linen", "nut", "veneer"]
+    assert len(found.train()) == 5
+    (tmp_path / "b").mkdir()
+    assert run("data", "synthesize", tmp_path / "b", "--seed", 1, *options) == 0
+    first, other = (tmp_path / p / "nut" / "train" / "good" / "000.png" for p in "ab")
+    assert first.read_bytes() != other.read_bytes()
+    with Image.open(first) as picture:
+        assert picture.size == (64, 64)
+
+
+def test_a_folder_that_holds_something_is_not_written_to(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    for out in (data, tmp_path / "file"):
+        assert run("data", "synthesize", out) == 2
+        assert "holds something already; name a new or an empty folder" in capsys.readouterr().err
+    assert open_pictures(data).categories == ["capsule", "linen", "nut", "veneer"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ([], ["data", "DATA", "VisA", ".csv", ".parquet"]),
+        (["data"], ["inspect", "synthesize"]),
+        (["data", "inspect"], ["DATA", "--format", "--decode", "LOCO", "VisA", ".parquet"]),
+        (["data", "synthesize"], ["OUT", "--seed", "--pictures", "--size"]),
+    ],
+)
+def test_help_names_what_can_be_asked(
+    arguments: list[str],
+    named: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert run(*arguments, "--help") == 0
+    shown = capsys.readouterr().out
+    assert [word for word in named if word not in shown] == []
