@@ -27,7 +27,7 @@ from understudy.runtime.images import Picture, Preprocess, find_pictures
 from understudy.scoring import Found, Scored, score_arrays, score_pictures
 from understudy.types import Prediction
 
-__all__ = ["TrainedModel", "load", "load_uncalibrated", "save"]
+__all__ = ["TrainedModel", "load", "load_uncalibrated", "save", "versions"]
 
 TEACHER, STUDENT = "teacher.safetensors", "student.safetensors"
 
@@ -128,7 +128,7 @@ def save(
         teacher=teacher,
         preprocess=preprocess,
         training=training,
-        versions=_versions(),
+        versions=versions(),
         files={n: bundle.sha256_of(folder / n) for n in (TEACHER, STUDENT, bundle.PICTURES)},
     )
     bundle.write_manifest(folder, manifest)
@@ -175,6 +175,7 @@ def _load_weights(take: Callable[[dict[str, Tensor]], object], path: Path) -> No
         raise BundleError(f"{path} does not fit its manifest: {reason}") from error
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of Python and of what figures depend on, as installed."""
     names = ("understudy", "torch", "timm", "lightning", "numpy", "pillow")
     return {"python": platform.python_version()} | {n: importlib.metadata.version(n) for n in names}

@@ -25,10 +25,11 @@ Found = tuple[float, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Scored:
-    """Score and (S, S) float32 map of one picture, and the picture's own (height, width)."""
+    """Score and (S, S) float32 map of one picture, its own (height, width), and the digest of its file."""
 
     path: Path
     size: tuple[int, int]
+    digest: str
     score: float
     anomaly_map: NDArray[np.float32]
 
@@ -88,7 +89,7 @@ def _score_batch(
         if isinstance(result, PictureError):
             yield result
         else:
-            yield Scored(path, result.size, *next(found))
+            yield Scored(path, result.size, result.digest, *next(found))
 
 
 def _ready(distiller: Distiller, device: torch.device) -> Distiller:

@@ -45,6 +45,20 @@ def test_auto_is_half_of_the_available_memory_and_four_gib_at_most(
     told = tmp_path / "meminfo"
     told.write_text(f"MemTotal:       99999999 kB\nMemFree:   1 kB\nMemAvailable:   {free_kib} kB\n")
     monkeypatch.setattr(memory, "_MEMINFO", told)
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    assert budget_of("auto") == budget
+
+
+@pytest.mark.parametrize(("limit", "budget"), [("1000000\n", 300000), ("max\n", 2**32), ("300\n", 0)])
+def test_a_containers_limit_is_kept(
+    limit: str, budget: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = tmp_path / "meminfo"
+    told.write_text(f"MemAvailable:   {2**40} kB\n")
+    (tmp_path / "memory.max").write_text(limit)
+    (tmp_path / "memory.current").write_text("400000\n")
+    monkeypatch.setattr(memory, "_MEMINFO", told)
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
     assert budget_of("auto") == budget
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,14 +13,15 @@ import pytest
 from PIL import Image
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from understudy import InputError, TrainedModel, evaluate
+from understudy import Evaluation, InputError, PictureError, TrainedModel, evaluate
 from understudy.data.factory import LogicalPlan, write_logical
-from understudy.evaluation import NAMES, Tested, job, read_masks
+from understudy.evaluation import NAMES, read_masks, room
 from understudy.evaluation.figures import IMAGE_NAMES, PIXEL_NAMES
-from understudy.evaluation.marks import enlarge
+from understudy.evaluation.marks import resized
 from understudy.metrics import aupro
 from understudy.reporter import Reporter
 from understudy.runtime.decision import Thresholds
+from understudy.scoring import Scored
 
 
 @pytest.fixture
@@ -52,7 +54,9 @@ def test_the_metrics_have_the_schema_that_scripts_rely_on(model: TrainedModel, f
             "n_good",
             "n_defect",
             "n_masks",
+            "image_auroc_of_kinds",
             "au_spro",
+            "au_spro_max_error",
             "defects",
         ]
         assert (figures["n_good"], figures["n_defect"], figures["n_masks"]) == (2, 3, 3)
@@ -62,7 +66,9 @@ def test_the_metrics_have_the_schema_that_scripts_rely_on(model: TrainedModel, f
         assert (figures["max_error"], figures["missing"], figures["au_spro"]) == (None, {}, None)
     assert json.loads(json.dumps(metrics)) == metrics
     assert metrics["map_resolution"] == "64x64"
-    assert metrics["data"] == {"root": str(factory), "layout": "MVTec AD layout"}
+    assert metrics["data"] == {"root": str(factory), "layout": "MVTec AD layout", "seen_in_training": 0}
+    assert metrics["spro_mode"] is None
+    assert metrics["versions"]["understudy"]
     assert metrics["pixel_mode"] == {"form": "exact", "pixels": 4 * 5 * 64 * 64, "bins": None}
     assert metrics["mean_au_spro"] is None
 
@@ -78,16 +84,16 @@ def test_mean_worst_and_pooled_are_three_different_things(model: TrainedModel, f
     assert result.metrics["pooled"]["image_auroc"] == pytest.approx(roc_auc_score(labels, scores))
 
 
-def maps_and_masks(model: TrainedModel, tested: list[Tested]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def maps_and_masks(model: TrainedModel, result: Evaluation) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Scored once more, at the model's size."""
-    maps = [found.anomaly_map for found in model.score([t.record.path for t in tested])]  # type: ignore[union-attr]
-    marked = [read_masks(t.record, (64, 64)) for t in tested]
+    maps = [found.anomaly_map for found in model.score([t.record.path for t in result.tested])]  # type: ignore[union-attr]
+    marked = [read_masks(t.record, (64, 64)) for t in result.tested]
     return maps, [mask for mask in marked if mask is not None]
 
 
 def test_pixel_metrics_are_over_all_pixels_of_a_category(model: TrainedModel, factory: Path) -> None:
     result = evaluate(model, factory, ["nut"])
-    maps, masks = maps_and_masks(model, result.tested)
+    maps, masks = maps_and_masks(model, result)
     figures = result.metrics["categories"]["nut"]
     labels, scores = np.ravel(masks), np.ravel(maps)
     assert figures["pixel_auroc"] == pytest.approx(roc_auc_score(labels, scores), abs=1e-6)
@@ -99,13 +105,13 @@ def test_more_pixels_than_memory_has_room_for_are_counted_in_bins_within_the_sta
     model: TrainedModel, factory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exact = evaluate(model, factory).metrics
-    monkeypatch.setattr(job, "EXACT_PIXELS", 6 * 64 * 64)  # a category fits, all four do not
+    monkeypatch.setattr(room, "EXACT_PIXELS", 6 * 64 * 64)  # a category fits, all four do not
     said: list[str] = []
     mixed = evaluate(model, factory, reporter=Reporter(say=said.append)).metrics
     assert mixed["categories"] == exact["categories"]
     assert mixed["pixel_mode"]["form"] == "histogram"
-    assert "bins, metrics.json states the largest error" in said[1]
-    monkeypatch.setattr(job, "EXACT_PIXELS", 0)
+    assert "too many to keep for all together: counted there in 262144 bins" in said[1]
+    monkeypatch.setattr(room, "EXACT_PIXELS", 0)
     binned = evaluate(model, factory).metrics
     for ours, true in [
         (mixed["pooled"], exact["pooled"]),
@@ -113,9 +119,53 @@ def test_more_pixels_than_memory_has_room_for_are_counted_in_bins_within_the_sta
     ]:
         assert list(ours["max_error"]) == list(PIXEL_NAMES)
         for name, bound in ours["max_error"].items():
-            assert abs(ours[name] - true[name]) <= bound + 1e-9
+            assert abs(ours[name] - true[name]) <= bound + 1e-6
             assert bound < 0.05
         assert ours["image_auroc"] == true["image_auroc"]
+
+
+def test_pixels_of_each_kind_are_measured_with_the_good_pictures_alone(
+    model: TrainedModel, factory: Path
+) -> None:
+    result = evaluate(model, factory, ["nut"])
+    maps, masks = maps_and_masks(model, result)
+    kinds = [t.record.defect for t in result.tested]
+    for kind, figures in result.metrics["categories"]["nut"]["defects"].items():
+        of_kind = [i for i, k in enumerate(kinds) if k in (kind, "good")]
+        scores, labels = (np.ravel([found[i] for i in of_kind]) for found in (maps, masks))
+        assert figures["pixel_auroc"] == pytest.approx(roc_auc_score(labels, scores), abs=1e-6)
+        expected = aupro([maps[i] for i in of_kind], [masks[i] for i in of_kind])
+        assert figures["aupro"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_limit_of_aupro_can_be_chosen(model: TrainedModel, factory: Path) -> None:
+    result = evaluate(model, factory, ["nut"], aupro_limit=0.05)
+    assert result.metrics["aupro_limit"] == 0.05
+    expected = aupro(*maps_and_masks(model, result), limit=0.05)
+    assert result.metrics["categories"]["nut"]["aupro"] == pytest.approx(expected, abs=1e-6)
+    with pytest.raises(InputError, match="above 0 and at most 1, got 2"):
+        evaluate(model, factory, aupro_limit=2)
+
+
+def test_test_pictures_that_the_training_has_seen_are_counted(model: TrainedModel, data: Path) -> None:
+    shutil.copy(next((data / "nut" / "train" / "good").iterdir()), data / "nut" / "test" / "good" / "x.png")
+    said: list[str] = []
+    metrics = evaluate(model, data, reporter=Reporter(say=said.append)).metrics
+    assert metrics["data"]["seen_in_training"] == 1
+    assert "1 test pictures are, byte for byte, pictures that the training has seen" in said[-1]
+
+
+def test_a_score_that_is_no_number_leaves_its_picture_out(model: TrainedModel, factory: Path) -> None:
+    class Broken(TrainedModel):
+        def score(self, paths: Sequence[Path], batch_size: int = 8) -> Iterator[Scored | PictureError]:
+            for found in super().score(paths, batch_size):
+                assert isinstance(found, Scored)
+                yield replace(found, score=float("nan")) if found.path.name == "001.png" else found
+
+    result = evaluate(Broken(**vars(model)), factory)
+    assert len(result.broken) == 4
+    assert str(result.broken[0]).endswith("has a score that is no number; train the model again")
+    assert {c["n_good"] for c in result.metrics["categories"].values()} == {1}
 
 
 def test_each_kind_of_defect_is_measured_alone_against_the_good_pictures(
@@ -130,6 +180,9 @@ def test_each_kind_of_defect_is_measured_alone_against_the_good_pictures(
         assert figures["n"] == len(bad) == 8
         expected = roc_auc_score([0] * len(good) + [1] * len(bad), good + bad)
         assert figures["image_auroc"] == pytest.approx(expected)
+    mean = np.mean([figures["image_auroc"] for figures in by_kind.values()])
+    assert result.metrics["categories"]["kit"]["image_auroc_of_kinds"] == pytest.approx(mean)
+    assert result.metrics["mean_image_auroc_of_kinds"] == pytest.approx(mean)
 
 
 def test_a_kind_of_defect_has_no_figure_without_good_pictures(model: TrainedModel, kit: Path) -> None:
@@ -161,7 +214,7 @@ def test_maps_can_be_scored_at_the_masks_own_resolution(model: TrainedModel, dat
     assert result.metrics["map_resolution"] == "mask"
     assert result.metrics["pixel_mode"]["pixels"] == 5 * 96 * 80
     maps = [
-        enlarge(found.anomaly_map, (80, 96)) for found in model.score([t.record.path for t in result.tested])
+        resized(found.anomaly_map, (80, 96)) for found in model.score([t.record.path for t in result.tested])
     ]  # type: ignore[union-attr]
     masks = [read_masks(t.record, (80, 96)) for t in result.tested]
     figures = result.metrics["categories"]["nut"]
@@ -229,6 +282,13 @@ def test_broken_pictures_and_masks_of_another_size_are_left_out_by_name(
     assert result.metrics["categories"]["nut"]["n_good"] == 1
     assert result.metrics["categories"]["linen"]["n_defect"] == 2
     assert "is a mask of 9x9, its picture is 64x64" in result.metrics["unreadable"][0]
+
+
+def test_a_figure_that_is_missing_for_unreadable_pictures_says_so(model: TrainedModel, data: Path) -> None:
+    for path in (data / "nut" / "test").glob("*/*.png"):
+        path.write_bytes(b"broken")
+    missing = evaluate(model, data).metrics["categories"]["nut"]["missing"]
+    assert set(missing.values()) == {"no test pictures (5 could not be read)"}
 
 
 def test_categories_that_the_model_does_not_know_are_left_out_unless_named(

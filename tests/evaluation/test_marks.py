@@ -15,9 +15,11 @@ from understudy.data.factory import LogicalPlan, write_logical
 from understudy.data.folder import open_pictures
 from understudy.data.loco import read_saturations
 from understudy.data.records import Record
+from understudy.evaluation import room
 from understudy.evaluation.figures import SPRO_LIMITS
-from understudy.evaluation.marks import enlarge, read_defects, read_masks
+from understudy.evaluation.marks import read_defects, read_masks, resized
 from understudy.metrics import Channel, au_spro
+from understudy.reporter import Reporter
 
 
 @pytest.fixture
@@ -64,13 +66,39 @@ def test_au_spro_is_measured_at_the_pictures_own_size_for_each_kind(model: Train
     saturations = read_saturations(kit)
     for kind in ("logical", "structural"):
         records = [t.record for t in result.tested if t.record.defect in ("good", f"{kind}_anomalies")]
-        maps = [enlarge(s.anomaly_map, (64, 96)) for s in model.score([r.path for r in records])]  # type: ignore[union-attr]
+        maps = [resized(s.anomaly_map, (64, 96)) for s in model.score([r.path for r in records])]  # type: ignore[union-attr]
         defects: list[list[Channel]] = [read_defects(r, (64, 96), saturations) or [] for r in records]
         for limit in SPRO_LIMITS:
             assert found[f"{limit:g}"][kind] == pytest.approx(au_spro(maps, defects, limit), abs=1e-6)
     for own in found.values():
         assert own["mean"] == pytest.approx((own["logical"] + own["structural"]) / 2)
     assert result.metrics["mean_au_spro"] == found
+
+
+def test_au_spro_of_more_pixels_than_can_be_kept_states_its_largest_error(
+    model: TrainedModel, kit: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact = evaluate(model, kit, ["kit"]).metrics
+    assert exact["categories"]["kit"]["au_spro_max_error"] is None
+    assert exact["spro_mode"] == {"form": "exact", "pixels": 19 * 96 * 64, "bins": None}
+    monkeypatch.setattr(room, "EXACT_PIXELS", 19 * 96 * 64 - 1)  # maps of 64 x 64 still fit
+    said: list[str] = []
+    metrics = evaluate(model, kit, ["kit"], reporter=Reporter(say=said.append)).metrics
+    assert "pixel metrics: exact" in said[1]
+    assert "AU-sPRO: 0.1 million pixels, too many to keep for 1 of 1 categories" in said[2]
+    assert metrics["spro_mode"]["form"] == "histogram"
+    assert metrics["pixel_mode"] == exact["pixel_mode"]
+    errors = metrics["categories"]["kit"]["au_spro_max_error"]
+    for limit, own in metrics["categories"]["kit"]["au_spro"].items():
+        for kind in ("logical", "structural"):
+            true = exact["categories"]["kit"]["au_spro"][limit][kind]
+            assert abs(own[kind] - true) <= errors[limit][kind] + 1e-6
+
+
+def test_a_broken_first_picture_does_not_hide_how_many_pixels_follow(model: TrainedModel, kit: Path) -> None:
+    (kit / "test" / "good" / "000.png").write_bytes(b"broken")
+    metrics = evaluate(model, kit, ["kit"]).metrics
+    assert metrics["spro_mode"]["pixels"] == 18 * 96 * 64
 
 
 def test_a_kind_whose_pictures_are_all_unreadable_has_no_au_spro(model: TrainedModel, kit: Path) -> None:
@@ -96,6 +124,17 @@ def test_a_mask_that_marks_nothing_is_left_out_by_name(model: TrainedModel, kit:
     assert "is a mask that marks nothing" in str(result.broken[0])
 
 
+def test_transparency_is_no_value_of_a_mask(kit: Path) -> None:
+    record, saturations = first_logical(kit), read_saturations(kit)
+    before = read_defects(record, (64, 96), saturations)
+    for path in record.masks:
+        Image.open(path).convert("RGBA").save(path)
+    after = read_defects(record, (64, 96), saturations)
+    assert before is not None
+    assert after is not None
+    assert [d.saturation for d in after] == [d.saturation for d in before]
+
+
 def test_a_mask_of_two_values_or_of_an_unknown_one_is_left_out_by_name(
     model: TrainedModel, kit: Path
 ) -> None:
@@ -118,6 +157,11 @@ def test_a_mask_of_two_values_or_of_an_unknown_one_is_left_out_by_name(
         ("{", "cannot be read"),
         ("{}", "is no list of defects"),
         ('[{"defect_name": "a", "pixel_value": 0}]', "is no list of defects: 0.pixel_value"),
+        (
+            '[{"defect_name": "a", "pixel_value": 9, "saturation_threshold": 1e999, '
+            '"relative_saturation": false}]',
+            "is no list of defects: 0.saturation_threshold",
+        ),
     ],
 )
 def test_a_broken_explanation_of_masks_is_named(kit: Path, text: str, reason: str) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from understudy.metrics import PixelTally, Ranking, aupro, by_region
+from understudy.metrics import PixelTally, Ranking, aupro, by_picture, by_region, largest_error
 from understudy.metrics.binned import BINS, bin_of
 
 LIMIT = 0.3
@@ -42,7 +42,7 @@ def draw(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 def test_an_exact_tally_has_the_figures_of_all_pixels_at_once() -> None:
     maps, masks = draw(8)
     ranking = tally_of(maps, masks, exact=True).compute()
-    assert ranking.area(LIMIT) == aupro(list(maps), list(masks), LIMIT)
+    assert ranking.area(LIMIT) == pytest.approx(aupro(list(maps), list(masks), LIMIT), abs=1e-6)
     assert ranking.auroc() == pytest.approx(Ranking(maps, masks).auroc())
     assert ranking.average_precision() == pytest.approx(Ranking(maps, masks).average_precision())
 
@@ -60,8 +60,7 @@ close_scores = st.tuples(st.sampled_from([-3.0, 0.0, 1e-30, 1.0, 7.0]), st.integ
 def test_bins_stay_within_the_error_that_they_state(maps: np.ndarray, masks: np.ndarray) -> None:
     exact, binned = tally_of(maps, masks, exact=True), tally_of(maps, masks, exact=False)
     ranking = binned.compute()
-    error = binned.error(ranking, LIMIT)
-    assert exact.error(exact.compute(), LIMIT) is None
+    error = largest_error(ranking, LIMIT)
     if masks.all() or not masks.any():
         assert error is None
         return
@@ -69,13 +68,13 @@ def test_bins_stay_within_the_error_that_they_state(maps: np.ndarray, masks: np.
     for true, found, bound in zip(figures(exact.compute()), figures(ranking), error.values(), strict=True):
         assert true is not None
         assert found is not None
-        assert abs(found - true) <= bound + 1e-9
+        assert abs(found - true) <= bound + 1e-6  # weights are kept in float32
 
 
 def test_bins_cost_little_on_maps_like_real_ones() -> None:
     maps, masks = draw(60)
     binned = tally_of(maps, masks, exact=False)
-    error = binned.error(binned.compute(), LIMIT)
+    error = largest_error(binned.compute(), LIMIT)
     assert error is not None
     assert 0 < max(error.values()) < 0.005
 
@@ -99,25 +98,55 @@ def test_a_score_that_is_no_number_is_refused_in_both_forms() -> None:
 
 
 @pytest.mark.parametrize("exact", [True, False])
-def test_two_tallies_merge_to_that_of_all_pictures(exact: bool) -> None:
+def test_two_tallies_merge_to_that_of_all_pictures_also_after_they_were_computed(exact: bool) -> None:
     maps, masks = draw(6)
     one, other = tally_of(maps[:2], masks[:2], exact), tally_of(maps[2:], masks[2:], exact)
+    one.compute()
     one.merge_state(other)
-    assert figures(one.compute()) == pytest.approx(figures(tally_of(maps, masks, exact).compute()))
+    expected = pytest.approx(figures(tally_of(maps, masks, exact).compute()))
+    assert figures(one.compute()) == expected
+    empty = PixelTally(exact)
+    empty.merge_state(one)
+    assert figures(empty.compute()) == expected
+
+
+def test_tallies_of_different_forms_do_not_merge() -> None:
+    with pytest.raises(ValueError, match="make both of one form"):
+        PixelTally(exact=True).merge_state(PixelTally(exact=False))
+
+
+def test_a_tally_in_bins_does_not_grow() -> None:
+    maps, masks = draw(2)
+    tally = tally_of(maps, masks, exact=False)
+    before = sum(s.numel() for s in tally.metric_state.values())
+    for _ in range(20):
+        tally.update(by_region(maps[0], masks[0]))
+    assert sum(s.numel() for s in tally.metric_state.values()) == before
+
+
+SCORES = [(0.5, False), (2.0, True), (1.0, False), (0.7, True)]
 
 
 def _evaluate_a_share(rank: int, rendezvous: str, out: str) -> None:
-    dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2)
+    """The first process takes every other picture, the second the rest, the third none."""
+    dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=3)
     maps, masks = draw(7)
-    found = [figures(tally_of(maps[rank::2], masks[rank::2], exact).compute()) for exact in (True, False)]
+    found = []
+    for exact in (True, False):
+        share = slice(rank, None, 2) if rank < 2 else slice(0)
+        tally = tally_of(maps[share], masks[share], exact)
+        pictures = PixelTally(exact)
+        for score, is_defect in SCORES[share]:
+            pictures.update(by_picture(score, is_defect))
+        found.append([*figures(tally.compute()), pictures.compute().auroc()])
     np.save(f"{out}-{rank}.npy", np.array(found, dtype=float))
     dist.destroy_process_group()
 
 
-def test_two_processes_compute_the_figures_of_one(tmp_path: Path) -> None:
+def test_three_processes_one_of_them_idle_compute_the_figures_of_one(tmp_path: Path) -> None:
     out = str(tmp_path / "found")
-    torch.multiprocessing.spawn(_evaluate_a_share, (str(tmp_path / "meeting"), out), nprocs=2)
+    torch.multiprocessing.spawn(_evaluate_a_share, (str(tmp_path / "meeting"), out), nprocs=3)
     maps, masks = draw(7)
-    expected = [figures(tally_of(maps, masks, exact).compute()) for exact in (True, False)]
-    for rank in (0, 1):
-        assert np.load(f"{out}-{rank}.npy") == pytest.approx(np.array(expected, dtype=float), abs=1e-12)
+    expected = [[*figures(tally_of(maps, masks, exact).compute()), 0.75] for exact in (True, False)]
+    for rank in range(3):
+        assert np.load(f"{out}-{rank}.npy") == pytest.approx(np.array(expected, dtype=float), abs=1e-6)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from understudy import TrainedModel, evaluate
+from understudy import Evaluation, TrainedModel, evaluate
 from understudy.report import write_report
 from understudy.runtime.decision import Thresholds
 
@@ -81,7 +81,7 @@ def test_without_good_pictures_no_false_alarm_is_claimed(written: Written) -> No
 @pytest.mark.parametrize(
     ("good", "said"),
     [
-        ([1.0] * 19 + [4.0], "The promise is kept."),
+        ([1.0] * 19 + [4.0], "The promise is kept on these."),
         ([1.0] * 8 + [4.0] * 2, "More, but chance explains it: so many or more come in 26 of 100 cases."),
         ([1.0] * 8 + [4.0] * 12, "More than chance explains: these pictures differ from the 9"),
     ],
@@ -175,3 +175,24 @@ def test_nothing_leads_out_of_the_file(model: TrainedModel, factory: Path, tmp_p
 
 def test_a_file_name_that_is_no_unicode_can_still_be_written(written: Written) -> None:
     assert "caf? is no picture" in written(BOTH, unreadable=["caf\udce9 is no picture"])
+
+
+def test_evaluations_made_by_hand_have_the_keys_of_real_ones(
+    model: TrainedModel, factory: Path, made: Callable[..., Evaluation]
+) -> None:
+    real = evaluate(model, factory).metrics
+    by_hand = made(BOTH).metrics
+    assert set(by_hand) == set(real)
+    for name in ("data", "pixel_mode", "mean", "worst", "pooled"):
+        assert set(by_hand[name]) == set(real[name])
+    (ours, *_), (theirs, *_) = by_hand["categories"].values(), real["categories"].values()
+    assert set(ours) == set(theirs)
+    assert set(ours["defects"]["chip"]) == set(next(iter(theirs["defects"].values())))
+
+
+def test_test_pictures_that_the_training_has_seen_are_owned_up_to(written: Written) -> None:
+    data = {"root": "/data", "layout": "MVTec AD layout"}
+    assert "No test picture is, byte for byte, one" in written(BOTH)
+    assert "<b>2 of the test pictures are, byte for byte" in written(
+        BOTH, data=data | {"seen_in_training": 2}
+    )

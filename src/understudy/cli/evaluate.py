@@ -45,6 +45,9 @@ def evaluate(
         Resolution,
         typer.Option(help="Compare maps and masks at the model's size or the mask's own."),
     ] = Resolution.MODEL,
+    aupro_limit: Annotated[
+        float, typer.Option(metavar="RATE", help="False-positive rate up to which AUPRO goes.")
+    ] = 0.3,
     device: DeviceOption = DeviceName.AUTO,
 ) -> None:
     """Score the test pictures of DATA; write metrics.json and report.html."""
@@ -56,7 +59,9 @@ def evaluate(
     folder = out or model / "evaluation"
     prepare_folder(folder)
     with reporting() as reporter:
-        result = understudy.evaluate(loaded, data, split_names(categories), map_resolution.value, reporter)
+        result = understudy.evaluate(
+            loaded, data, split_names(categories), map_resolution.value, reporter, aupro_limit
+        )
     write_json(folder / "metrics.json", result.metrics)
     write_report(folder / "report.html", loaded, result, command_line())
     print_table(result.metrics)

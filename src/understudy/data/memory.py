@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from fractions import Fraction
@@ -14,6 +15,7 @@ MEMORY_BUDGET = 4 * 2**30  # bytes: what ``auto`` takes at most
 _MOST_WORKERS = 8
 _ASSUMED = 2 * 2**30  # bytes of available memory, where the system does not tell
 _MEMINFO = Path("/proc/meminfo")
+_CGROUP = Path("/sys/fs/cgroup")
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kmgt])(i?)b", re.IGNORECASE)
 
 
@@ -38,14 +40,23 @@ def budget_of(cache: str) -> int:
 
 
 def available_memory() -> int:
-    """Bytes that can be used now; on systems that do not tell a quarter of all, or 2 GiB."""
+    """Bytes that can be used now, in a container too; if untold a quarter of all, or 2 GiB."""
     try:
         text = _MEMINFO.read_text() if _MEMINFO.is_file() else ""
         if told := re.search(r"^MemAvailable:\s+(\d+) kB$", text, re.MULTILINE):
-            return 1024 * int(told[1])
+            return int(min(1024 * int(told[1]), _left_in_container()))
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
     except (OSError, AttributeError, ValueError):
         return _ASSUMED
+
+
+def _left_in_container() -> float:
+    """Bytes that a control group leaves (version 2); infinite without a limit."""
+    try:
+        limit, used = ((_CGROUP / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        return max(0, int(limit) - int(used))
+    except (OSError, ValueError):  # no control group, or no limit: the word max
+        return math.inf
 
 
 def worker_count(asked: int | None) -> int:

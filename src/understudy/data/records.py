@@ -26,7 +26,7 @@ class Saturation(BaseModel):
         relative_saturation: it is a share.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
     defect_name: str
     pixel_value: int = Field(ge=1)

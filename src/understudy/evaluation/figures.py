@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from understudy.data.records import Record
-from understudy.metrics import (
-    AUPRO_LIMIT,
-    Channel,
-    PixelTally,
-    Ranking,
-    auroc_interval,
-    by_channel,
-    by_region,
-)
-from understudy.runtime.images import Mask
+from understudy.evaluation.pixels import PixelsByKind
+from understudy.metrics import Ranking, Weighed, auroc_interval
 from understudy.types import Verdict
 
 __all__ = [
@@ -31,12 +22,15 @@ __all__ = [
     "Numbers",
     "SproFigures",
     "Tested",
+    "mean_of",
 ]
 
 IMAGE_NAMES = ("image_auroc", "image_ap", "image_f1max")
 PIXEL_NAMES = ("pixel_auroc", "pixel_ap", "pixel_f1max", "aupro")
 NAMES = IMAGE_NAMES + PIXEL_NAMES
 SPRO_LIMITS = (0.01, 0.05, 0.1, 0.3, 1.0)
+
+_LOCO_KINDS = ("logical", "structural")
 
 Numbers = dict[str, float | None]
 
@@ -61,40 +55,36 @@ class Figures:
 
     Args:
         exact: see :class:`understudy.metrics.PixelTally`.
+        limit: of the false-positive rate, for AUPRO.
     """
 
-    def __init__(self, exact: bool) -> None:
+    def __init__(self, exact: bool, limit: float) -> None:
         self.tested: list[Tested] = []
-        self._pixels = PixelTally(exact)
+        self._limit = limit
+        self._pixels = PixelsByKind(exact)
         self._n_marked = 0
-        self._n_unmarked = 0
 
-    def add(self, tested: Tested, anomaly_map: NDArray[np.float32], mask: Mask | None) -> None:
-        """Add one picture.
+    def add(self, tested: Tested, pixels: Weighed | None) -> None:
+        """Add one picture: its score, and its pixels unless it has a defect that nobody marked."""
+        self.tested.append(tested)
+        if pixels is not None:
+            self._pixels.add(tested.record.defect, pixels)
+            self._n_marked += not tested.record.is_good
+
+    def numbers(self, left_out: int = 0) -> dict[str, Any]:
+        """All metrics, ``None`` where one cannot be told, and why; the counts.
 
         Args:
-            tested: its score.
-            anomaly_map: (h, w).
-            mask: (h, w) of all its defects; ``None`` where nobody marked them.
+            left_out: pictures that could not be read.
         """
-        self.tested.append(tested)
-        if mask is None:
-            self._n_unmarked += 1
-            return
-        self._pixels.update(by_region(anomaly_map, mask))
-        self._n_marked += not tested.record.is_good
-
-    def numbers(self) -> dict[str, Any]:
-        """All metrics, ``None`` where one cannot be told, and why; the counts."""
         image = image_ranking(self.tested)
         values: dict[str, Any] = dict.fromkeys(NAMES)
         values |= zip(IMAGE_NAMES, (image.auroc(), image.average_precision(), image.f1_max()), strict=True)
         error = None
-        if self._n_marked:
-            pixels = self._pixels.compute()
-            found = (pixels.auroc(), pixels.average_precision(), pixels.f1_max(), pixels.area(AUPRO_LIMIT))
+        if pixels := self._pixels.ranking():
+            found = (pixels.auroc(), pixels.average_precision(), pixels.f1_max(), pixels.area(self._limit))
             values |= zip(PIXEL_NAMES, found, strict=True)
-            bounds = self._pixels.error(pixels, AUPRO_LIMIT)
+            bounds = self._pixels.error(pixels, self._limit)
             error = bounds and dict(zip(PIXEL_NAMES, bounds.values(), strict=True))
         interval = None
         if values["image_auroc"] is not None:
@@ -102,33 +92,46 @@ class Figures:
         return values | {
             "image_auroc_interval": interval,
             "max_error": error,
-            "missing": self._missing(values, image),
+            "missing": self._missing(values, image, left_out),
             "n_good": image.n_good,
             "n_defect": image.n_defect,
             "n_masks": self._n_marked,
         }
 
-    def _missing(self, values: Numbers, image: Ranking) -> dict[str, str]:
+    def _missing(self, values: Numbers, image: Ranking, left_out: int) -> dict[str, str]:
         """Why a figure is ``None``."""
         if not self.tested:
             reason = "no test pictures"
         elif not image.n_defect:
             reason = "no defective test pictures"
-        elif not image.n_good:
-            reason = "no good test pictures"
         else:
-            reason = ""
+            reason = "no good test pictures"
         pixel = reason if not image.n_defect else "no defect is marked by a mask"
         if self._n_marked:
             pixel = "no pixel is without defect"
-        reasons = dict.fromkeys(IMAGE_NAMES, reason) | dict.fromkeys(PIXEL_NAMES, pixel)
+        unread = f" ({left_out} could not be read)" if left_out else ""
+        reasons = dict.fromkeys(IMAGE_NAMES, reason + unread) | dict.fromkeys(PIXEL_NAMES, pixel + unread)
         return {name: reasons[name] for name in NAMES if values[name] is None}
 
     def by_defect(self) -> dict[str, Numbers]:
-        """Each kind of defect against all good pictures: AUROC, recall, share flagged, number."""
+        """Each kind of defect against all good pictures."""
         good = [t for t in self.tested if t.record.is_good]
         kinds = sorted({t.record.defect for t in self.tested if not t.record.is_good})
-        return {k: _kind(good, [t for t in self.tested if t.record.defect == k]) for k in kinds}
+        return {k: self._kind(k, good, [t for t in self.tested if t.record.defect == k]) for k in kinds}
+
+    def _kind(self, kind: str, good: list[Tested], bad: list[Tested]) -> Numbers:
+        """AUROC, recall and share flagged of its pictures, AUROC and AUPRO of its pixels, its number."""
+        verdicts = [t.verdict for t in bad]
+        judged = None not in verdicts
+        pixels = self._pixels.ranking(kind)
+        return {
+            "image_auroc": image_ranking(good + bad).auroc(),
+            "pixel_auroc": pixels and pixels.auroc(),
+            "aupro": pixels and pixels.area(self._limit),
+            "recall": verdicts.count("FAIL") / len(bad) if judged else None,
+            "flagged": 1 - verdicts.count("PASS") / len(bad) if judged else None,
+            "n": len(bad),
+        }
 
 
 class SproFigures:
@@ -137,32 +140,32 @@ class SproFigures:
     Each kind of defect is taken with the good pictures alone, as MVTec LOCO's evaluation does.
 
     Args:
-        kinds: of defects, such as ``logical_anomalies``.
         exact: see :class:`understudy.metrics.PixelTally`.
     """
 
-    def __init__(self, kinds: Sequence[str], exact: bool) -> None:
-        self._tallies = {kind: PixelTally(exact) for kind in kinds}
-        self._seen: set[str] = set()
+    def __init__(self, exact: bool) -> None:
+        self._pixels = PixelsByKind(exact)
 
-    def add(self, record: Record, anomaly_map: NDArray[np.float32], defects: Sequence[Channel]) -> None:
-        """Add one picture: its (H, W) map and its defects of the same size."""
-        weighed = by_channel(anomaly_map, defects)
-        for kind in self._tallies if record.is_good else [record.defect]:
-            self._tallies[kind].update(weighed)
-            self._seen.add(kind)
+    def add(self, kind: str, pixels: Weighed) -> None:
+        """Add one picture of a kind of defect, or a good one."""
+        self._pixels.add(kind, pixels)
 
-    def numbers(self) -> dict[str, Numbers]:
-        """Under every limit of the false-positive rate: each kind's figure, and the mean if all have one."""
-        ranked = {k: tally.compute() if k in self._seen else None for k, tally in self._tallies.items()}
-        values: dict[str, Numbers] = {}
+    def numbers(self) -> dict[str, Any]:
+        """Figures under ``au_spro``, by limit of the false-positive rate and kind, and largest errors.
+
+        ``mean`` is that of logical and structural anomalies, where both are known.
+        """
+        ranked = {k.removesuffix("_anomalies"): self._pixels.ranking(k) for k in self._pixels.kinds}
+        figures: dict[str, Numbers] = {}
+        errors: dict[str, Numbers] = {}
         for limit in SPRO_LIMITS:
-            own = {k.removesuffix("_anomalies"): r and r.area(limit) for k, r in ranked.items()}
-            known = [v for v in own.values() if v is not None]
-            values[f"{limit:g}"] = own | {
-                "mean": float(np.mean(known)) if known and len(known) == len(own) else None
-            }
-        return values
+            own: Numbers = {kind: r and r.area(limit) for kind, r in ranked.items()}
+            logical, structural = (own.setdefault(kind, None) for kind in _LOCO_KINDS)
+            known = logical is not None and structural is not None
+            figures[f"{limit:g}"] = own | {"mean": mean_of((logical, structural)) if known else None}
+            bounds = {kind: r and self._pixels.error(r, limit) for kind, r in ranked.items()}
+            errors[f"{limit:g}"] = {kind: b["area"] for kind, b in bounds.items() if b}
+        return {"au_spro": figures, "au_spro_max_error": errors if any(errors.values()) else None}
 
 
 def image_ranking(tested: Sequence[Tested]) -> Ranking:
@@ -173,12 +176,7 @@ def image_ranking(tested: Sequence[Tested]) -> Ranking:
     )
 
 
-def _kind(good: list[Tested], bad: list[Tested]) -> Numbers:
-    verdicts = [t.verdict for t in bad]
-    calibrated = None not in verdicts
-    return {
-        "image_auroc": image_ranking(good + bad).auroc(),
-        "recall": verdicts.count("FAIL") / len(bad) if calibrated else None,
-        "flagged": 1 - verdicts.count("PASS") / len(bad) if calibrated else None,
-        "n": len(bad),
-    }
+def mean_of(values: Iterable[float | None]) -> float | None:
+    """Unweighted mean of those that are known."""
+    known = [v for v in values if v is not None]
+    return float(np.mean(known)) if known else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -13,14 +14,14 @@ import numpy as np
 from understudy.data.folder import describe, open_pictures
 from understudy.data.records import PictureSet, Record
 from understudy.errors import InputError, PictureError
-from understudy.evaluation.figures import NAMES, Figures, Numbers, SproFigures, Tested
-from understudy.evaluation.marks import enlarge, read_defects, union_of
-from understudy.metrics import EXACT_PIXELS, Channel
-from understudy.metrics.binned import BINS
-from understudy.model import TrainedModel
+from understudy.evaluation.figures import NAMES, Figures, Numbers, SproFigures, Tested, mean_of
+from understudy.evaluation.marks import read_defects, resized, union_of
+from understudy.evaluation.room import room_for
+from understudy.metrics import AUPRO_LIMIT, Channel, by_channel, by_region
+from understudy.model import TrainedModel, versions
 from understudy.reporter import Reporter
 from understudy.runtime.decision import decide
-from understudy.runtime.images import picture_size, resize_mask
+from understudy.runtime.images import resize_mask
 from understudy.scoring import Scored
 
 __all__ = ["Evaluation", "MapResolution", "evaluate"]
@@ -35,7 +36,7 @@ class Evaluation:
 
     Attributes:
         tested: pictures that could be scored, in order of category, kind and name.
-        broken: pictures and masks that could not be read; they are in no metric.
+        broken: pictures and masks that could not be read or scored; they are in no metric.
         metrics: what ``metrics.json`` holds.
     """
 
@@ -50,11 +51,12 @@ def evaluate(
     categories: Sequence[str] | None = None,
     map_resolution: MapResolution = "model",
     reporter: Reporter | None = None,
+    aupro_limit: float = AUPRO_LIMIT,
 ) -> Evaluation:
-    """Score every test picture of a folder and compute the metrics.
+    """Score every test picture of a folder and compute the metrics; ``docs/metrics.md`` defines them.
 
-    Memory does not grow with the number of pictures: maps are let go once their pixels are counted, and
-    beyond ``EXACT_PIXELS`` pixels are counted in bins, with the largest error stated.
+    Memory is bounded: maps are let go once their pixels are counted, and too many pixels to keep are
+    counted in bins, with the largest error stated.
 
     Args:
         model: trained.
@@ -63,51 +65,63 @@ def evaluate(
         map_resolution: ``model`` brings masks to the map's size, the literature's protocol;
             ``mask`` brings maps to each mask's own size.
         reporter: where progress goes.
+        aupro_limit: false-positive rate up to which AUPRO goes, in (0, 1].
 
     Raises:
-        InputError: the folder has no test pictures, or none of them can be read.
+        InputError: the folder has no test pictures, none of them can be read, or the limit is out of
+            range.
     """
+    if not 0 < aupro_limit <= 1:
+        raise InputError(f"AUPRO's limit is a false-positive rate above 0 and at most 1, got {aupro_limit:g}")
     reporter = reporter or Reporter()
     found = open_pictures(Path(data))
     found = found.only(categories) if categories else model.known(found)
     records = found.test()
     side = model.preprocess.image_size
-    pixels = {
-        c: _count_pixels(records, c, side if map_resolution == "model" else None) for c in found.categories
-    }
+    pixel_room = room_for(records, side if map_resolution == "model" else None)
+    spro_room = room_for([r for r in records if r.category in found.saturations], None)
     reporter.say(f"{describe(found)}, {len(records)} of them to test")
-    reporter.say(_how_counted(sum(pixels.values())))
-    broken: list[PictureError] = []
-    pooled = Figures(_exact(sum(pixels.values())))
-    rows = {c: _row(Figures(exact=True), None) for c in found.categories}
-    looked_at = _look(model, found, records, broken, reporter)
-    for category, own in groupby(looked_at, key=lambda looked: looked.tested.record.category):
-        figures, spro = Figures(_exact(pixels[category])), None
-        if category in found.saturations:
-            kinds = sorted({r.defect for r in records if r.category == category and not r.is_good})
-            spro = SproFigures(kinds, _exact(_count_pixels(records, category, None)))
-        for looked in own:
-            _add(looked, map_resolution, [figures, pooled], spro)
-        rows[category] = _row(figures, spro)
+    reporter.say(pixel_room.statement("pixel metrics", pooled=True))
+    if spro_room.pixels:
+        reporter.say(spro_room.statement("AU-sPRO", pooled=False))
+    results = _Results(model, found, records, reporter)
+    pooled = Figures(pixel_room.is_exact(), aupro_limit)
+    rows: dict[str, dict[str, Any]] = {}
+    for category, own in groupby(results, key=lambda result: result.tested.record.category):
+        figures = Figures(pixel_room.is_exact(category), aupro_limit)
+        spro = SproFigures(spro_room.is_exact(category)) if category in spro_room.pixels else None
+        for result in own:
+            _count(result, map_resolution, (figures, pooled), spro)
+        rows[category] = _row(figures, spro, results.left_out[category])
     if not pooled.tested:
-        raise InputError(f"none of the {len(records)} test pictures can be used; first: {broken[0]}")
+        raise InputError(f"none of the {len(records)} test pictures can be used; first: {results.broken[0]}")
+    if results.seen:
+        reporter.say(
+            f"{results.seen} test pictures are, byte for byte, pictures that the training has seen, which "
+            "flatters the figures; `understudy data inspect` names those of one data set"
+        )
+    nothing = Figures(True, aupro_limit)
     metrics = {
         "schema": METRICS_SCHEMA,
         "method": model.manifest.method,
         "teacher": model.manifest.teacher.name,
         "image_size": side,
         "seed": model.manifest.training.seed,
-        "data": {"root": str(found.root), "layout": found.layout},
+        "data": {"root": str(found.root), "layout": found.layout, "seen_in_training": results.seen},
         "map_resolution": f"{side}x{side}" if map_resolution == "model" else "mask",
-        "pixel_mode": _pixel_mode(sum(pixels.values())),
-        **_over_all(rows, pooled),
-        "unreadable": [str(error) for error in broken],
+        "aupro_limit": aupro_limit,
+        "pixel_mode": pixel_room.mode(pooled=True),
+        "spro_mode": spro_room.mode(pooled=False) if spro_room.pixels else None,
+        **_over_all({c: rows.get(c) or _row(nothing, None, results.left_out[c]) for c in found.categories}),
+        "pooled": pooled.numbers(len(results.broken)),
+        "unreadable": [str(error) for error in results.broken],
+        "versions": versions(),
     }
-    return Evaluation(pooled.tested, broken, metrics)
+    return Evaluation(pooled.tested, results.broken, metrics)
 
 
 @dataclass(frozen=True)
-class _Looked:
+class _Result:
     """A test picture with all that is measured on it."""
 
     tested: Tested
@@ -115,110 +129,98 @@ class _Looked:
     defects: list[Channel] | None
 
 
-def _look(
-    model: TrainedModel,
-    found: PictureSet,
-    records: list[Record],
-    broken: list[PictureError],
-    reporter: Reporter,
-) -> Iterator[_Looked]:
-    """Score pictures and read what is marked on them; what cannot be read is added to ``broken``."""
-    results = model.score([r.path for r in records])
-    for done, (record, result) in enumerate(zip(records, results, strict=True), start=1):
-        reporter.advance("evaluate", done, len(records), "")
-        try:
-            if isinstance(result, PictureError):
-                raise result
-            defects = read_defects(record, result.size, found.saturations.get(record.category))
-        except PictureError as error:
-            broken.append(error)
-            continue
-        yield _Looked(Tested(record, result.score, decide(result.score, model.thresholds)), result, defects)
+class _Results:
+    """Scores pictures and reads what is marked on them, one after the other.
+
+    Attributes:
+        broken: what could not be read or scored.
+        left_out: how many of each category.
+        seen: how many of the others the training has seen.
+    """
+
+    def __init__(
+        self, model: TrainedModel, found: PictureSet, records: Sequence[Record], reporter: Reporter
+    ) -> None:
+        self.broken: list[PictureError] = []
+        self.left_out: Counter[str] = Counter()
+        self.seen = 0
+        self._model, self._found, self._records, self._reporter = model, found, records, reporter
+
+    def __iter__(self) -> Iterator[_Result]:
+        pictures = self._model.pictures
+        known = {*pictures.trained, *pictures.validation, *pictures.held_out}
+        scored = self._model.score([r.path for r in self._records])
+        for done, (record, result) in enumerate(zip(self._records, scored, strict=True), start=1):
+            self._reporter.advance("evaluate", done, len(self._records), "")
+            try:
+                if isinstance(result, PictureError):
+                    raise result
+                found = self._result(record, result)
+            except PictureError as error:
+                self.broken.append(error)
+                self.left_out[record.category] += 1
+                continue
+            self.seen += result.digest in known
+            yield found
+
+    def _result(self, record: Record, scored: Scored) -> _Result:
+        if not (np.isfinite(scored.score) and np.isfinite(scored.anomaly_map).all()):
+            raise PictureError(record.path, "has a score that is no number; train the model again")
+        defects = read_defects(record, scored.size, self._found.saturations.get(record.category))
+        return _Result(
+            Tested(record, scored.score, decide(scored.score, self._model.thresholds)), scored, defects
+        )
 
 
-def _add(
-    looked: _Looked, resolution: MapResolution, figures: Sequence[Figures], spro: SproFigures | None
+def _count(
+    result: _Result, resolution: MapResolution, figures: Sequence[Figures], spro: SproFigures | None
 ) -> None:
-    """Bring a picture's map and mask to one size and count them."""
-    scored, defects = looked.scored, looked.defects
-    anomaly_map, mask = scored.anomaly_map, None
+    """Bring a picture's map and mask to one size and count their pixels, once for all."""
+    scored, defects, pixels = result.scored, result.defects, None
     if defects is not None:
-        mask, large = union_of(defects, scored.size), None
-        if spro or resolution == "mask":
-            large = enlarge(anomaly_map, scored.size)
-        if spro and large is not None:
-            spro.add(looked.tested.record, large, defects)
-        if resolution == "mask" and large is not None:
-            anomaly_map = large
+        anomaly_map, mask = scored.anomaly_map, union_of(defects, scored.size)
+        large = resized(anomaly_map, scored.size) if spro or resolution == "mask" else anomaly_map
+        if spro:
+            spro.add(result.tested.record.defect, by_channel(large, defects))
+        if resolution == "mask":
+            pixels = by_region(large, mask)
         else:
-            mask = resize_mask(mask, (anomaly_map.shape[0], anomaly_map.shape[1]))
+            pixels = by_region(anomaly_map, resize_mask(mask, anomaly_map.shape[:2]))
     for each in figures:
-        each.add(looked.tested, anomaly_map, mask)
+        each.add(result.tested, pixels)
 
 
-def _row(figures: Figures, spro: SproFigures | None) -> dict[str, Any]:
-    return figures.numbers() | {
-        "au_spro": spro.numbers() if spro else None,
-        "defects": figures.by_defect(),
+def _row(figures: Figures, spro: SproFigures | None, left_out: int) -> dict[str, Any]:
+    """All figures of a category."""
+    kinds = figures.by_defect()
+    none: dict[str, Any] = {"au_spro": None, "au_spro_max_error": None}
+    return {
+        **figures.numbers(left_out),
+        "image_auroc_of_kinds": mean_of(kind["image_auroc"] for kind in kinds.values()),
+        **(spro.numbers() if spro else none),
+        "defects": kinds,
     }
 
 
-def _over_all(rows: dict[str, dict[str, Any]], pooled: Figures) -> dict[str, Any]:
-    """What is said of the categories together."""
+def _over_all(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Figures of the categories, their means, and the worst."""
+    spro = [row["au_spro"] for row in rows.values() if row["au_spro"]]
     return {
         "categories": rows,
-        "mean": {name: _mean(row[name] for row in rows.values()) for name in NAMES},
+        "mean": {name: mean_of(row[name] for row in rows.values()) for name in NAMES},
         "worst": {name: _worst(name, rows) for name in NAMES},
-        "pooled": pooled.numbers(),
-        "mean_au_spro": _mean_spro([row["au_spro"] for row in rows.values() if row["au_spro"]]),
+        "mean_image_auroc_of_kinds": mean_of(row["image_auroc_of_kinds"] for row in rows.values()),
+        "mean_au_spro": _mean_spro(spro) if spro else None,
     }
 
 
-def _mean(values: Iterable[float | None]) -> float | None:
-    """Unweighted mean over the categories that have the figure."""
-    known = [v for v in values if v is not None]
-    return float(np.mean(known)) if known else None
-
-
-def _mean_spro(known: list[dict[str, Numbers]]) -> dict[str, Numbers] | None:
+def _mean_spro(known: Sequence[dict[str, Numbers]]) -> dict[str, Numbers]:
     """The mean over the categories that have AU-sPRO, limit by limit and kind by kind."""
-    if not known:
-        return None
     kinds = dict.fromkeys(kind for own in known for kind in next(iter(own.values())))
-    return {limit: {k: _mean(own[limit].get(k) for own in known) for k in kinds} for limit in known[0]}
+    return {limit: {k: mean_of(own[limit].get(k) for own in known) for k in kinds} for limit in known[0]}
 
 
 def _worst(name: str, rows: dict[str, dict[str, Any]]) -> list[Any] | None:
     """[category, figure] of the category that does worst."""
     known = [(v, c) for c, row in rows.items() if (v := row[name]) is not None]
     return [min(known)[1], min(known)[0]] if known else None
-
-
-def _count_pixels(records: list[Record], category: str, side: int | None) -> int:
-    """Pixels of a category's maps at ``side``, or at its pictures' own size, told from the first one."""
-    own = [r.path for r in records if r.category == category]
-    if not own:
-        return 0
-    try:
-        width, height = (side, side) if side else picture_size(own[0])
-    except PictureError:  # it will be reported when its turn comes
-        return 0
-    return len(own) * width * height
-
-
-def _exact(pixels: int) -> bool:
-    return pixels <= EXACT_PIXELS
-
-
-def _how_counted(pixels: int) -> str:
-    if _exact(pixels):
-        return f"pixel metrics are exact ({pixels / 1e6:.1f} million pixels)"
-    return (
-        f"{pixels / 1e6:.0f} million pixels are counted in {BINS} bins, metrics.json states the largest error"
-    )
-
-
-def _pixel_mode(pixels: int) -> dict[str, Any]:
-    """Of the pooled figures; a category's are exact where their ``max_error`` is ``None``."""
-    exact = _exact(pixels)
-    return {"form": "exact" if exact else "histogram", "pixels": pixels, "bins": None if exact else BINS}

@@ -12,9 +12,9 @@ from PIL import Image
 from understudy.data.records import Record, Saturations
 from understudy.errors import PictureError
 from understudy.metrics import Channel
-from understudy.runtime.images import Mask, mask_values, read_mask
+from understudy.runtime.images import Mask, read_mask_values
 
-__all__ = ["enlarge", "read_defects", "read_masks", "union_of"]
+__all__ = ["read_defects", "read_masks", "resized", "union_of"]
 
 Size = tuple[int, int]
 """Height and width."""
@@ -51,28 +51,28 @@ def union_of(defects: Sequence[Channel], size: Size) -> Mask:
     return union
 
 
-def enlarge(anomaly_map: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
+def resized(anomaly_map: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
     """(h, w) -> a picture's own size, bilinear."""
     height, width = size
     return np.asarray(Image.fromarray(anomaly_map).resize((width, height), Image.Resampling.BILINEAR))
 
 
 def _channel(path: Path, size: Size, saturations: Saturations | None) -> Channel:
-    mask = read_mask(path, size)
+    values = read_mask_values(path, size)
+    mask = np.asarray(values != 0)
     area = int(mask.sum())
     if not area:
         raise PictureError(path, "is a mask that marks nothing; mark the defect in it or remove it")
     if not saturations:
         return Channel(mask, area)
-    values = mask_values(path)
-    if len(values) > 1:
+    held = np.unique(values[mask]).tolist()
+    if len(held) > 1:
         raise PictureError(
             path,
-            f"is a mask with the values {', '.join(map(str, values))}; give every defect a mask of its own",
+            f"is a mask with the values {', '.join(map(str, held))}; give every defect a mask of its own",
         )
-    if values[0] not in saturations:
+    if held[0] not in saturations:
         raise PictureError(
-            path,
-            f"is a mask of value {values[0]}, which defects_config.json does not explain; add it there",
+            path, f"is a mask of value {held[0]}, which defects_config.json does not explain; add it there"
         )
-    return Channel(mask, saturations[values[0]].pixels(area))
+    return Channel(mask, saturations[held[0]].pixels(area))

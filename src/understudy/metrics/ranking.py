@@ -15,8 +15,8 @@ Scores = NDArray[np.floating]
 class Ranking:
     """Scores with labels -> what lies above every distinct score of a defect.
 
-    Good scores between two defects change no metric, so every distinct score counts as a threshold
-    although only the defects' own are kept.
+    How good scores between two neighbouring defects are ordered changes no metric, so every distinct
+    score counts as a threshold although only the defects' own are kept.
 
     Args:
         scores: (n,) larger is more abnormal.

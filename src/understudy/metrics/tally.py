@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
 
-from understudy.metrics.binned import BINS, bin_of, largest_error
+from understudy.metrics.binned import BINS, bin_of
 from understudy.metrics.ranking import Ranking
 from understudy.metrics.weighing import Weighed
 
 __all__ = ["EXACT_PIXELS", "PixelTally"]
 
-EXACT_PIXELS = 2**27  # good pixels that are kept one by one: 0.5 GiB held, twice that when ranked
+EXACT_PIXELS = 2**27
+"""Pixels that are kept one by one: 0.5 GiB, twice that while good ones are ranked, and some 90 bytes for
+each defective one then."""
 
 
 class PixelTally(Metric):
@@ -27,7 +29,9 @@ class PixelTally(Metric):
 
     Args:
         exact: keep every score, four bytes each; else count them in ``BINS`` bins of a fixed relative
-            width, in 6 MiB whatever the number of pictures, and see :meth:`error`.
+            width, in 6 MiB whatever the number of pictures, within
+            :func:`understudy.metrics.binned.largest_error`.
+        sync_on_compute: join the tallies of all processes, where there are several.
 
     Example:
         >>> tally = PixelTally()
@@ -40,43 +44,49 @@ class PixelTally(Metric):
     defects: Any
     weights: Any
 
-    def __init__(self, exact: bool = True) -> None:
-        super().__init__()
+    def __init__(self, exact: bool = True, sync_on_compute: bool = True) -> None:
+        super().__init__(compute_with_cache=False, sync_on_compute=sync_on_compute)
         self.exact = exact
-        if exact:
-            for name in ("good", "defects", "weights"):
-                self.add_state(name, [], dist_reduce_fx="cat")
-        else:
-            self.add_state("good", torch.zeros(BINS, dtype=torch.int64), dist_reduce_fx="sum")
-            self.add_state("defects", torch.zeros(BINS, dtype=torch.int64), dist_reduce_fx="sum")
-            self.add_state("weights", torch.zeros(BINS, dtype=torch.float64), dist_reduce_fx="sum")
+        # Processes without a picture send empty float32 lists, so all lists are float32.
+        kinds = {"good": torch.int64, "defects": torch.int64, "weights": torch.float64}
+        for name, dtype in kinds.items():
+            default: Any = [] if exact else torch.zeros(BINS, dtype=dtype)
+            self.add_state(name, default, dist_reduce_fx="cat" if exact else "sum")
 
     def update(self, picture: Weighed) -> None:
-        """Add one picture."""
+        """Add one picture; its scores are not copied, so several tallies may share them."""
         good, defects, weights = picture
         if self.exact:
-            self.good.append(torch.from_numpy(np.ascontiguousarray(good)))
-            self.defects.append(torch.from_numpy(np.ascontiguousarray(defects)))
-            self.weights.append(torch.from_numpy(np.ascontiguousarray(weights)))
+            self.good.append(torch.from_numpy(good))
+            self.defects.append(torch.from_numpy(defects))
+            self.weights.append(torch.from_numpy(weights.astype(np.float32)))
             return
         self.good += torch.from_numpy(np.bincount(bin_of(good), minlength=BINS))
         at = bin_of(defects)
         self.defects += torch.from_numpy(np.bincount(at, minlength=BINS))
         self.weights += torch.from_numpy(np.bincount(at, weights, minlength=BINS))
 
+    def merge_state(self, incoming_state: dict[str, Any] | Metric) -> None:
+        """Add what another tally of the same form holds.
+
+        Raises:
+            ValueError: it is of the other form.
+        """
+        if isinstance(incoming_state, PixelTally):
+            if incoming_state.exact != self.exact:
+                raise ValueError("an exact tally and one in bins do not merge; make both of one form")
+            self._update_count += incoming_state.update_count  # else compute warns that nothing was added
+        super().merge_state(incoming_state)
+
     def compute(self) -> Ranking:
         """Rank what was added."""
         if not self.exact:
-            return Ranking.of_counts(self.good.numpy(), self.defects.numpy(), self.weights.numpy())
-        good, defects = _joined(self.good, np.float32), _joined(self.defects, np.float32)
-        return Ranking.of(good, defects, _joined(self.weights, np.float64))
-
-    def error(self, ranking: Ranking, limit: float) -> dict[str, float] | None:
-        """How far figures of ``compute`` are from exact at most; ``None`` where they are exact."""
-        return None if self.exact else largest_error(ranking, limit)
+            return Ranking.of_counts(*(s.cpu().numpy() for s in (self.good, self.defects, self.weights)))
+        good, defects, weights = (_joined(s) for s in (self.good, self.defects, self.weights))
+        return Ranking.of(good, defects, weights.astype(np.float64))
 
 
-def _joined(parts: list[Tensor] | Tensor, dtype: type[np.floating]) -> NDArray[Any]:
+def _joined(parts: list[Tensor] | Tensor) -> NDArray[np.float32]:
     """One array of its own, which may be sorted in place; several processes have joined it already."""
     arrays = [parts] if isinstance(parts, Tensor) else parts
-    return np.concatenate([np.zeros(0, dtype), *(part.cpu().numpy() for part in arrays)])
+    return np.concatenate([np.zeros(0, np.float32), *(part.cpu().numpy() for part in arrays)])

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ["Channel", "Weighed", "by_channel", "by_region"]
+__all__ = ["Channel", "Weighed", "by_channel", "by_picture", "by_region"]
 
 _EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=int)
 
@@ -27,7 +27,7 @@ class Channel(NamedTuple):
 
 
 class Weighed(NamedTuple):
-    """Pixels of one picture.
+    """Pixels of one picture, in arrays of their own.
 
     Attributes:
         good: (n,) float32 scores of pixels without defect.
@@ -40,6 +40,12 @@ class Weighed(NamedTuple):
     weights: NDArray[np.float64]
 
 
+def by_picture(score: float, is_defect: bool) -> Weighed:
+    """A whole picture as if it were one pixel: a tally of these has the image-level metrics."""
+    scores, none = np.array([score], np.float32), np.zeros(0, np.float32)
+    return Weighed(none, scores, np.ones(1)) if is_defect else Weighed(scores, none, np.zeros(0))
+
+
 def by_region(anomaly_map: NDArray[np.floating], mask: NDArray[np.bool_]) -> Weighed:
     """(H, W) each -> every defective pixel weighs 1 / area of its 8-connected region.
 
@@ -48,7 +54,7 @@ def by_region(anomaly_map: NDArray[np.floating], mask: NDArray[np.bool_]) -> Wei
     """
     anomaly_map = _checked(anomaly_map, mask)
     if not mask.any():
-        return Weighed(anomaly_map.ravel(), np.zeros(0, np.float32), np.zeros(0))
+        return Weighed(anomaly_map.flatten(), np.zeros(0, np.float32), np.zeros(0))
     labels, _ = ndimage.label(mask, structure=_EIGHT_NEIGHBOURS)
     of_pixel = labels[mask]
     weights = 1 / np.bincount(of_pixel)[1:]

@@ -24,8 +24,13 @@ def provenance(model: TrainedModel, metrics: Mapping[str, Any]) -> dict[str, str
         "Thresholds": _thresholds(model),
         "Test data": f"{metrics['data']['root']} ({metrics['data']['layout']})",
         "Comparison": _comparison(metrics),
-        "Software": ", ".join(f"{name} {version}" for name, version in manifest.versions.items()),
+        "Trained with": _versions(manifest.versions),
+        "Evaluated with": _versions(metrics["versions"]),
     }
+
+
+def _versions(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def _settings(manifest: Manifest) -> str:
@@ -59,6 +64,14 @@ def _thresholds(model: TrainedModel) -> str:
 
 
 def _comparison(metrics: Mapping[str, Any]) -> str:
-    mode = metrics["pixel_mode"]
+    spro = metrics["spro_mode"]
+    own = f"; AU-sPRO at the pictures' own size, {_mode(spro)}" if spro else ""
+    return (
+        f"maps with masks at {metrics['map_resolution']}, {_mode(metrics['pixel_mode'])}; AUPRO up to a "
+        f"false-positive rate of {metrics['aupro_limit']:g}{own}"
+    )
+
+
+def _mode(mode: Mapping[str, Any]) -> str:
     form = "exactly" if mode["form"] == "exact" else f"from histograms of {mode['bins']} bins"
-    return f"maps with masks at {metrics['map_resolution']}, {mode['pixels']} pixels, {form}"
+    return f"{mode['pixels']} pixels, {form}"

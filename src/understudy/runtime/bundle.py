@@ -154,9 +154,8 @@ def write_json(path: Path, content: object) -> None:
     """Write JSON through a temporary file, so that a reader never sees half of it."""
     part = path.with_name(path.name + ".part")
     with writing(path):
-        part.write_text(
-            json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
-        )
+        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")  # names that are no Unicode
         part.replace(path)
 
 

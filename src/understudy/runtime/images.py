@@ -18,12 +18,12 @@ from understudy.errors import InputError, PictureError
 __all__ = [
     "PICTURE_SUFFIXES",
     "Preprocess",
+    "count_pixels",
     "decode_picture",
     "find_pictures",
-    "mask_values",
-    "picture_size",
     "read_bytes",
     "read_mask",
+    "read_mask_values",
     "read_picture",
     "resize_mask",
     "unit",
@@ -121,7 +121,12 @@ def decode_picture(data: bytes, path: Path) -> Picture:
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> Mask:
-    """Decode a mask to (H, W) bool, true where its value is not zero.
+    """Decode a mask to (H, W) bool, true where its value is not zero; see :func:`read_mask_values`."""
+    return np.asarray(read_mask_values(path, size) != 0)
+
+
+def read_mask_values(path: Path, size: tuple[int, int]) -> NDArray[np.generic]:
+    """Decode a mask to (H, W) values, of several colours the largest; transparency is left out.
 
     Args:
         path: the mask file.
@@ -137,32 +142,23 @@ def read_mask(path: Path, size: tuple[int, int]) -> Mask:
         raise PictureError(path, f"is a mask that does not decode: {error}; replace or remove it") from error
     if image.mode in ("RGBA", "LA"):
         values = values[..., :-1]
-    mask: Mask = values != 0 if values.ndim == 2 else (values != 0).any(axis=2)
-    if mask.shape != size:
-        (mh, mw), (ph, pw) = mask.shape, size
+    if values.ndim == 3:
+        values = values.max(axis=2)
+    if values.shape != size:
+        (mh, mw), (ph, pw) = values.shape, size
         raise PictureError(
             path, f"is a mask of {mw}x{mh}, its picture is {pw}x{ph}: save it at its picture's size"
         )
-    return mask
+    return values
 
 
-def mask_values(path: Path) -> list[int]:
-    """The different values above zero of a mask that :func:`read_mask` can read, in order."""
-    values = np.unique(np.asarray(_open(read_bytes(path), path)))
-    return [int(v) for v in values if v > 0]
-
-
-def picture_size(path: Path) -> tuple[int, int]:
-    """(width, height) as its file's header says, without decoding it.
-
-    Raises:
-        PictureError: it is no picture.
-    """
+def count_pixels(path: Path) -> int:
+    """How many pixels a picture has as its file's header says; none if it is no picture."""
     try:
         with Image.open(path) as image:
-            return image.size
-    except Exception as error:  # a damaged file makes decoders raise almost anything
-        raise PictureError(path, "is no picture that can be decoded; replace or remove it") from error
+            return image.width * image.height
+    except Exception:  # a damaged file makes decoders raise almost anything
+        return 0
 
 
 def resize_mask(mask: Mask, size: tuple[int, int]) -> Mask:
