@@ -1,4 +1,4 @@
-"""Write the tables of README from benchmarks/results/*.csv: python benchmarks/render.py."""
+"""Write the tables of README and docs from benchmarks/results/*.csv: python benchmarks/render.py."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "metrics.md")
 
 Row = dict[str, str]
 
 
 def main() -> None:
     """Replace what stands between each pair of markers."""
-    readme = ROOT / "README.md"
-    readme.write_text(rendered(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(rendered(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def rendered(page: str) -> str:
@@ -145,6 +146,34 @@ def logical(rows: list[Row]) -> str:
     return "\n".join(lines) + "\n" + note
 
 
+def metrics(rows: list[Row]) -> str:
+    """Time and memory of every contender, and how long the others take against ours on as many maps."""
+    lines = [
+        "| maps | contender | time | against ours | peak memory | AUPRO | pixel AUROC |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    ours = {row["maps"]: float(row["seconds"]) for row in rows if row["contender"] == "ours"}
+    for row in sorted(rows, key=lambda r: (int(r["maps"]), float(r["seconds"]))):
+        seconds = float(row["seconds"])
+        cells = [
+            row["maps"],
+            row["contender"],
+            f"{seconds:.2f} s",
+            f"x {seconds / ours[row['maps']]:.1f}",
+            f"{float(row['peak_mib']) / 1024:.2f} GiB",
+            f"{100 * float(row['aupro']):.3f}",
+            f"{100 * float(row['pixel_auroc']):.3f}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    first = rows[0]
+    note = (
+        f"\nMaps of {first['side']} x {first['side']}, both figures together, each contender in a process of "
+        f"its own, one after the other, on {first['machine']}, {first['date']}, commit {first['commit']}. "
+        "Made by `python benchmarks/metrics.py --out benchmarks/results/metrics.csv`.\n"
+    )
+    return "\n".join(lines) + "\n" + note
+
+
 def balance(rows: list[Row]) -> str:
     """Image / pixel AUROC per category where every picture, or every category, is learned equally often."""
     same = ("method", "steps", "batch_size", "trained_on")
@@ -203,6 +232,7 @@ TABLES: dict[str, Callable[[list[Row]], str]] = {
     "logical": logical,
     "unified": unified,
     "balance": balance,
+    "metrics": metrics,
 }
 
 if __name__ == "__main__":
