@@ -7,10 +7,11 @@ same sums are fast as a float32 gradient, and as a convolution of the spread-out
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
-from timm.layers import Conv2dSame, pad_same
+from timm.layers.conv2d_same import Conv2dSame
+from timm.layers.padding import pad_same
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import conv2d
@@ -23,19 +24,18 @@ _LARGEST_QUICK_KERNEL = 3  # of bfloat16 weight gradients
 def hasten_depthwise(network: nn.Module) -> None:
     """Replace every depthwise convolution of ``network`` by one with the same parameters, names and sums."""
     for name, module in list(network.named_modules()):
-        if _can_be_hastened(module):
-            network.set_submodule(name, _DepthwiseConv2d(module))
+        if type(module) in (nn.Conv2d, Conv2dSame) and _can_be_hastened(cast(nn.Conv2d, module)):
+            network.set_submodule(name, _DepthwiseConv2d(cast(nn.Conv2d, module)))
 
 
-def _can_be_hastened(module: nn.Module) -> bool:
+def _can_be_hastened(conv: nn.Conv2d) -> bool:
     return (
-        type(module) in (nn.Conv2d, Conv2dSame)
-        and module.groups == module.in_channels == module.out_channels > 1
-        and module.dilation == (1, 1)
-        and module.stride[0] == module.stride[1]
-        and module.padding_mode == "zeros"
-        and not isinstance(module.padding, str)
-        and module.padding[0] == module.padding[1] < min(module.kernel_size)
+        conv.groups == conv.in_channels == conv.out_channels > 1
+        and conv.dilation == (1, 1)
+        and conv.stride[0] == conv.stride[1]
+        and conv.padding_mode == "zeros"
+        and not isinstance(conv.padding, str)
+        and conv.padding[0] == conv.padding[1] < min(conv.kernel_size)
     )
 
 

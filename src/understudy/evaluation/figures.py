@@ -126,8 +126,8 @@ class Figures:
         pixels = self._pixels.ranking(kind)
         return {
             "image_auroc": image_ranking(good + bad).auroc(),
-            "pixel_auroc": pixels and pixels.auroc(),
-            "aupro": pixels and pixels.area(self._limit),
+            "pixel_auroc": pixels.auroc() if pixels else None,
+            "aupro": pixels.area(self._limit) if pixels else None,
             "recall": verdicts.count("FAIL") / len(bad) if judged else None,
             "flagged": 1 - verdicts.count("PASS") / len(bad) if judged else None,
             "n": len(bad),
@@ -159,7 +159,7 @@ class SproFigures:
         figures: dict[str, Numbers] = {}
         errors: dict[str, Numbers] = {}
         for limit in SPRO_LIMITS:
-            own: Numbers = {kind: r and r.area(limit) for kind, r in ranked.items()}
+            own: Numbers = {kind: r.area(limit) if r else None for kind, r in ranked.items()}
             logical, structural = (own.setdefault(kind, None) for kind in _LOCO_KINDS)
             known = logical is not None and structural is not None
             figures[f"{limit:g}"] = own | {"mean": mean_of((logical, structural)) if known else None}

@@ -75,4 +75,4 @@ def _rank(pictures: Iterable[Weighed]) -> Ranking:
         good.append(picture.good)
         defects.append(picture.defects)
         weights.append(picture.weights)
-    return Ranking.of(*(np.concatenate(parts) for parts in (good, defects)), np.concatenate(weights))
+    return Ranking.of(np.concatenate(good), np.concatenate(defects), np.concatenate(weights))
