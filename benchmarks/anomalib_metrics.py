@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import resource
 import sys
 import time
 from pathlib import Path
@@ -18,6 +17,8 @@ import numpy as np
 import torch
 from anomalib.metrics.aupro import _AUPRO
 from torchmetrics.classification import BinaryAUROC
+
+from memory import peak_mib
 
 
 def main(folder: Path, count: int) -> None:
@@ -32,9 +33,8 @@ def main(folder: Path, count: int) -> None:
         auroc.update(scores, target)
     found = {"aupro": float(aupro.compute()), "pixel_auroc": float(auroc.compute())}
     seconds = time.perf_counter() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     version = importlib.metadata.version("anomalib")
-    print(json.dumps({"seconds": seconds, "peak_mib": peak, "version": version} | found))
+    print(json.dumps({"seconds": seconds, "peak_mib": peak_mib(), "version": version} | found))
 
 
 if __name__ == "__main__":

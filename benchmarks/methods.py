@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import time
 from pathlib import Path
 from typing import Any
 
 from apart import is_done, print_rows, run_apart
 from machine import read
+from memory import peak_mib
 from render import methods
 from understudy.data.folder import open_pictures
 from unified import fit_and_evaluate, rows_of
@@ -74,7 +74,7 @@ def run(
     rate = scored / (time.monotonic() - began)
     facts = {
         "scored_per_second": round(rate, 1),
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "peak_mib": peak_mib(),
     }
     key = {"method": method, "seed": seed, "steps": steps, "trained_on": trained_on}
     return [key | row | facts for row in rows_of(model, metrics)]

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from machine import append, provenance
+from memory import peak_mib
 from understudy.metrics import AUPRO_LIMIT, PixelTally, by_region
 
 SIDE = 256
@@ -38,7 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--maps", type=int, default=1000)
-    parser.add_argument("--peer-maps", type=int, default=30, help="maps that anomalib gets too; 0 for none")
+    parser.add_argument("--peer-maps", type=int, default=100, help="maps that anomalib gets too; 0 for none")
     parser.add_argument("--peer-environment", type=Path, help="made if missing; a temporary one by default")
     parser.add_argument("--run", nargs=3, help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -92,8 +92,7 @@ def measured(contender: Callable[..., tuple[float | None, float | None]], folder
     began = time.perf_counter()
     aupro, auroc = contender(maps[:count], masks[:count])
     seconds = time.perf_counter() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    return {"seconds": seconds, "peak_mib": peak, "aupro": aupro, "pixel_auroc": auroc}
+    return {"seconds": seconds, "peak_mib": peak_mib(), "aupro": aupro, "pixel_auroc": auroc}
 
 
 def ours(maps: NDArray[Any], masks: NDArray[Any], exact: bool = True) -> tuple[float | None, float | None]:

@@ -62,9 +62,10 @@ class PixelTally(Metric):
             self.weights.append(torch.from_numpy(weights.astype(np.float32)))
             return
         self.good += torch.from_numpy(np.bincount(bin_of(good), minlength=BINS))
-        at = bin_of(defects)
-        self.defects += torch.from_numpy(np.bincount(at, minlength=BINS))
-        self.weights += torch.from_numpy(np.bincount(at, weights, minlength=BINS))
+        if len(defects):
+            at = bin_of(defects)
+            self.defects += torch.from_numpy(np.bincount(at, minlength=BINS))
+            self.weights += torch.from_numpy(np.bincount(at, weights, minlength=BINS))
 
     def merge_state(self, incoming_state: dict[str, Any] | Metric) -> None:
         """Add what another tally of the same form holds.
