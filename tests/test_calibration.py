@@ -6,53 +6,13 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from understudy import InputError, PictureError, calibrate, fit, load
-from understudy.calibration import (
-    conformal_threshold,
-    good_pictures_needed,
-    smallest_rate,
-    thresholds_from,
-)
+from understudy.calibration import thresholds_from
 
 
-@pytest.mark.parametrize("decimals", [10, 1])  # with ties as well
-@pytest.mark.parametrize(("n", "rate"), [(99, 0.01), (40, 0.1), (19, 0.05)])
-def test_the_promised_rate_holds_over_many_draws(n: int, rate: float, decimals: int) -> None:
-    rng = np.random.default_rng(0)
-    draws = np.round(rng.gamma(2.0, size=(4000, n + 1)), decimals)
-    alarms = sum(row[-1] > conformal_threshold(row[:-1], rate) for row in draws)
-    assert alarms <= 4000 * rate + 4 * np.sqrt(4000 * rate * (1 - rate))
-    if decimals == 10:  # without ties it is not needlessly strict either
-        assert alarms >= 4000 * rate - 4 * np.sqrt(4000 * rate * (1 - rate)) - 4000 / (n + 1)
-
-
-def test_it_is_the_order_statistic_of_split_conformal_prediction() -> None:
-    assert conformal_threshold(list(range(1, 100)), 0.01) == 99
-    assert conformal_threshold(list(range(1, 100)), 0.05) == 95
-    assert conformal_threshold([5.0], 0.5) == 5.0
-
-
-def test_the_number_of_pictures_that_a_rate_needs() -> None:
-    assert [good_pictures_needed(r) for r in (0.01, 0.05, 0.1, 0.3)] == [99, 19, 9, 3]
-    assert smallest_rate(99) == pytest.approx(0.01)
-
-
-def test_too_few_pictures_name_the_rate_that_is_possible() -> None:
-    with pytest.raises(
-        InputError, match=r"0\.01 needs at least 99 good pictures .* got 49; .* ask for 0\.02"
-    ):
-        conformal_threshold([1.0] * 49, 0.01)
-    conformal_threshold([1.0] * 49, 0.02)
-
-
-def test_bad_rates_and_scores_are_refused() -> None:
-    with pytest.raises(InputError, match="between 0 and 1, got 1"):
-        conformal_threshold([1.0], 1)
-    with pytest.raises(InputError, match="no number"):
-        conformal_threshold([float("nan")] * 9, 0.1)
+def test_a_review_rate_below_the_false_alarm_rate_is_refused() -> None:
     with pytest.raises(InputError, match=r"review rate 0\.1 must not be below .* 0\.2"):
         thresholds_from([1.0] * 20, 0.2, 0.1)
 

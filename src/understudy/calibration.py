@@ -1,13 +1,11 @@
-"""Held-out good pictures -> thresholds with a promise (split-conformal quantiles)."""
+"""Held-out good pictures -> thresholds with a promise: what ``understudy calibrate`` does."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
+from understudy.conformal import conformal_threshold, good_pictures_needed, promise
 from understudy.data.decode import digest_of
 from understudy.data.folder import describe, open_pictures
 from understudy.errors import InputError, PictureError
@@ -20,57 +18,11 @@ from understudy.runtime.images import read_bytes
 __all__ = [
     "calibrate",
     "calibrate_on",
-    "conformal_threshold",
-    "good_pictures_needed",
-    "smallest_rate",
     "thresholds_from",
     "unseen_pictures",
 ]
 
 REVIEW_FACTOR = 5  # the REVIEW band ends at this multiple of the false-alarm rate unless asked otherwise
-
-
-def good_pictures_needed(rate: float) -> int:
-    """How many held-out good pictures can promise a false-alarm rate: 99 for 1 %."""
-    return math.ceil(round(1 / rate, 9)) - 1
-
-
-def smallest_rate(n_good: int) -> float:
-    """The smallest false-alarm rate that ``n_good`` pictures can promise: 1 / (n + 1)."""
-    return 1 / (n_good + 1)
-
-
-def conformal_threshold(scores: Sequence[float], rate: float) -> float:
-    """The score that a good picture exceeds with probability ``rate`` at most.
-
-    It is the ceil((n + 1)·(1 - rate))-th smallest of n scores. For exchangeable scores, ties
-    included, the next good picture lies above it with probability <= rate on average over
-    calibrations: split conformal prediction (Vovk et al., 2005).
-
-    Args:
-        scores: of good pictures that no training has seen.
-        rate: in (0, 1).
-
-    Raises:
-        InputError: the rate is out of range, a score is no number, or there are too few scores.
-    """
-    if not 0 < rate < 1:
-        raise InputError(f"a false-alarm rate lies between 0 and 1, got {rate}")
-    values = np.sort(np.asarray(scores, dtype=np.float64))
-    if not np.isfinite(values).all():
-        raise InputError("a held-out good picture has a score that is no number; check the model")
-    n, need = len(values), good_pictures_needed(rate)
-    if n == 0:
-        raise InputError(
-            "no good pictures are left that the model was not trained on; name a folder of others"
-        )
-    if n < need:
-        raise InputError(
-            f"a false-alarm rate of {rate:g} needs at least {need} good pictures that were not "
-            f"trained on, got {n}; add pictures or ask for {math.ceil(1e4 * smallest_rate(n)) / 1e4:g}"
-        )
-    rank = math.ceil(round((n + 1) * (1 - rate), 9))
-    return float(values[rank - 1])
 
 
 def thresholds_from(
@@ -157,8 +109,9 @@ def calibrate_on(
     thresholds = thresholds_from(scores, false_alarm_rate, review_rate)
     bundle.write_calibration(folder, model.manifest, thresholds)
     reporter.say(
-        f"thresholds from {len(scores)} held-out good pictures: FAIL above {thresholds.fail_above:.4f} "
-        f"(at most {false_alarm_rate:.3g} of good pictures), REVIEW above "
-        f"{thresholds.review_above:.4f} (at most {thresholds.review_rate:.3g})"
+        f"thresholds from {len(scores)} held-out good pictures: FAIL above {thresholds.fail_above:.4f}, "
+        f"REVIEW above {thresholds.review_above:.4f}"
     )
+    reporter.say(promise(len(scores), false_alarm_rate))
+    reporter.say(promise(len(scores), thresholds.review_rate, "are no PASS"))
     return thresholds

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from understudy.calibration import calibrate_on, smallest_rate, unseen_pictures
+from understudy.calibration import calibrate_on, unseen_pictures
+from understudy.conformal import smallest_rate
 from understudy.data.folder import describe, open_pictures
 from understudy.data.memory import budget_of, statement, worker_count
 from understudy.data.records import PictureSet, Record

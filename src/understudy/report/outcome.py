@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from scipy.stats import betabinom
 
+from understudy.conformal import true_rate
 from understudy.evaluation import Tested
 from understudy.runtime.decision import Thresholds
 
@@ -44,10 +44,8 @@ def outcome_of(tested: Iterable[Tested]) -> Outcome:
 def chance_of(false_alarms: int, n_good: int, thresholds: Thresholds) -> float:
     """Probability of so many false alarms or more among good pictures that are like the held-out ones.
 
-    A threshold that leaves k - 1 of n held-out scores above it is exceeded at a rate of Beta(k, n + 1 - k)
-    over calibrations, so false alarms are beta-binomial: wider than binomial where few pictures were held
-    out (Vovk, "Conditional validity of inductive conformal predictors", 2012).
+    The true rate is beta-distributed over calibrations, so false alarms are beta-binomial: wider than
+    binomial where few pictures were held out; see :func:`understudy.conformal.true_rate`.
     """
-    n = thresholds.n_good
-    k = max(1, math.floor(round((n + 1) * thresholds.false_alarm_rate, 9)))
-    return float(betabinom.sf(false_alarms - 1, n_good, k, n + 1 - k))
+    own = true_rate(thresholds.n_good, thresholds.false_alarm_rate)
+    return float(betabinom.sf(false_alarms - 1, n_good, *own))

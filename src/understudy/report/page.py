@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from understudy.calibration import good_pictures_needed
+from understudy.conformal import good_pictures_needed
 from understudy.evaluation import Evaluation, Tested
 from understudy.model import TrainedModel
 from understudy.report.charts import SIDE, Chart, chart, lines_of

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from understudy.conformal import promise
 from understudy.methods import settings_for
 from understudy.model import TrainedModel
 from understudy.runtime.bundle import Manifest
@@ -57,9 +58,8 @@ def _thresholds(model: TrainedModel) -> str:
     if t is None:
         return "none: the model is not calibrated"
     return (
-        f"FAIL above {t.fail_above:.6g}, promised to {100 * t.false_alarm_rate:.3g} % of good pictures at "
-        f"most, on average over calibrations; REVIEW above {t.review_above:.6g}, promised to "
-        f"{100 * t.review_rate:.3g} % with those that FAIL; from {t.n_good} held-out good pictures"
+        f"FAIL above {t.fail_above:.6g}: {promise(t.n_good, t.false_alarm_rate)}. "
+        f"REVIEW above {t.review_above:.6g}: {promise(t.n_good, t.review_rate, 'are no PASS')}"
     )
 
 
