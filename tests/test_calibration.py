@@ -6,10 +6,13 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from understudy import InputError, PictureError, calibrate, fit, load
-from understudy.calibration import thresholds_from
+from understudy.calibration import HeldOut, calibration_from, thresholds_from
+from understudy.conformal import promise
+from understudy.reporter import Reporter
 
 
 def test_a_review_rate_below_the_false_alarm_rate_is_refused() -> None:
@@ -21,6 +24,75 @@ def test_the_review_band_lies_below_the_fail_threshold() -> None:
     thresholds = thresholds_from(list(range(100)), 0.01)
     assert (thresholds.review_above, thresholds.fail_above) == (95, 99)
     assert thresholds.review_rate == pytest.approx(0.05)
+
+
+def held_out(**scores: int) -> list[HeldOut]:
+    """So many pictures of each category, with scores 1, 2, ... times the place of the category."""
+    return [
+        HeldOut(name, float(place * i))
+        for place, (name, n) in enumerate(scores.items(), start=1)
+        for i in range(1, n + 1)
+    ]
+
+
+def test_a_category_with_pictures_enough_has_thresholds_of_its_own() -> None:
+    calibration = calibration_from([*held_out(nut=19, bolt=9, pin=8), HeldOut(None, 500.0)], 0.1, 0.2)
+    assert calibration.thresholds.n_good == 37
+    assert {c: (t.fail_above, t.review_above, t.n_good) for c, t in calibration.categories.items()} == {
+        "nut": (18, 16, 19),
+        "bolt": (18, 16, 9),
+    }
+    assert calibration.promise == promise(37, 0.1)
+
+
+def test_the_rate_holds_in_every_category_where_one_threshold_for_all_misses_it() -> None:
+    rng = np.random.default_rng(0)
+    own = every = 0
+    for _ in range(1000):
+        good = [
+            HeldOut(c, float(s)) for c in ("low", "high") for s in rng.gamma(2, size=19) + 3 * (c == "high")
+        ]
+        calibration, new = calibration_from(good, 0.1), float(rng.gamma(2)) + 3  # of the high category
+        own += new > calibration.categories["high"].fail_above
+        every += new > calibration.thresholds.fail_above
+    assert own <= 100 + 4 * np.sqrt(90) < every
+
+
+def test_calibrating_says_what_is_promised_and_who_has_no_thresholds_of_their_own(
+    model_folder: Path, factory: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(model_folder, tmp_path / "m"))
+    said: list[str] = []
+    few = calibrate(copy, factory, 0.2, 0.4, Reporter(say=said.append))
+    assert few.categories == {}
+    assert promise(8, 0.2) in said
+    assert promise(8, 0.4, "are no PASS") in said
+    assert said[-1].endswith("capsule (2), linen (2), nut (2), veneer (2); 4 of a category are needed")
+    enough = calibrate(copy, factory, 0.34, 0.34)
+    assert list(enough.categories) == ["capsule", "linen", "nut", "veneer"]
+    assert {t.n_good for t in enough.categories.values()} == {2}
+    assert json.loads((copy / "calibration.json").read_text())["promise"] == enough.promise
+
+
+def test_pictures_of_a_model_of_one_product_are_this_product_whatever_their_folder(
+    factory: Path, tmp_path: Path
+) -> None:
+    options = {"image_size": 64, "max_steps": 2, "batch_size": 4, "strides": (8, 16), "device": "cpu"}
+    fit(factory / "nut", tmp_path / "m", **options)
+    more = Path(shutil.copytree(factory / "nut" / "test" / "good", tmp_path / "other name"))
+    calibration = calibrate(tmp_path / "m", more, 0.34)
+    assert list(calibration.categories) == ["nut"]
+
+
+def test_pictures_that_all_have_one_score_do_not_calibrate(
+    model_folder: Path, factory: Path, tmp_path: Path
+) -> None:
+    for name in "abc":
+        (tmp_path / "good").mkdir(exist_ok=True)
+        shutil.copy(factory / "nut" / "test" / "good" / "000.png", tmp_path / "good" / f"{name}.png")
+    copy = Path(shutil.copytree(model_folder, tmp_path / "m"))
+    with pytest.raises(InputError, match=r"all 3 held-out good pictures have the same score .* that differ"):
+        calibrate(copy, tmp_path / "good", 0.5)
 
 
 def test_a_fresh_model_is_calibrated_on_its_held_out_pictures(model_folder: Path) -> None:
@@ -36,12 +108,12 @@ def test_calibrating_leaves_out_what_was_trained_on_and_what_is_for_tests(
     model_folder: Path, factory: Path, tmp_path: Path
 ) -> None:
     copy = Path(shutil.copytree(model_folder, tmp_path / "m"))
-    thresholds = calibrate(copy, factory, 0.2, 0.4)
-    assert thresholds.n_good == 8
-    assert load(copy).thresholds == thresholds
+    calibration = calibrate(copy, factory, 0.2, 0.4)
+    assert calibration.thresholds.n_good == 8
+    assert load(copy).calibration == calibration
     with pytest.raises(InputError, match=r"0\.01 needs at least 99 .* got 8"):
         calibrate(copy, factory, 0.01)
-    assert load(copy).thresholds == thresholds  # the old ones stay
+    assert load(copy).calibration == calibration  # the old ones stay
 
 
 def test_a_broken_picture_stops_a_calibration_by_name(
@@ -62,7 +134,7 @@ def test_only_categories_that_the_model_knows_are_used(
     shutil.copytree(both / "nut", both / "strange")
     (both / "strange" / "train" / "good" / "broken.png").write_bytes(b"would be an error")
     copy = Path(shutil.copytree(model_folder, tmp_path / "m"))
-    assert calibrate(copy, both, 0.2).n_good == 8
+    assert calibrate(copy, both, 0.2).thresholds.n_good == 8
 
 
 def test_a_held_out_copy_of_a_trained_picture_does_not_calibrate(factory: Path, tmp_path: Path) -> None:
@@ -70,7 +142,7 @@ def test_a_held_out_copy_of_a_trained_picture_does_not_calibrate(factory: Path, 
     for path in list(good.iterdir()):
         shutil.copy(path, path.with_stem(path.stem + "-copy"))
     options = {"image_size": 64, "max_steps": 2, "batch_size": 4, "strides": (8, 16), "device": "cpu"}
-    model = fit(good, tmp_path / "m", holdout=0.5, **options)
+    model = fit(good, tmp_path / "m", holdout=0.75, **options)
     twins = set(model.pictures.trained) & set(model.pictures.held_out)
     assert twins
     unseen = len(model.pictures.held_out) - sum(d in twins for d in model.pictures.held_out)

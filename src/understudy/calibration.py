@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from understudy.conformal import conformal_threshold, good_pictures_needed, promise
 from understudy.data.decode import digest_of
 from understudy.data.folder import describe, open_pictures
+from understudy.data.records import Record
 from understudy.errors import InputError, PictureError
 from understudy.model import TrainedModel, load_uncalibrated
 from understudy.reporter import Reporter
 from understudy.runtime import bundle
-from understudy.runtime.decision import Thresholds
+from understudy.runtime.decision import Calibration, Thresholds
 from understudy.runtime.images import read_bytes
 
-__all__ = [
-    "calibrate",
-    "calibrate_on",
-    "thresholds_from",
-    "unseen_pictures",
-]
+__all__ = ["HeldOut", "calibrate", "calibrate_on", "calibration_from", "thresholds_from", "unseen_pictures"]
 
 REVIEW_FACTOR = 5  # the REVIEW band ends at this multiple of the false-alarm rate unless asked otherwise
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What a model says of one good picture that it was not trained on.
+
+    Attributes:
+        category: by the model's name; ``None`` for a product that it does not know.
+        score: image-level anomaly score.
+    """
+
+    category: str | None
+    score: float
 
 
 def thresholds_from(
@@ -36,7 +46,8 @@ def thresholds_from(
         review_rate: promised share that is no PASS; five times the former by default, 0.5 at most.
 
     Raises:
-        InputError: see :func:`conformal_threshold`; or the review rate is the smaller one.
+        InputError: see :func:`understudy.conformal.conformal_threshold`; or the review rate is the
+            smaller one.
     """
     if review_rate is None:
         review_rate = max(false_alarm_rate, min(REVIEW_FACTOR * false_alarm_rate, 0.5))
@@ -53,14 +64,35 @@ def thresholds_from(
     )
 
 
+def calibration_from(
+    found: Sequence[HeldOut], false_alarm_rate: float, review_rate: float | None = None
+) -> Calibration:
+    """Thresholds for all, and of every category with pictures enough to promise the rate by itself.
+
+    Raises:
+        InputError: see :func:`thresholds_from`.
+    """
+    thresholds = thresholds_from([each.score for each in found], false_alarm_rate, review_rate)
+    need = good_pictures_needed(false_alarm_rate)
+    return Calibration(
+        thresholds=thresholds,
+        categories={
+            category: thresholds_from([each.score for each in own], false_alarm_rate, review_rate)
+            for category, own in _by_category(found).items()
+            if len(own) >= need
+        },
+        promise=promise(thresholds.n_good, false_alarm_rate),
+    )
+
+
 def calibrate(
     model: str | Path,
     data: str | Path,
     false_alarm_rate: float,
     review_rate: float | None = None,
     reporter: Reporter | None = None,
-) -> Thresholds:
-    """Set a saved model's thresholds from those good pictures of a folder that it was not trained on.
+) -> Calibration:
+    """Calibrate a saved model on those good pictures of a folder that it was not trained on.
 
     Args:
         model: folder of the model; its ``calibration.json`` is replaced.
@@ -77,41 +109,68 @@ def calibrate(
     reporter = reporter or Reporter()
     known = loaded.known(open_pictures(Path(data)))
     reporter.say(describe(known))
-    good = [r.path for r in known.train() + known.validation()]
-    unseen = unseen_pictures(loaded, good)
+    unseen = unseen_pictures(loaded, known.train() + known.validation())
     return calibrate_on(loaded, Path(model), unseen, false_alarm_rate, review_rate, reporter)
 
 
-def unseen_pictures(model: TrainedModel, paths: Sequence[Path]) -> list[Path]:
+def unseen_pictures(model: TrainedModel, records: Sequence[Record]) -> list[Record]:
     """Those pictures whose content the training has not seen, under whatever name."""
     seen = {*model.pictures.trained, *model.pictures.validation}
-    return [path for path in paths if digest_of(read_bytes(path)) not in seen]
+    return [record for record in records if digest_of(read_bytes(record.path)) not in seen]
 
 
 def calibrate_on(
     model: TrainedModel,
     folder: Path,
-    unseen: Sequence[Path],
+    unseen: Sequence[Record],
     false_alarm_rate: float,
     review_rate: float | None = None,
     reporter: Reporter | None = None,
-) -> Thresholds:
-    """Score good pictures that the model has not seen; write thresholds into its folder."""
+) -> Calibration:
+    """Score good pictures that the model has not seen; write what they set into its folder."""
     reporter = reporter or Reporter()
     if len(unseen) < good_pictures_needed(false_alarm_rate):  # say so before the work, not after
         conformal_threshold([0.0] * len(unseen), false_alarm_rate)
-    scores = []
-    for done, result in enumerate(model.score(unseen), start=1):
+    found = []
+    for record, result in zip(unseen, model.score([r.path for r in unseen]), strict=True):
         if isinstance(result, PictureError):
             raise result
-        scores.append(result.score)
-        reporter.advance("calibrate", done, len(unseen), "")
-    thresholds = thresholds_from(scores, false_alarm_rate, review_rate)
-    bundle.write_calibration(folder, model.manifest, thresholds)
+        found.append(HeldOut(model.named(record.category), result.score))
+        reporter.advance("calibrate", len(found), len(unseen), "")
+    _refuse_constant([each.score for each in found])
+    calibration = calibration_from(found, false_alarm_rate, review_rate)
+    bundle.write_calibration(folder, model.manifest, calibration)
+    _report(calibration, {c: len(_by_category(found).get(c, [])) for c in model.categories}, reporter)
+    return calibration
+
+
+def _by_category(found: Sequence[HeldOut]) -> dict[str, list[HeldOut]]:
+    """Pictures of each category that the model knows, in order of their names."""
+    names = sorted({each.category for each in found if each.category is not None})
+    return {name: [each for each in found if each.category == name] for name in names}
+
+
+def _refuse_constant(scores: Sequence[float]) -> None:
+    """Scores that are all the same come from copies of one picture, or from a model that sees nothing."""
+    if len(scores) > 1 and len(set(scores)) == 1:
+        raise InputError(
+            f"all {len(scores)} held-out good pictures have the same score {scores[0]:g}; calibrate with "
+            "pictures that differ, or train the model again"
+        )
+
+
+def _report(calibration: Calibration, counts: Mapping[str, int], reporter: Reporter) -> None:
+    """Say what was set, what it promises, and which categories have no thresholds of their own."""
+    t = calibration.thresholds
     reporter.say(
-        f"thresholds from {len(scores)} held-out good pictures: FAIL above {thresholds.fail_above:.4f}, "
-        f"REVIEW above {thresholds.review_above:.4f}"
+        f"thresholds from {t.n_good} held-out good pictures: FAIL above {t.fail_above:.4f}, "
+        f"REVIEW above {t.review_above:.4f}"
     )
-    reporter.say(promise(len(scores), false_alarm_rate))
-    reporter.say(promise(len(scores), thresholds.review_rate, "are no PASS"))
-    return thresholds
+    reporter.say(calibration.promise)
+    reporter.say(promise(t.n_good, t.review_rate, "are no PASS"))
+    without = [f"{name} ({n})" for name, n in counts.items() if name not in calibration.categories]
+    if without:
+        reporter.say(
+            f"too few held-out good pictures for thresholds of their own, so those for all apply: "
+            f"{', '.join(without)}; {good_pictures_needed(t.false_alarm_rate)} of a category are needed"
+        )

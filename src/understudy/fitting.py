@@ -29,7 +29,7 @@ from understudy.model import TrainedModel, load, save
 from understudy.options import FitOptions, fit_options
 from understudy.reporter import Reporter
 from understudy.runtime import bundle
-from understudy.runtime.decision import Thresholds
+from understudy.runtime.decision import Calibration
 from understudy.runtime.images import Preprocess
 from understudy.scaling import scale_maps
 from understudy.training import Plan, checkpoint_file, train
@@ -76,9 +76,9 @@ def fit(
         _refuse_to_lose(out, resume=resume, overwrite=overwrite)
         _train_and_save(asked, found, parts, out, resume, reporter)
         model = load(out, asked.device)
-    if model.thresholds is None:
-        thresholds = _first_thresholds(model, out, parts.held_out, asked.false_alarm_rate, reporter)
-        model = replace(model, thresholds=thresholds)
+    if model.calibration is None:
+        calibration = _first_calibration(model, out, parts.held_out, asked.false_alarm_rate, reporter)
+        model = replace(model, calibration=calibration)
     shutil.rmtree(checkpoint_file(out).parent, ignore_errors=True)
     return model
 
@@ -166,11 +166,11 @@ def _train_and_save(
     )
 
 
-def _first_thresholds(
+def _first_calibration(
     model: TrainedModel, out: Path, held_out: Sequence[Record], asked_rate: float, reporter: Reporter
-) -> Thresholds | None:
+) -> Calibration | None:
     """Calibrate a fresh model at the asked rate, or at the smallest that its held-out pictures allow."""
-    unseen = unseen_pictures(model, [r.path for r in held_out])
+    unseen = unseen_pictures(model, held_out)
     if not unseen:
         return None
     rate = max(asked_rate, smallest_rate(len(unseen)))

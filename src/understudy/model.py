@@ -22,7 +22,7 @@ from understudy.distill.teacher import Teacher
 from understudy.errors import BundleError, InputError, PictureError
 from understudy.methods import build, settings_for
 from understudy.runtime import bundle
-from understudy.runtime.decision import Thresholds, decide
+from understudy.runtime.decision import Calibration, Thresholds, decide, thresholds_for
 from understudy.runtime.images import Picture, Preprocess, find_pictures
 from understudy.scoring import Found, Scored, score_arrays, score_pictures
 from understudy.types import Prediction
@@ -40,14 +40,14 @@ class TrainedModel:
         distiller: teacher and student.
         manifest: method, settings, teacher, preprocessing, training, versions.
         pictures: digests of the pictures learned from, validated with and held out.
-        thresholds: ``None`` while the model is not calibrated.
+        calibration: ``None`` while the model is not calibrated.
         device: what it scores on.
     """
 
     distiller: Distiller
     manifest: bundle.Manifest
     pictures: bundle.Pictures
-    thresholds: Thresholds | None
+    calibration: Calibration | None
     device: torch.device
 
     @property
@@ -55,9 +55,28 @@ class TrainedModel:
         """How a picture becomes input."""
         return self.manifest.preprocess
 
+    @property
+    def thresholds(self) -> Thresholds | None:
+        """For a picture of any category; ``None`` while the model is not calibrated."""
+        return self.calibration and self.calibration.thresholds
+
+    @property
+    def categories(self) -> list[str]:
+        """Names of the products it was trained on, sorted."""
+        return sorted(self.manifest.training.categories)
+
+    def named(self, category: str) -> str | None:
+        """The category by the model's own name, ``None`` for another product.
+
+        A model of one product takes every folder for it, whatever the folder's name.
+        """
+        if category in self.categories:
+            return category
+        return self.categories[0] if len(self.categories) == 1 else None
+
     def known(self, found: PictureSet) -> PictureSet:
         """Those categories of a folder that the model was trained on; all if it knows none by name."""
-        names = [c for c in found.categories if c in self.manifest.training.categories]
+        names = [c for c in found.categories if c in self.categories]
         return found.only(names or None)
 
     def score(self, paths: Sequence[Path], batch_size: int = 8) -> Iterator[Scored | PictureError]:
@@ -71,32 +90,41 @@ class TrainedModel:
         return score_arrays(self.distiller, self.preprocess, pictures, batch_size, self.device)
 
     def predict(
-        self, paths: Sequence[str | Path] | str | Path, batch_size: int = 8
+        self, paths: Sequence[str | Path] | str | Path, batch_size: int = 8, category: str | None = None
     ) -> Iterator[Prediction | PictureError]:
         """One result a picture, in order.
 
         Args:
             paths: pictures, or folders that are searched for them.
             batch_size: pictures scored at once.
+            category: that all of them show, if it is known: its own thresholds decide.
 
         Returns:
             An iterator of Predictions; a picture that cannot be read gives its PictureError instead.
 
         Raises:
-            InputError: a path does not exist, or no picture is found.
+            InputError: a path does not exist, no picture is found, or the category is none that the
+                model was trained on.
         """
+        if category is not None and category not in self.categories:
+            raise InputError(
+                f"the model was not trained on category {category!r}; it knows {', '.join(self.categories)}"
+            )
         asked = [paths] if isinstance(paths, str | Path) else paths
         found = [picture for path in asked for picture in find_pictures(Path(path))]
         if not found:
             raise InputError(f"no pictures in {', '.join(map(str, asked)) or 'an empty list'}")
-        return self._predictions(found, batch_size)
+        return self._predictions(found, batch_size, category)
 
-    def _predictions(self, paths: Sequence[Path], batch_size: int) -> Iterator[Prediction | PictureError]:
+    def _predictions(
+        self, paths: Sequence[Path], batch_size: int, category: str | None
+    ) -> Iterator[Prediction | PictureError]:
+        thresholds = self.calibration and thresholds_for(self.calibration, category)
         for result in self.score(paths, batch_size):
             if isinstance(result, PictureError):
                 yield result
             else:
-                verdict = decide(result.score, self.thresholds)
+                verdict = decide(result.score, thresholds)
                 yield Prediction(result.path, result.score, result.anomaly_map, verdict)
 
 
@@ -143,7 +171,7 @@ def load(folder: str | Path, device: DeviceChoice = "auto") -> TrainedModel:
         InputError: the device is not there.
     """
     model = load_uncalibrated(folder, device)
-    return replace(model, thresholds=bundle.read_calibration(Path(folder), model.manifest))
+    return replace(model, calibration=bundle.read_calibration(Path(folder), model.manifest))
 
 
 def load_uncalibrated(folder: str | Path, device: DeviceChoice = "auto") -> TrainedModel:

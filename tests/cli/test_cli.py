@@ -52,8 +52,8 @@ def the_error(capsys: pytest.CaptureFixture[str]) -> str:
             ],
         ),
         ("calibrate", ["MODEL", "DATA", "--false-alarm-rate", "--review-rate"]),
-        ("evaluate", ["MODEL", "DATA", "--out", "--categories", "--map-resolution"]),
-        ("predict", ["MODEL", "PATH", "--out", "--format", "--heatmaps"]),
+        ("evaluate", ["MODEL", "DATA", "--out", "--categories", "--map-resolution", "--thresholds"]),
+        ("predict", ["MODEL", "PATH", "--out", "--format", "--heatmaps", "--category"]),
     ],
 )
 def test_every_help_names_what_can_be_asked(
@@ -346,3 +346,17 @@ def test_ctrl_c_says_whether_there_is_something_to_go_on_from(
     checkpoint.touch()
     assert run("fit", data, "--out", tmp_path / "m", "--resume", *SMALL) == 130
     assert "stopped; go on with --resume" in the_error(capsys)
+
+
+def test_a_category_named_for_all_pictures_is_one_that_the_model_knows(
+    data: Path, model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = Path(shutil.copytree(model_folder, tmp_path / "m"))
+    assert run("predict", copy, data / "nut" / "test", "--category", "bolt") == 2
+    assert "category 'bolt'; it knows capsule, linen, nut, veneer" in the_error(capsys)
+    content = json.loads((copy / "calibration.json").read_text())
+    content["categories"]["nut"] = content["thresholds"] | {"fail_above": -1, "review_above": -2}
+    (copy / "calibration.json").write_text(json.dumps(content))
+    assert run("predict", copy, data / "nut" / "test", "--category", "nut") == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["verdict"] for row in rows] == ["FAIL"] * 5

@@ -41,7 +41,12 @@ def made(factory: Path) -> Made:
             for kind, values in kinds.items()
             for score in values
         ]
-        return Evaluation(tested, [], _metrics(scores, tested, spro) | metrics)
+        return Evaluation(
+            tested,
+            [],
+            _metrics(scores, tested, spro) | metrics,
+            dict.fromkeys(scores, thresholds) if thresholds else {},
+        )
 
     return make
 
@@ -76,6 +81,7 @@ def _metrics(scores: Scores, tested: Sequence[Tested], spro: dict[str, Any] | No
         "data": {"root": "/data/line 3", "layout": "MVTec AD layout", "seen_in_training": 0},
         "map_resolution": "64x64",
         "aupro_limit": 0.3,
+        "thresholds": "auto",
         "pixel_mode": {"form": "exact", "pixels": 4096 * len(tested), "bins": None},
         "spro_mode": {"form": "exact", "pixels": 8192 * len(tested), "bins": None} if spro else None,
         "categories": rows,
@@ -136,7 +142,9 @@ def written(model: TrainedModel, tmp_path: Path, made: Made) -> Written:
         scores: Scores, thresholds: Thresholds | None = None, command: str | None = None, **metrics: Any
     ) -> str:
         path = tmp_path / "report.html"
-        own = replace(model, thresholds=thresholds)
+        assert model.calibration
+        alone = {"thresholds": thresholds, "categories": {}}
+        own = replace(model, calibration=thresholds and model.calibration.model_copy(update=alone))
         write_report(path, own, made(scores, thresholds, **metrics), command)
         return " ".join(path.read_text(encoding="utf-8").split())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -196,3 +197,19 @@ def test_test_pictures_that_the_training_has_seen_are_owned_up_to(written: Writt
     assert "<b>2 of the test pictures are, byte for byte" in written(
         BOTH, data=data | {"seen_in_training": 2}
     )
+
+
+def test_every_category_is_drawn_with_its_own_thresholds_and_all_together_with_none(
+    made: Callable[..., Evaluation], model: TrainedModel, tmp_path: Path
+) -> None:
+    scores = {"bolt": {"good": [1], "chip": [4]}, "nut": {"good": [1], "chip": [4]}}
+    own = {"bolt": THRESHOLDS, "nut": THRESHOLDS.model_copy(update={"fail_above": 3.5})}
+    write_report(tmp_path / "r.html", model, replace(made(scores, THRESHOLDS), thresholds=own))
+    page = (tmp_path / "r.html").read_text()
+    drawn = {label: re.findall(r'<line class="fail" x1="([\d.]+)"', chart) for chart, label in figures(page)}
+    assert drawn == {"all together": [], "bolt": ["200.0"], "nut": ["250.0"]}
+
+
+def figures(page: str) -> list[tuple[str, str]]:
+    """Each drawing with its name."""
+    return re.findall(r'<div class="drawings">(.*?)<figcaption><b>(.*?)</b>', page, re.S)

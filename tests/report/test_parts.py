@@ -38,7 +38,7 @@ def test_false_alarms_of_pictures_like_the_held_out_ones_are_as_frequent_as_said
     fail_above = np.sort(held_out, axis=1)[:, 17:18]  # the 18th smallest of 19
     alarms = (tested > fail_above).sum(axis=1)
     for count in (0, 1, 2, 4):
-        assert chance_of(count, 12, thresholds) == pytest.approx((alarms >= count).mean(), abs=0.01)
+        assert chance_of(count, {thresholds: 12}) == pytest.approx((alarms >= count).mean(), abs=0.01)
 
 
 def test_a_curve_of_few_pictures_has_every_corner() -> None:
@@ -132,3 +132,17 @@ def test_a_wrong_verdict_is_marked_as_such(model: TrainedModel, made: Made) -> N
     assert [c.wrong for c in shown.groups["missed"]] == [True, False, False]
     assert all(c.marked is None for c in shown.groups["good"])
     assert all(c.marked for c in shown.groups["missed"])
+
+
+def test_false_alarms_of_two_thresholds_add_up() -> None:
+    few = Thresholds(fail_above=1, review_above=1, false_alarm_rate=0.1, review_rate=0.1, n_good=19)
+    many = few.model_copy(update={"n_good": 99, "false_alarm_rate": 0.05})
+    rng = np.random.default_rng(1)
+    alarms = sum(
+        (rng.random((40_000, n)) > np.sort(rng.random((40_000, held)), axis=1)[:, place : place + 1]).sum(
+            axis=1
+        )
+        for n, held, place in ((12, 19, 17), (30, 99, 94))
+    )
+    for count in (0, 1, 3, 6):
+        assert chance_of(count, {few: 12, many: 30}) == pytest.approx((alarms >= count).mean(), abs=0.01)

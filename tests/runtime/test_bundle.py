@@ -106,7 +106,7 @@ def test_an_altered_or_cut_manifest_is_refused(copy: Path) -> None:
 
 def test_a_newer_format_asks_for_an_update(copy: Path) -> None:
     edit(copy / "manifest.json", bundle_schema=bundle.BUNDLE_SCHEMA + 1)
-    with pytest.raises(BundleError, match=r"model of format 3, this version reads 2; update"):
+    with pytest.raises(BundleError, match=r"model of format 4, this version reads 3; update"):
         load(copy)
 
 
@@ -135,9 +135,25 @@ def test_thresholds_can_be_changed_but_not_swapped(copy: Path, factory: Path) ->
     path.write_text("{")
     with pytest.raises(BundleError, match=r"calibration\.json is cut short or no JSON; calibrate again"):
         load(copy)
-    assert calibrate(copy, factory, 0.2) == load(copy).thresholds  # which mends it
+    assert calibrate(copy, factory, 0.2) == load(copy).calibration  # which mends it
     path.unlink()
     assert load(copy).thresholds is None
+
+
+@pytest.mark.parametrize(("step", "way_out"), [(-1, "calibrate again"), (1, "update understudy")])
+def test_a_calibration_of_another_format_says_what_to_do(copy: Path, step: int, way_out: str) -> None:
+    schema = bundle.BUNDLE_SCHEMA + step
+    edit(copy / "calibration.json", bundle_schema=schema)
+    with pytest.raises(
+        BundleError, match=f"calibration of format {schema}, this version reads .*; {way_out}"
+    ):
+        load(copy)
+
+
+def test_an_older_model_asks_to_be_trained_again(copy: Path) -> None:
+    edit(copy / "manifest.json", bundle_schema=bundle.BUNDLE_SCHEMA - 1)
+    with pytest.raises(BundleError, match=r"model of format 2, this version reads 3; train it again"):
+        load(copy)
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

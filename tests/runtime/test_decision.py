@@ -5,7 +5,7 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from understudy.runtime.decision import Thresholds, decide
+from understudy.runtime.decision import Calibration, Thresholds, decide, thresholds_for
 
 BAND = Thresholds(fail_above=2.0, review_above=1.0, false_alarm_rate=0.01, review_rate=0.05, n_good=99)
 
@@ -35,3 +35,10 @@ def test_thresholds_in_the_wrong_order_or_not_finite_are_refused() -> None:
         BAND.model_validate(BAND.model_dump() | {"review_above": 3.0})
     with pytest.raises(ValidationError):
         BAND.model_validate(BAND.model_dump() | {"fail_above": math.nan})
+
+
+def test_a_category_without_thresholds_of_its_own_gets_those_for_all() -> None:
+    own = BAND.model_copy(update={"fail_above": 7.0})
+    calibration = Calibration(thresholds=BAND, categories={"nut": own}, promise="")
+    assert thresholds_for(calibration, "nut") == own
+    assert thresholds_for(calibration, "bolt") == thresholds_for(calibration, None) == BAND

@@ -41,6 +41,10 @@ def predict(
         bool,
         typer.Option("--heatmaps", help="Also write a heat map beside each result; needs --out."),
     ] = False,
+    category: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What all pictures show, for the thresholds of this category."),
+    ] = None,
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Pictures scored at once.")] = 8,
     device: DeviceOption = DeviceName.AUTO,
 ) -> None:
@@ -57,7 +61,7 @@ def predict(
     loaded = understudy.load(model, device.value)
     if heatmaps and loaded.thresholds is None:
         raise InputError(f"--heatmaps colours by thresholds, and {model} has none; calibrate it first")
-    results = loaded.predict(paths, batch_size)
+    results = loaded.predict(paths, batch_size, category)
     if out:
         prepare_folder(out)
     broken = done = 0

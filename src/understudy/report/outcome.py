@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 from scipy.stats import betabinom
 
 from understudy.conformal import true_rate
@@ -41,11 +42,18 @@ def outcome_of(tested: Iterable[Tested]) -> Outcome:
     )
 
 
-def chance_of(false_alarms: int, n_good: int, thresholds: Thresholds) -> float:
+def chance_of(false_alarms: int, n_good: Mapping[Thresholds, int]) -> float:
     """Probability of so many false alarms or more among good pictures that are like the held-out ones.
+
+    Args:
+        false_alarms: in all.
+        n_good: how many good pictures each thresholds have judged.
 
     The true rate is beta-distributed over calibrations, so false alarms are beta-binomial: wider than
     binomial where few pictures were held out; see :func:`understudy.conformal.true_rate`.
     """
-    own = true_rate(thresholds.n_good, thresholds.false_alarm_rate)
-    return float(betabinom.sf(false_alarms - 1, n_good, *own))
+    chances = np.ones(1)  # of 0, 1, 2, ... false alarms
+    for thresholds, n in n_good.items():
+        rate = true_rate(thresholds.n_good, thresholds.false_alarm_rate)
+        chances = np.convolve(chances, betabinom.pmf(np.arange(n + 1), n, *rate))
+    return float(min(chances[false_alarms:].sum(), 1.0))

@@ -1,4 +1,4 @@
-"""Score -> verdict, from thresholds that stand beside the model. Pure Python."""
+"""Score and category -> verdict, from what stands beside the model. Pure Python."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from understudy.types import Verdict
 
-__all__ = ["Thresholds", "decide"]
+__all__ = ["Calibration", "Thresholds", "decide", "thresholds_for"]
 
 
 class Thresholds(BaseModel):
@@ -36,6 +36,29 @@ class Thresholds(BaseModel):
         if self.review_above > self.fail_above:
             raise ValueError("review_above must not exceed fail_above")
         return self
+
+
+class Calibration(BaseModel):
+    """All that held-out good pictures have set.
+
+    Attributes:
+        thresholds: for every picture whose category has none of its own.
+        categories: thresholds by category, of those that had good pictures enough.
+        promise: what the thresholds for all promise, for whoever opens the file.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    thresholds: Thresholds
+    categories: dict[str, Thresholds]
+    promise: str
+
+
+def thresholds_for(calibration: Calibration, category: str | None) -> Thresholds:
+    """A known category's own thresholds where it has any, else those for all."""
+    if category is None:
+        return calibration.thresholds
+    return calibration.categories.get(category, calibration.thresholds)
 
 
 def decide(score: float, thresholds: Thresholds | None) -> Verdict | None:
