@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from understudy import InputError, PictureError, calibrate, fit, load
-from understudy.calibration import HeldOut, calibration_from, thresholds_from
+from understudy.calibration import HeldOut, Rates, calibration_from, thresholds_from
 from understudy.conformal import promise
 from understudy.reporter import Reporter
+from understudy.runtime.decision import Limits
 
 
 def test_a_review_rate_below_the_false_alarm_rate_is_refused() -> None:
@@ -29,20 +30,28 @@ def test_the_review_band_lies_below_the_fail_threshold() -> None:
 def held_out(**scores: int) -> list[HeldOut]:
     """So many pictures of each category, with scores 1, 2, ... times the place of the category."""
     return [
-        HeldOut(name, float(place * i))
+        HeldOut(name, float(place * i), i / 100)
         for place, (name, n) in enumerate(scores.items(), start=1)
         for i in range(1, n + 1)
     ]
 
 
 def test_a_category_with_pictures_enough_has_thresholds_of_its_own() -> None:
-    calibration = calibration_from([*held_out(nut=19, bolt=9, pin=8), HeldOut(None, 500.0)], 0.1, 0.2)
+    calibration = calibration_from(
+        [*held_out(nut=19, bolt=9, pin=8), HeldOut(None, 500.0, 5.0)], Rates(0.1, 0.2, 0.05)
+    )
     assert calibration.thresholds.n_good == 37
     assert {c: (t.fail_above, t.review_above, t.n_good) for c, t in calibration.categories.items()} == {
         "nut": (18, 16, 19),
         "bolt": (18, 16, 9),
     }
     assert calibration.promise == promise(37, 0.1)
+    assert calibration.distances == Limits(rate=0.05, overall=5.0, categories={"nut": 0.19})
+
+
+def test_the_rate_of_unknown_products_is_the_review_rate_unless_asked_otherwise() -> None:
+    assert calibration_from(held_out(nut=19), Rates(0.1)).distances.rate == 0.5
+    assert calibration_from(held_out(nut=19), Rates(0.1, 0.2, 0.3)).distances.rate == 0.3
 
 
 def test_the_rate_holds_in_every_category_where_one_threshold_for_all_misses_it() -> None:
@@ -50,9 +59,11 @@ def test_the_rate_holds_in_every_category_where_one_threshold_for_all_misses_it(
     own = every = 0
     for _ in range(1000):
         good = [
-            HeldOut(c, float(s)) for c in ("low", "high") for s in rng.gamma(2, size=19) + 3 * (c == "high")
+            HeldOut(c, float(s), 0.0)
+            for c in ("low", "high")
+            for s in rng.gamma(2, size=19) + 3 * (c == "high")
         ]
-        calibration, new = calibration_from(good, 0.1), float(rng.gamma(2)) + 3  # of the high category
+        calibration, new = calibration_from(good, Rates(0.1)), float(rng.gamma(2)) + 3  # of the high category
         own += new > calibration.categories["high"].fail_above
         every += new > calibration.thresholds.fail_above
     assert own <= 100 + 4 * np.sqrt(90) < every

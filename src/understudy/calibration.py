@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +15,19 @@ from understudy.errors import InputError, PictureError
 from understudy.model import TrainedModel, load_uncalibrated
 from understudy.reporter import Reporter
 from understudy.runtime import bundle
-from understudy.runtime.decision import Calibration, Thresholds
+from understudy.runtime.decision import Calibration, Limits, Thresholds
 from understudy.runtime.images import read_bytes
+from understudy.runtime.recognition import distances_to
 
-__all__ = ["HeldOut", "calibrate", "calibrate_on", "calibration_from", "thresholds_from", "unseen_pictures"]
+__all__ = [
+    "HeldOut",
+    "Rates",
+    "calibrate",
+    "calibrate_on",
+    "calibration_from",
+    "thresholds_from",
+    "unseen_pictures",
+]
 
 REVIEW_FACTOR = 5  # the REVIEW band ends at this multiple of the false-alarm rate unless asked otherwise
 
@@ -29,10 +39,28 @@ class HeldOut:
     Attributes:
         category: by the model's name; ``None`` for a product that it does not know.
         score: image-level anomaly score.
+        distance: from the category's prototype; from the nearest for an unknown product.
     """
 
     category: str | None
     score: float
+    distance: float
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Promised shares of good pictures, at most.
+
+    Attributes:
+        false_alarm: that FAIL.
+        review: that are no PASS by their score; five times the former by default, 0.5 at most.
+        unknown: that are taken for an unknown product where the category is not said; as ``review``
+            by default.
+    """
+
+    false_alarm: float
+    review: float | None = None
+    unknown: float | None = None
 
 
 def thresholds_from(
@@ -64,25 +92,44 @@ def thresholds_from(
     )
 
 
-def calibration_from(
-    found: Sequence[HeldOut], false_alarm_rate: float, review_rate: float | None = None
-) -> Calibration:
-    """Thresholds for all, and of every category with pictures enough to promise the rate by itself.
+def calibration_from(found: Sequence[HeldOut], rates: Rates) -> Calibration:
+    """Thresholds and limits for all, and of every category with pictures enough to promise a rate by itself.
 
     Raises:
         InputError: see :func:`thresholds_from`.
     """
-    thresholds = thresholds_from([each.score for each in found], false_alarm_rate, review_rate)
-    need = good_pictures_needed(false_alarm_rate)
+    thresholds = thresholds_from([each.score for each in found], rates.false_alarm, rates.review)
     return Calibration(
         thresholds=thresholds,
         categories={
-            category: thresholds_from([each.score for each in own], false_alarm_rate, review_rate)
-            for category, own in _by_category(found).items()
-            if len(own) >= need
+            category: thresholds_from([each.score for each in own], rates.false_alarm, rates.review)
+            for category, own in _enough(found, rates.false_alarm).items()
         },
-        promise=promise(thresholds.n_good, false_alarm_rate),
+        distances=_limits(found, rates.unknown or thresholds.review_rate, lambda each: each.distance),
+        promise=promise(thresholds.n_good, rates.false_alarm),
     )
+
+
+def _limits(found: Sequence[HeldOut], rate: float, figure: Callable[[HeldOut], float]) -> Limits:
+    return Limits(
+        rate=rate,
+        overall=conformal_threshold([figure(each) for each in found], rate),
+        categories={
+            category: conformal_threshold([figure(each) for each in own], rate)
+            for category, own in _enough(found, rate).items()
+        },
+    )
+
+
+def _enough(found: Sequence[HeldOut], rate: float) -> dict[str, list[HeldOut]]:
+    """Pictures of each category that has enough of them to promise a rate."""
+    return {c: own for c, own in _by_category(found).items() if len(own) >= good_pictures_needed(rate)}
+
+
+def _by_category(found: Sequence[HeldOut]) -> dict[str, list[HeldOut]]:
+    """Pictures of each category that the model knows, in order of their names."""
+    names = sorted({each.category for each in found if each.category is not None})
+    return {name: [each for each in found if each.category == name] for name in names}
 
 
 def calibrate(
@@ -91,6 +138,8 @@ def calibrate(
     false_alarm_rate: float,
     review_rate: float | None = None,
     reporter: Reporter | None = None,
+    *,
+    unknown_rate: float | None = None,
 ) -> Calibration:
     """Calibrate a saved model on those good pictures of a folder that it was not trained on.
 
@@ -98,9 +147,10 @@ def calibrate(
         model: folder of the model; its ``calibration.json`` is replaced.
         data: folder of pictures; of several categories those that the model knows are taken, and test
             pictures never.
-        false_alarm_rate: see :func:`thresholds_from`.
-        review_rate: see :func:`thresholds_from`.
+        false_alarm_rate: see :class:`Rates`.
+        review_rate: see :class:`Rates`.
         reporter: where progress goes.
+        unknown_rate: see :class:`Rates`.
 
     Raises:
         InputError: the model or the data cannot be used, or there are too few pictures.
@@ -110,7 +160,9 @@ def calibrate(
     known = loaded.known(open_pictures(Path(data)))
     reporter.say(describe(known))
     unseen = unseen_pictures(loaded, known.train() + known.validation())
-    return calibrate_on(loaded, Path(model), unseen, false_alarm_rate, review_rate, reporter)
+    return calibrate_on(
+        loaded, Path(model), unseen, Rates(false_alarm_rate, review_rate, unknown_rate), reporter
+    )
 
 
 def unseen_pictures(model: TrainedModel, records: Sequence[Record]) -> list[Record]:
@@ -120,34 +172,26 @@ def unseen_pictures(model: TrainedModel, records: Sequence[Record]) -> list[Reco
 
 
 def calibrate_on(
-    model: TrainedModel,
-    folder: Path,
-    unseen: Sequence[Record],
-    false_alarm_rate: float,
-    review_rate: float | None = None,
-    reporter: Reporter | None = None,
+    model: TrainedModel, folder: Path, unseen: Sequence[Record], rates: Rates, reporter: Reporter
 ) -> Calibration:
     """Score good pictures that the model has not seen; write what they set into its folder."""
-    reporter = reporter or Reporter()
-    if len(unseen) < good_pictures_needed(false_alarm_rate):  # say so before the work, not after
-        conformal_threshold([0.0] * len(unseen), false_alarm_rate)
-    found = []
+    if len(unseen) < good_pictures_needed(rates.false_alarm):  # say so before the work, not after
+        conformal_threshold([0.0] * len(unseen), rates.false_alarm)
+    found: list[HeldOut] = []
     for record, result in zip(unseen, model.score([r.path for r in unseen]), strict=True):
         if isinstance(result, PictureError):
             raise result
-        found.append(HeldOut(model.named(record.category), result.score))
+        category = model.named(record.category)
+        away = distances_to(result.embedding, model.prototypes)
+        distance = min(away.values()) if category is None else away[category]
+        found.append(HeldOut(category, result.score, distance))
         reporter.advance("calibrate", len(found), len(unseen), "")
     _refuse_constant([each.score for each in found])
-    calibration = calibration_from(found, false_alarm_rate, review_rate)
+    calibration = calibration_from(found, rates)
     bundle.write_calibration(folder, model.manifest, calibration)
-    _report(calibration, {c: len(_by_category(found).get(c, [])) for c in model.categories}, reporter)
+    counts = Counter(each.category for each in found)
+    _report(calibration, {c: counts[c] for c in model.categories}, reporter)
     return calibration
-
-
-def _by_category(found: Sequence[HeldOut]) -> dict[str, list[HeldOut]]:
-    """Pictures of each category that the model knows, in order of their names."""
-    names = sorted({each.category for each in found if each.category is not None})
-    return {name: [each for each in found if each.category == name] for name in names}
 
 
 def _refuse_constant(scores: Sequence[float]) -> None:
@@ -168,6 +212,8 @@ def _report(calibration: Calibration, counts: Mapping[str, int], reporter: Repor
     )
     reporter.say(calibration.promise)
     reporter.say(promise(t.n_good, t.review_rate, "are no PASS"))
+    unknown = promise(t.n_good, calibration.distances.rate, "are taken for an unknown product")
+    reporter.say(f"where the category is not said: {unknown}")
     without = [f"{name} ({n})" for name, n in counts.items() if name not in calibration.categories]
     if without:
         reporter.say(

@@ -47,7 +47,7 @@ def conformal_threshold(scores: Sequence[float], rate: float) -> float:
         InputError: the rate is out of range, a score is no number, or there are too few scores.
     """
     if not 0 < rate < 1:
-        raise InputError(f"a false-alarm rate lies between 0 and 1, got {rate}")
+        raise InputError(f"a rate lies between 0 and 1, got {rate}")
     values = np.sort(np.asarray(scores, dtype=np.float64))
     if not np.isfinite(values).all():
         raise InputError("a held-out good picture has a score that is no number; check the model")
@@ -58,7 +58,7 @@ def conformal_threshold(scores: Sequence[float], rate: float) -> float:
         )
     if n < need:
         raise InputError(
-            f"a false-alarm rate of {rate:g} needs at least {need} good pictures that were not "
+            f"a rate of {rate:g} needs at least {need} good pictures that were not "
             f"trained on, got {n}; add pictures or ask for {math.ceil(1e4 * smallest_rate(n)) / 1e4:g}"
         )
     rank = math.ceil(round((n + 1) * (1 - rate), 9))

@@ -22,8 +22,9 @@ from understudy.distill.teacher import Teacher
 from understudy.errors import BundleError, InputError, PictureError
 from understudy.methods import build, settings_for
 from understudy.runtime import bundle
-from understudy.runtime.decision import Calibration, Thresholds, decide, thresholds_for
+from understudy.runtime.decision import Calibration, Thresholds, judge
 from understudy.runtime.images import Picture, Preprocess, find_pictures
+from understudy.runtime.recognition import Prototypes, distances_to, recognise
 from understudy.scoring import Found, Scored, score_arrays, score_pictures
 from understudy.types import Prediction
 
@@ -40,6 +41,7 @@ class TrainedModel:
         distiller: teacher and student.
         manifest: method, settings, teacher, preprocessing, training, versions.
         pictures: digests of the pictures learned from, validated with and held out.
+        prototypes: mean embedding of each category, by which it is recognised.
         calibration: ``None`` while the model is not calibrated.
         device: what it scores on.
     """
@@ -47,6 +49,7 @@ class TrainedModel:
     distiller: Distiller
     manifest: bundle.Manifest
     pictures: bundle.Pictures
+    prototypes: Prototypes
     calibration: Calibration | None
     device: torch.device
 
@@ -58,7 +61,7 @@ class TrainedModel:
     @property
     def thresholds(self) -> Thresholds | None:
         """For a picture of any category; ``None`` while the model is not calibrated."""
-        return self.calibration and self.calibration.thresholds
+        return self.calibration.thresholds if self.calibration else None
 
     @property
     def categories(self) -> list[str]:
@@ -97,7 +100,8 @@ class TrainedModel:
         Args:
             paths: pictures, or folders that are searched for them.
             batch_size: pictures scored at once.
-            category: that all of them show, if it is known: its own thresholds decide.
+            category: that all of them show; where it is not said, each picture's is recognised, and
+                one like no category that the model knows is a REVIEW.
 
         Returns:
             An iterator of Predictions; a picture that cannot be read gives its PictureError instead.
@@ -119,19 +123,30 @@ class TrainedModel:
     def _predictions(
         self, paths: Sequence[Path], batch_size: int, category: str | None
     ) -> Iterator[Prediction | PictureError]:
-        thresholds = self.calibration and thresholds_for(self.calibration, category)
         for result in self.score(paths, batch_size):
             if isinstance(result, PictureError):
                 yield result
             else:
-                verdict = decide(result.score, thresholds)
-                yield Prediction(result.path, result.score, result.anomaly_map, verdict)
+                shown = category or self.recognise(result)
+                judged = judge(result.score, self.calibration, shown)
+                yield Prediction(
+                    result.path, result.score, result.anomaly_map, judged.verdict, shown, judged.reason
+                )
+
+    def recognise(self, found: Scored) -> str | None:
+        """The category that a picture shows, ``None`` for a product that is like none of them.
+
+        Without calibration, which sets how far from a category its pictures are, it is the nearest.
+        """
+        limits = self.calibration.distances if self.calibration else None
+        return recognise(distances_to(found.embedding, self.prototypes), limits)
 
 
 def save(
     folder: Path,
     distiller: Distiller,
     pictures: bundle.Pictures,
+    prototypes: Prototypes,
     *,
     method: str,
     settings: dict[str, object],
@@ -148,6 +163,7 @@ def save(
         folder.mkdir(parents=True, exist_ok=True)
         _save_weights(distiller.teacher.state_dict(), folder / TEACHER)
         _save_weights(distiller.learned(), folder / STUDENT)
+    bundle.write_prototypes(folder, prototypes)
     bundle.write_json(folder / bundle.PICTURES, pictures.model_dump(mode="json"))
     manifest = bundle.Manifest(
         bundle_schema=bundle.BUNDLE_SCHEMA,
@@ -157,7 +173,9 @@ def save(
         preprocess=preprocess,
         training=training,
         versions=versions(),
-        files={n: bundle.sha256_of(folder / n) for n in (TEACHER, STUDENT, bundle.PICTURES)},
+        files={
+            n: bundle.sha256_of(folder / n) for n in (TEACHER, STUDENT, bundle.PROTOTYPES, bundle.PICTURES)
+        },
     )
     bundle.write_manifest(folder, manifest)
     return manifest
@@ -184,7 +202,8 @@ def load_uncalibrated(folder: str | Path, device: DeviceChoice = "auto") -> Trai
     distiller = build(manifest.method, teacher, settings_for(manifest.method, manifest.settings))
     _load_weights(distiller.load_learned, folder / STUDENT)
     pictures = bundle.read_pictures(folder)
-    return TrainedModel(distiller.eval(), manifest, pictures, None, resolve_device(device))
+    prototypes = bundle.read_prototypes(folder)
+    return TrainedModel(distiller.eval(), manifest, pictures, prototypes, None, resolve_device(device))
 
 
 def _save_weights(weights: Mapping[str, Tensor], path: Path) -> None:

@@ -51,7 +51,7 @@ def the_error(capsys: pytest.CaptureFixture[str]) -> str:
                 *("--resume", "--overwrite", "--set", "--holdout"),
             ],
         ),
-        ("calibrate", ["MODEL", "DATA", "--false-alarm-rate", "--review-rate"]),
+        ("calibrate", ["MODEL", "DATA", "--false-alarm-rate", "--review-rate", "--unknown-rate"]),
         ("evaluate", ["MODEL", "DATA", "--out", "--categories", "--map-resolution", "--thresholds"]),
         ("predict", ["MODEL", "PATH", "--out", "--format", "--heatmaps", "--category"]),
     ],

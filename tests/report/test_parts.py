@@ -92,7 +92,7 @@ def score_quickly(
 ) -> Iterator[Scored | PictureError]:
     """A map without features for every picture, no matter which."""
     for path in paths:
-        yield Scored(path, (64, 64), "digest", 1.0, np.zeros((64, 64), np.float32))
+        yield Scored(path, (64, 64), "digest", 1.0, np.zeros((64, 64), np.float32), np.ones(1, np.float32))
 
 
 @pytest.mark.parametrize("weight", [10, 100_000])

@@ -55,6 +55,7 @@ def test_a_model_is_scored_alike_before_and_after_saving(
         tmp_path,
         distiller,
         model.pictures,
+        model.prototypes,
         method=method,
         settings={},
         teacher=model.manifest.teacher,
@@ -70,6 +71,7 @@ def test_the_folder_holds_tensors_and_json_alone(model_folder: Path) -> None:
         "manifest.json",
         "calibration.json",
         "pictures.json",
+        "prototypes.json",
         "student.safetensors",
         "teacher.safetensors",
         "training.jsonl",
@@ -82,7 +84,9 @@ def test_the_folder_holds_tensors_and_json_alone(model_folder: Path) -> None:
     assert set(manifest["versions"]) >= {"understudy", "torch", "timm"}
 
 
-@pytest.mark.parametrize("name", ["student.safetensors", "teacher.safetensors", "pictures.json"])
+@pytest.mark.parametrize(
+    "name", ["student.safetensors", "teacher.safetensors", "prototypes.json", "pictures.json"]
+)
 def test_a_file_that_is_cut_short_or_missing_is_named(copy: Path, name: str) -> None:
     path = copy / name
     path.write_bytes(path.read_bytes()[:-10])

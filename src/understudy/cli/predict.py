@@ -43,7 +43,7 @@ def predict(
     ] = False,
     category: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="What all pictures show, for the thresholds of this category."),
+        typer.Option(metavar="NAME", help="What all pictures show; each one's is recognised otherwise."),
     ] = None,
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Pictures scored at once.")] = 8,
     device: DeviceOption = DeviceName.AUTO,
@@ -74,7 +74,12 @@ def predict(
                 write(row | {"error": str(result)})
                 continue
             done += 1
-            row |= {"score": result.score, "verdict": result.verdict}
+            row |= {
+                "score": result.score,
+                "verdict": result.verdict,
+                "category": result.category,
+                "reason": result.reason,
+            }
             if heatmaps and out and loaded.thresholds:
                 shown = out / "heatmaps" / f"{done:05d}-{result.path.stem}.png"
                 _write_heatmap(shown, result, loaded.thresholds)

@@ -5,8 +5,9 @@
     manifest.json         what the model is and how it came about; names every file's hash
     teacher.safetensors   the frozen teacher's levels
     student.safetensors   what was learned: the student, and the scales of fused maps
+    prototypes.json       mean embedding of each category, by which it is recognised
     pictures.json         digests of the pictures trained on, validated with and held out
-    calibration.json      thresholds; may be absent, and may be changed without touching the rest
+    calibration.json      thresholds and limits; may be absent, and may be changed without touching the rest
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from understudy.errors import BundleError, WorkError
 from understudy.runtime.decision import Calibration
 from understudy.runtime.images import Preprocess
+from understudy.runtime.recognition import Prototypes
 
 __all__ = [
     "BUNDLE_SCHEMA",
@@ -36,15 +39,19 @@ __all__ = [
     "read_calibration",
     "read_manifest",
     "read_pictures",
+    "read_prototypes",
     "sha256_of",
     "write_calibration",
     "write_json",
     "write_manifest",
+    "write_prototypes",
     "writing",
 ]
 
 BUNDLE_SCHEMA = 3
-MANIFEST, CALIBRATION, PICTURES = "manifest.json", "calibration.json", "pictures.json"
+MANIFEST, CALIBRATION = "manifest.json", "calibration.json"
+PICTURES, PROTOTYPES = "pictures.json", "prototypes.json"
+_DECIMALS = 8  # of a prototype: as fine as float32 numbers near one
 
 
 class _Card(BaseModel):
@@ -187,6 +194,18 @@ def read_manifest(folder: Path) -> Manifest:
 def read_pictures(folder: Path) -> Pictures:
     """Read which pictures a model was trained on; checked with the manifest."""
     return Pictures.model_validate(_read_json(folder / PICTURES))
+
+
+def write_prototypes(folder: Path, prototypes: Prototypes) -> None:
+    """Write the prototypes of a model, before its manifest."""
+    rows = {name: [round(float(x), _DECIMALS) for x in row] for name, row in prototypes.items()}
+    write_json(folder / PROTOTYPES, rows)
+
+
+def read_prototypes(folder: Path) -> Prototypes:
+    """Read the prototypes of a model; checked with the manifest."""
+    rows = _read_json(folder / PROTOTYPES)
+    return {name: np.asarray(row, np.float32) for name, row in rows.items()}
 
 
 def write_calibration(folder: Path, manifest: Manifest, calibration: Calibration) -> None:
