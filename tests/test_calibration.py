@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from understudy import InputError, PictureError, calibrate, fit, load
+from understudy import InputError, PictureError, Prediction, calibrate, fit, load
 from understudy.calibration import HeldOut, Rates, calibration_from, thresholds_from
-from understudy.conformal import promise
+from understudy.conformal import conformal_threshold, promise
+from understudy.data.decode import digest_of
 from understudy.reporter import Reporter
 from understudy.runtime.decision import Limits
+from understudy.runtime.regions import large_regions, surviving_level
 
 
 def test_a_review_rate_below_the_false_alarm_rate_is_refused() -> None:
@@ -30,7 +33,7 @@ def test_the_review_band_lies_below_the_fail_threshold() -> None:
 def held_out(**scores: int) -> list[HeldOut]:
     """So many pictures of each category, with scores 1, 2, ... times the place of the category."""
     return [
-        HeldOut(name, float(place * i), i / 100)
+        HeldOut(name, float(place * i), i / 100, i / 10)
         for place, (name, n) in enumerate(scores.items(), start=1)
         for i in range(1, n + 1)
     ]
@@ -38,7 +41,7 @@ def held_out(**scores: int) -> list[HeldOut]:
 
 def test_a_category_with_pictures_enough_has_thresholds_of_its_own() -> None:
     calibration = calibration_from(
-        [*held_out(nut=19, bolt=9, pin=8), HeldOut(None, 500.0, 5.0)], Rates(0.1, 0.2, 0.05)
+        [*held_out(nut=19, bolt=9, pin=8), HeldOut(None, 500.0, 5.0, 50.0)], Rates(0.1, 0.2, 0.05)
     )
     assert calibration.thresholds.n_good == 37
     assert {c: (t.fail_above, t.review_above, t.n_good) for c, t in calibration.categories.items()} == {
@@ -47,6 +50,7 @@ def test_a_category_with_pictures_enough_has_thresholds_of_its_own() -> None:
     }
     assert calibration.promise == promise(37, 0.1)
     assert calibration.distances == Limits(rate=0.05, overall=5.0, categories={"nut": 0.19})
+    assert calibration.masks == Limits(rate=0.1, overall=1.8, categories={"nut": 1.8, "bolt": 0.9})
 
 
 def test_the_rate_of_unknown_products_is_the_review_rate_unless_asked_otherwise() -> None:
@@ -59,7 +63,7 @@ def test_the_rate_holds_in_every_category_where_one_threshold_for_all_misses_it(
     own = every = 0
     for _ in range(1000):
         good = [
-            HeldOut(c, float(s), 0.0)
+            HeldOut(c, float(s), 0.0, 0.0)
             for c in ("low", "high")
             for s in rng.gamma(2, size=19) + 3 * (c == "high")
         ]
@@ -158,3 +162,44 @@ def test_a_held_out_copy_of_a_trained_picture_does_not_calibrate(factory: Path, 
     assert twins
     unseen = len(model.pictures.held_out) - sum(d in twins for d in model.pictures.held_out)
     assert (model.thresholds.n_good if model.thresholds else 0) == unseen
+
+
+def test_a_mask_marks_a_good_picture_at_the_promised_rate_at_most() -> None:
+    rng = np.random.default_rng(4)
+    marked = 0
+    for _ in range(500):  # noise in blocks, so that regions of four pixels are common
+        maps = np.kron(rng.integers(0, 9, (20, 4, 5)), np.ones((1, 2, 2))).astype(np.float32)
+        above = conformal_threshold([surviving_level(m, 4) for m in maps[:-1]], 0.1)
+        marked += large_regions(maps[-1] > above, 4).any()
+    assert marked <= 50 + 4 * np.sqrt(45)
+
+
+def test_masks_of_held_out_pictures_are_empty_and_small_regions_are_dropped(
+    model_folder: Path, factory: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(model_folder, tmp_path / "m"))
+    one = calibrate(copy, factory, 1 / 9, 0.5, min_area=1)
+    assert one.masks.overall == one.thresholds.fail_above  # a region of one pixel is the maximum
+    calibrate(copy, factory, 1 / 9, 0.5, min_area=40)
+    model = load(copy, "cpu")
+    assert model.calibration
+    assert model.calibration.masks.overall < one.masks.overall
+    held_out = set(model.pictures.held_out)
+    for found in model.predict(factory):
+        assert isinstance(found, Prediction)
+        mask = model.defect_mask(found)
+        if digest_of(found.path.read_bytes()) in held_out:
+            assert not mask.any()
+        above = found.anomaly_map > model.calibration.masks.overall
+        np.testing.assert_array_equal(mask, large_regions(above, 40))
+    with pytest.raises(InputError, match="calibrate it first"):
+        replace(model, calibration=None).defect_mask(found)
+
+
+@pytest.mark.parametrize("area", [0, 64 * 64 + 1])
+def test_an_area_that_no_map_has_is_refused(
+    area: int, model_folder: Path, factory: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(model_folder, tmp_path / "m"))
+    with pytest.raises(InputError, match=f"between 1 and the map's 4096 pixels, got {area}"):
+        calibrate(copy, factory, 0.2, min_area=area)

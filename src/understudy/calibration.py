@@ -18,6 +18,7 @@ from understudy.runtime import bundle
 from understudy.runtime.decision import Calibration, Limits, Thresholds
 from understudy.runtime.images import read_bytes
 from understudy.runtime.recognition import distances_to
+from understudy.runtime.regions import surviving_level
 
 __all__ = [
     "HeldOut",
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 REVIEW_FACTOR = 5  # the REVIEW band ends at this multiple of the false-alarm rate unless asked otherwise
+MIN_AREA = 16  # pixels of the map: smaller regions are no defect unless asked otherwise
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,14 @@ class HeldOut:
         category: by the model's name; ``None`` for a product that it does not know.
         score: image-level anomaly score.
         distance: from the category's prototype; from the nearest for an unknown product.
+        level: of its map, up to which a region of the least area survives; see
+            :func:`understudy.runtime.regions.surviving_level`.
     """
 
     category: str | None
     score: float
     distance: float
+    level: float
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class Rates:
     """Promised shares of good pictures, at most.
 
     Attributes:
-        false_alarm: that FAIL.
+        false_alarm: that FAIL, or whose mask is not empty.
         review: that are no PASS by their score; five times the former by default, 0.5 at most.
         unknown: that are taken for an unknown product where the category is not said; as ``review``
             by default.
@@ -92,7 +97,7 @@ def thresholds_from(
     )
 
 
-def calibration_from(found: Sequence[HeldOut], rates: Rates) -> Calibration:
+def calibration_from(found: Sequence[HeldOut], rates: Rates, min_area: int = MIN_AREA) -> Calibration:
     """Thresholds and limits for all, and of every category with pictures enough to promise a rate by itself.
 
     Raises:
@@ -105,6 +110,8 @@ def calibration_from(found: Sequence[HeldOut], rates: Rates) -> Calibration:
             category: thresholds_from([each.score for each in own], rates.false_alarm, rates.review)
             for category, own in _enough(found, rates.false_alarm).items()
         },
+        masks=_limits(found, rates.false_alarm, lambda each: each.level),
+        min_area=min_area,
         distances=_limits(found, rates.unknown or thresholds.review_rate, lambda each: each.distance),
         promise=promise(thresholds.n_good, rates.false_alarm),
     )
@@ -140,6 +147,7 @@ def calibrate(
     reporter: Reporter | None = None,
     *,
     unknown_rate: float | None = None,
+    min_area: int = MIN_AREA,
 ) -> Calibration:
     """Calibrate a saved model on those good pictures of a folder that it was not trained on.
 
@@ -151,18 +159,19 @@ def calibrate(
         review_rate: see :class:`Rates`.
         reporter: where progress goes.
         unknown_rate: see :class:`Rates`.
+        min_area: pixels of the map that a region has at least to be marked as a defect.
 
     Raises:
-        InputError: the model or the data cannot be used, or there are too few pictures.
+        InputError: the model or the data cannot be used, there are too few pictures, or the area is
+            none of a map.
     """
     loaded = load_uncalibrated(model)
     reporter = reporter or Reporter()
     known = loaded.known(open_pictures(Path(data)))
     reporter.say(describe(known))
     unseen = unseen_pictures(loaded, known.train() + known.validation())
-    return calibrate_on(
-        loaded, Path(model), unseen, Rates(false_alarm_rate, review_rate, unknown_rate), reporter
-    )
+    rates = Rates(false_alarm_rate, review_rate, unknown_rate)
+    return calibrate_on(loaded, Path(model), unseen, rates, reporter, min_area)
 
 
 def unseen_pictures(model: TrainedModel, records: Sequence[Record]) -> list[Record]:
@@ -172,9 +181,19 @@ def unseen_pictures(model: TrainedModel, records: Sequence[Record]) -> list[Reco
 
 
 def calibrate_on(
-    model: TrainedModel, folder: Path, unseen: Sequence[Record], rates: Rates, reporter: Reporter
+    model: TrainedModel,
+    folder: Path,
+    unseen: Sequence[Record],
+    rates: Rates,
+    reporter: Reporter,
+    min_area: int = MIN_AREA,
 ) -> Calibration:
     """Score good pictures that the model has not seen; write what they set into its folder."""
+    pixels = model.preprocess.image_size**2
+    if not 1 <= min_area <= pixels:
+        raise InputError(
+            f"the least area of a defect lies between 1 and the map's {pixels} pixels, got {min_area}"
+        )
     if len(unseen) < good_pictures_needed(rates.false_alarm):  # say so before the work, not after
         conformal_threshold([0.0] * len(unseen), rates.false_alarm)
     found: list[HeldOut] = []
@@ -184,10 +203,11 @@ def calibrate_on(
         category = model.named(record.category)
         away = distances_to(result.embedding, model.prototypes)
         distance = min(away.values()) if category is None else away[category]
-        found.append(HeldOut(category, result.score, distance))
+        level = surviving_level(result.anomaly_map, min_area)
+        found.append(HeldOut(category, result.score, distance, level))
         reporter.advance("calibrate", len(found), len(unseen), "")
     _refuse_constant([each.score for each in found])
-    calibration = calibration_from(found, rates)
+    calibration = calibration_from(found, rates, min_area)
     bundle.write_calibration(folder, model.manifest, calibration)
     counts = Counter(each.category for each in found)
     _report(calibration, {c: counts[c] for c in model.categories}, reporter)
@@ -208,7 +228,8 @@ def _report(calibration: Calibration, counts: Mapping[str, int], reporter: Repor
     t = calibration.thresholds
     reporter.say(
         f"thresholds from {t.n_good} held-out good pictures: FAIL above {t.fail_above:.4f}, "
-        f"REVIEW above {t.review_above:.4f}"
+        f"REVIEW above {t.review_above:.4f}; defects are regions of {calibration.min_area} pixels of the map "
+        f"above {calibration.masks.overall:.4f}"
     )
     reporter.say(calibration.promise)
     reporter.say(promise(t.n_good, t.review_rate, "are no PASS"))

@@ -25,6 +25,7 @@ from understudy.runtime import bundle
 from understudy.runtime.decision import Calibration, Thresholds, judge
 from understudy.runtime.images import Picture, Preprocess, find_pictures
 from understudy.runtime.recognition import Prototypes, distances_to, recognise
+from understudy.runtime.regions import large_regions
 from understudy.scoring import Found, Scored, score_arrays, score_pictures
 from understudy.types import Prediction
 
@@ -130,8 +131,25 @@ class TrainedModel:
                 shown = category or self.recognise(result)
                 judged = judge(result.score, self.calibration, shown)
                 yield Prediction(
-                    result.path, result.score, result.anomaly_map, judged.verdict, shown, judged.reason
+                    result.path,
+                    result.score,
+                    result.anomaly_map,
+                    result.size,
+                    judged.verdict,
+                    shown,
+                    judged.reason,
                 )
+
+    def defect_mask(self, found: Prediction) -> NDArray[np.bool_]:
+        """Where the defect is: (S, S), true in regions above the pixel threshold and of the least area.
+
+        Raises:
+            InputError: the model is not calibrated.
+        """
+        if self.calibration is None:
+            raise InputError("a mask needs a pixel threshold and the model has none; calibrate it first")
+        above = self.calibration.masks.of(found.category)
+        return large_regions(found.anomaly_map > above, self.calibration.min_area)
 
     def recognise(self, found: Scored) -> str | None:
         """The category that a picture shows, ``None`` for a product that is like none of them.

@@ -39,7 +39,9 @@ def test_thresholds_in_the_wrong_order_or_not_finite_are_refused() -> None:
 
 def calibrated(**categories: Thresholds) -> Calibration:
     limits = Limits(rate=0.1, overall=1.0, categories={"nut": 0.5})
-    return Calibration(thresholds=BAND, categories=categories, distances=limits, promise="")
+    return Calibration(
+        thresholds=BAND, categories=categories, masks=limits, min_area=1, distances=limits, promise=""
+    )
 
 
 def test_a_category_without_thresholds_of_its_own_gets_those_for_all() -> None:

@@ -28,9 +28,14 @@ def calibrate(
             metavar="RATE", help="Good pictures that may be taken for an unknown product; as --review-rate."
         ),
     ] = None,
+    min_area: Annotated[
+        int, typer.Option(metavar="N", help="Pixels of the map that a marked defect has at least.")
+    ] = 16,
 ) -> None:
     """Set MODEL's thresholds, for all and per category, from good pictures of DATA that it never saw."""
     import understudy
 
     with reporting() as reporter:
-        understudy.calibrate(model, data, false_alarm_rate, review_rate, reporter, unknown_rate=unknown_rate)
+        understudy.calibrate(
+            model, data, false_alarm_rate, review_rate, reporter, unknown_rate=unknown_rate, min_area=min_area
+        )

@@ -74,6 +74,8 @@ class Calibration(BaseModel):
     Attributes:
         thresholds: for every picture whose category has none of its own.
         categories: thresholds by category, of those that had good pictures enough.
+        masks: map values, above which a region of a good picture's map lies at the rate at most.
+        min_area: pixels of the map that such a region, and one of a defect's mask, has at least.
         distances: from a category's prototype, beyond which a picture does not show it.
         promise: what the thresholds for all promise, for whoever opens the file.
     """
@@ -82,6 +84,8 @@ class Calibration(BaseModel):
 
     thresholds: Thresholds
     categories: dict[str, Thresholds]
+    masks: Limits
+    min_area: int = Field(ge=1)
     distances: Limits
     promise: str
 
