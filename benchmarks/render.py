@@ -1,4 +1,4 @@
-"""Write the tables of README from benchmarks/results/*.csv: python benchmarks/render.py."""
+"""Write the tables of README and docs from benchmarks/results/*.csv: python benchmarks/render.py."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
+PAGES = ("README.md", "docs/from-score-to-decision.md")
 
 Row = dict[str, str]
 
 
 def main() -> None:
     """Replace what stands between each pair of markers."""
-    readme = ROOT / "README.md"
-    readme.write_text(rendered(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in (ROOT / name for name in PAGES):
+        page.write_text(rendered(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def rendered(page: str) -> str:
@@ -180,6 +181,40 @@ def balance(rows: list[Row]) -> str:
     return "\n".join(lines) + "\n" + note
 
 
+def calibration(rows: list[Row]) -> str:
+    """False alarms per category by one threshold for all, by its own and by that of what is recognised."""
+    first = rows[0]
+    rows = [r for r in rows if all(r[k] == first[k] for k in ("method", "steps", "rate", "draws", "commit"))]
+    ways = {"global": "one for all", "category": "its own", "recognised": "of the category recognised"}
+    lines = [
+        "| category (good pictures) | " + " | ".join(ways.values()) + " | recognised | unknown |",
+        "|---|" + "---|" * (len(ways) + 2),
+    ]
+    for category in dict.fromkeys(row["category"] for row in rows):
+        own = {row["way"]: row for row in rows if row["category"] == category}
+        label = f"{category} ({own['category']['pictures']})"
+        if float(own["category"]["own_thresholds"]) < 1:
+            label += ", too few for its own"
+        cells = [_percent(own[way], "false_alarms") + f" ({_percent(own[way], 'high')})" for way in ways]
+        cells += [_percent(own["recognised"], name) for name in ("recognised", "unknown")]
+        lines.append(f"| {label} | " + " | ".join(cells) + " |")
+    off = {way: max(float(r["false_alarms"]) for r in rows if r["way"] == way) for way in ways}
+    worst = ", ".join(f"{100 * rate:.1f} ({ways[way]})" for way, rate in off.items())
+    promised = 100 * float(first["rate"])
+    note = (
+        f"\nGood pictures that FAIL, in percent: mean over {first['draws']} random halves to calibrate "
+        f"with (95 % of them stay at or below the figure in brackets); {promised:g} are promised at most. In the worst "
+        f"category: {worst}. `{first['method']}`, {first['steps']} steps of {first['batch_size']}, "
+        f"{_where(rows)}. Made by `python benchmarks/calibration.py --data REALBENCH --out "
+        f"benchmarks/results/calibration.csv --rate {first['rate']}`.\n"
+    )
+    return "\n".join(lines) + "\n" + note
+
+
+def _percent(row: Row, name: str) -> str:
+    return f"{100 * float(row[name]):.1f}"
+
+
 def _where(rows: list[Row]) -> str:
     """The machine and the code that figures come from, with size, teacher and precision."""
     first = rows[0]
@@ -203,6 +238,7 @@ TABLES: dict[str, Callable[[list[Row]], str]] = {
     "logical": logical,
     "unified": unified,
     "balance": balance,
+    "calibration": calibration,
 }
 
 if __name__ == "__main__":

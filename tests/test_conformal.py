@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -97,3 +99,11 @@ def test_bad_rates_and_scores_are_refused() -> None:
         conformal_threshold([1.0], 1)
     with pytest.raises(InputError, match="no number"):
         conformal_threshold([float("nan")] * 9, 0.1)
+
+
+def test_the_promise_that_the_docs_quote_is_the_one_made() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "from-score-to-decision.md").read_text()
+    assert f"> {promise(250, 0.01)}\n" in page
+    assert promise(99, 0.01).endswith("below 3 %")
+    assert promise(1000, 0.01).endswith("below 1.6 %")
+    assert "With 99 it is 3 %, with 1000 it is 1.6 %." in page

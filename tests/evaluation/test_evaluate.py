@@ -50,6 +50,8 @@ def test_the_metrics_have_the_schema_that_scripts_rely_on(model: TrainedModel, f
         assert list(figures) == [
             *NAMES,
             "image_auroc_interval",
+            "false_alarm_rate",
+            "recognition",
             "max_error",
             "missing",
             "n_good",
@@ -326,3 +328,27 @@ def test_verdicts_come_from_the_thresholds_of_the_category_or_those_for_all_as_a
         verdicts("category")
     uncalibrated = replace(model, calibration=None)
     assert evaluate(uncalibrated, factory).metrics["thresholds"] is None
+
+
+def test_false_alarms_and_recognition_are_counted_per_category_and_over_all(
+    model: TrainedModel, factory: Path, data: Path
+) -> None:
+    for_all = Thresholds(fail_above=-1, review_above=-1, false_alarm_rate=0.1, review_rate=0.1, n_good=9)
+    strict = judged_by(model, for_all, nut=for_all.model_copy(update={"fail_above": 1e9}))
+    assert strict.calibration
+    near = strict.calibration.distances.model_copy(update={"overall": 2.0, "categories": {"nut": 0.0}})
+    strict = replace(strict, calibration=strict.calibration.model_copy(update={"distances": near}))
+    metrics = evaluate(strict, factory, ["linen", "nut"]).metrics
+    linen, nut, pooled = metrics["categories"]["linen"], metrics["categories"]["nut"], metrics["pooled"]
+    assert (linen["false_alarm_rate"], nut["false_alarm_rate"], pooled["false_alarm_rate"]) == (1, 0, 0.5)
+    assert linen["recognition"] == {"right": 1, "wrong": 0, "unknown": 0}
+    assert nut["recognition"] == {"right": 0, "wrong": 1, "unknown": 0}  # nothing is near enough to a nut
+    assert pooled["recognition"] == {"right": 0.5, "wrong": 0.5, "unknown": 0}
+    (data / "nut").rename(data / "strange")
+    figures = evaluate(strict, data, ["strange"]).metrics["categories"]["strange"]
+    assert figures["recognition"] is None
+    none = strict.calibration.distances.model_copy(update={"overall": -1.0})
+    nowhere = replace(strict, calibration=strict.calibration.model_copy(update={"distances": none}))
+    assert evaluate(nowhere, factory, ["nut"]).metrics["pooled"]["recognition"]["unknown"] == 1
+    uncalibrated = evaluate(replace(model, calibration=None), factory, ["nut"]).metrics["pooled"]
+    assert uncalibrated["false_alarm_rate"] is None

@@ -36,7 +36,7 @@ def made(factory: Path) -> Made:
         **metrics: Any,
     ) -> Evaluation:
         tested = [
-            Tested(_record(factory, category, kind), score, decide(score, thresholds))
+            Tested(_record(factory, category, kind), score, decide(score, thresholds), "right")
             for category, kinds in scores.items()
             for kind, values in kinds.items()
             for score in values
@@ -101,6 +101,8 @@ def _numbers(tested: Sequence[Tested]) -> dict[str, Any]:
     return dict.fromkeys(NAMES, 0.875) | {
         "image_auroc": auroc,
         "image_auroc_interval": None if auroc is None else [auroc / 2, (1 + auroc) / 2],
+        "false_alarm_rate": [t.verdict for t in good].count("FAIL") / len(good) if good else None,
+        "recognition": {"right": 0.75, "wrong": 0.0, "unknown": 0.25},
         "max_error": None,
         "missing": {} if auroc is not None else {"image_auroc": "no defective test pictures"},
         "n_good": len(good),

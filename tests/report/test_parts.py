@@ -27,7 +27,7 @@ Made = Callable[..., Evaluation]
 
 
 def picture(score: float, kind: str = "good", name: str = "a.png") -> evaluation.Tested:
-    return evaluation.Tested(Record("nut", "test", kind, Path(name)), score, None)
+    return evaluation.Tested(Record("nut", "test", kind, Path(name)), score, None, None)
 
 
 def test_false_alarms_of_pictures_like_the_held_out_ones_are_as_frequent_as_said() -> None:

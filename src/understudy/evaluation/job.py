@@ -14,7 +14,7 @@ import numpy as np
 from understudy.data.folder import describe, open_pictures
 from understudy.data.records import PictureSet, Record
 from understudy.errors import InputError, PictureError
-from understudy.evaluation.figures import NAMES, Figures, Numbers, SproFigures, Tested, mean_of
+from understudy.evaluation.figures import NAMES, Figures, Numbers, Recognition, SproFigures, Tested, mean_of
 from understudy.evaluation.judging import ThresholdChoice, thresholds_by_category
 from understudy.evaluation.marks import read_defects, resized, union_of
 from understudy.evaluation.room import room_for
@@ -182,7 +182,15 @@ class _Results:
             raise PictureError(record.path, "has a score that is no number; train the model again")
         defects = read_defects(record, scored.size, self._found.saturations.get(record.category))
         verdict = decide(scored.score, self._thresholds.get(record.category))
-        return _Result(Tested(record, scored.score, verdict), scored, defects)
+        return _Result(
+            Tested(record, scored.score, verdict, self._recognition(record, scored)), scored, defects
+        )
+
+    def _recognition(self, record: Record, scored: Scored) -> Recognition | None:
+        own, found = self._model.named(record.category), self._model.recognise(scored)
+        if own is None:
+            return None
+        return "unknown" if found is None else "right" if found == own else "wrong"
 
 
 def _count(

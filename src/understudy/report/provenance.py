@@ -54,12 +54,14 @@ def _training(manifest: Manifest) -> str:
 
 
 def _thresholds(model: TrainedModel) -> str:
-    t = model.thresholds
-    if t is None:
+    calibration, t = model.calibration, model.thresholds
+    if calibration is None or t is None:
         return "none: the model is not calibrated"
     return (
         f"FAIL above {t.fail_above:.6g}: {promise(t.n_good, t.false_alarm_rate)}. "
-        f"REVIEW above {t.review_above:.6g}: {promise(t.n_good, t.review_rate, 'are no PASS')}"
+        f"REVIEW above {t.review_above:.6g}: {promise(t.n_good, t.review_rate, 'are no PASS')}. "
+        f"Own thresholds: {', '.join(calibration.categories) or 'no category'}. Defects are marked above "
+        f"{calibration.masks.overall:.6g}, in regions of {calibration.min_area} pixels of the map"
     )
 
 
