@@ -3,8 +3,8 @@
     python benchmarks/calibration.py --data REALBENCH --model MODEL --out benchmarks/results/calibration.csv
 
 Good pictures that the model was not trained on, held out or for tests, are scored once. Again and again they
-are divided by chance, category by category: one half calibrates, on the other false alarms are counted. What the
-three ways are, docs/from-score-to-decision.md says.
+are divided by chance, category by category: one half calibrates, on the other false alarms are counted.
+docs/from-score-to-decision.md says what the three ways are.
 """
 
 from __future__ import annotations

@@ -203,10 +203,11 @@ def calibration(rows: list[Row]) -> str:
     promised = 100 * float(first["rate"])
     note = (
         f"\nGood pictures that FAIL, in percent: mean over {first['draws']} random halves to calibrate "
-        f"with (95 % of them stay at or below the figure in brackets); {promised:g} are promised at most. In the worst "
-        f"category: {worst}. `{first['method']}`, {first['steps']} steps of {first['batch_size']}, "
-        f"{_where(rows)}. Made by `python benchmarks/calibration.py --data REALBENCH --out "
-        f"benchmarks/results/calibration.csv --rate {first['rate']}`.\n"
+        f"with (95 % of them stay at or below the figure in brackets); {promised:g} are promised at most. "
+        f"In the worst category: {worst}. `{first['method']}`, {first['steps']} steps of "
+        f"{first['batch_size']}, {_where(rows)}. Made by `python "
+        f"benchmarks/calibration.py --data REALBENCH --out benchmarks/results/calibration.csv "
+        f"--rate {first['rate']}`.\n"
     )
     return "\n".join(lines) + "\n" + note
 

@@ -56,6 +56,14 @@ def test_a_category_with_pictures_enough_has_thresholds_of_its_own() -> None:
 def test_the_rate_of_unknown_products_is_the_review_rate_unless_asked_otherwise() -> None:
     assert calibration_from(held_out(nut=19), Rates(0.1)).distances.rate == 0.5
     assert calibration_from(held_out(nut=19), Rates(0.1, 0.2, 0.3)).distances.rate == 0.3
+    with pytest.raises(InputError, match="between 0 and 1, got 0"):
+        calibration_from(held_out(nut=19), Rates(0.1, 0.2, 0.0))
+
+
+def test_scores_that_are_no_number_do_not_calibrate() -> None:
+    broken = HeldOut("nut", float("nan"), 0.0, 0.0)
+    with pytest.raises(InputError, match="a score that is no number; check the model"):
+        calibration_from([*held_out(nut=19), broken], Rates(0.1))
 
 
 def test_the_rate_holds_in_every_category_where_one_threshold_for_all_misses_it() -> None:

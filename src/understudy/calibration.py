@@ -104,6 +104,7 @@ def calibration_from(found: Sequence[HeldOut], rates: Rates, min_area: int = MIN
         InputError: see :func:`thresholds_from`.
     """
     thresholds = thresholds_from([each.score for each in found], rates.false_alarm, rates.review)
+    unknown = thresholds.review_rate if rates.unknown is None else rates.unknown
     return Calibration(
         thresholds=thresholds,
         categories={
@@ -112,7 +113,7 @@ def calibration_from(found: Sequence[HeldOut], rates: Rates, min_area: int = MIN
         },
         masks=_limits(found, rates.false_alarm, lambda each: each.level),
         min_area=min_area,
-        distances=_limits(found, rates.unknown or thresholds.review_rate, lambda each: each.distance),
+        distances=_limits(found, unknown, lambda each: each.distance),
         promise=promise(thresholds.n_good, rates.false_alarm),
     )
 
