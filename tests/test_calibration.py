@@ -53,8 +53,8 @@ def test_a_category_with_pictures_enough_has_thresholds_of_its_own() -> None:
     assert calibration.masks == Limits(rate=0.1, overall=1.8, categories={"nut": 1.8, "bolt": 0.9})
 
 
-def test_the_rate_of_unknown_products_is_the_review_rate_unless_asked_otherwise() -> None:
-    assert calibration_from(held_out(nut=19), Rates(0.1)).distances.rate == 0.5
+def test_the_rate_of_unknown_products_is_that_of_false_alarms_unless_asked_otherwise() -> None:
+    assert calibration_from(held_out(nut=19), Rates(0.1)).distances.rate == 0.1
     assert calibration_from(held_out(nut=19), Rates(0.1, 0.2, 0.3)).distances.rate == 0.3
     with pytest.raises(InputError, match="between 0 and 1, got 0"):
         calibration_from(held_out(nut=19), Rates(0.1, 0.2, 0.0))

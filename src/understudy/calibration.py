@@ -59,8 +59,8 @@ class Rates:
     Attributes:
         false_alarm: that FAIL, or whose mask is not empty.
         review: that are no PASS by their score; five times the former by default, 0.5 at most.
-        unknown: that are taken for an unknown product where the category is not said; as ``review``
-            by default.
+        unknown: that are taken for an unknown product where the category is not said; as
+            ``false_alarm`` by default.
     """
 
     false_alarm: float
@@ -104,7 +104,7 @@ def calibration_from(found: Sequence[HeldOut], rates: Rates, min_area: int = MIN
         InputError: see :func:`thresholds_from`.
     """
     thresholds = thresholds_from([each.score for each in found], rates.false_alarm, rates.review)
-    unknown = thresholds.review_rate if rates.unknown is None else rates.unknown
+    unknown = rates.false_alarm if rates.unknown is None else rates.unknown
     return Calibration(
         thresholds=thresholds,
         categories={

@@ -24,9 +24,7 @@ def calibrate(
     ] = None,
     unknown_rate: Annotated[
         float | None,
-        typer.Option(
-            metavar="RATE", help="Good pictures that may be taken for an unknown product; as --review-rate."
-        ),
+        typer.Option(metavar="RATE", help="Good pictures that may be taken for an unknown product."),
     ] = None,
     min_area: Annotated[
         int, typer.Option(metavar="N", help="Pixels of the map that a marked defect has at least.")
