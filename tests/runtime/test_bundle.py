@@ -178,7 +178,8 @@ def test_a_full_disk_is_said_in_one_sentence(monkeypatch: pytest.MonkeyPatch, tm
 def test_the_light_runtime_does_not_import_torch() -> None:
     code = (
         "import sys, understudy, understudy.cli, understudy.runtime.bundle, understudy.runtime.images, "
-        "understudy.runtime.decision, understudy.runtime.heatmap; assert 'torch' not in sys.modules"
+        "understudy.runtime.decision, understudy.runtime.heatmap, understudy.runtime.recognition, "
+        "understudy.runtime.regions; assert not {'torch', 'scipy', 'safetensors'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
