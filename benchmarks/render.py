@@ -9,14 +9,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = ("README.md", "docs/from-score-to-decision.md")
+PAGES = (ROOT / "README.md", ROOT / "docs" / "from-score-to-decision.md")
 
 Row = dict[str, str]
 
 
 def main() -> None:
     """Replace what stands between each pair of markers."""
-    for page in (ROOT / name for name in PAGES):
+    for page in PAGES:
         page.write_text(rendered(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
