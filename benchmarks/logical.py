@@ -59,7 +59,7 @@ def run(seed: int, settings: dict[str, object], options: dict[str, Any]) -> list
         rows = []
         for name in [*whole.parts, "fused"]:
             model.distiller.to_map = whole if name == "fused" else only(whole, name)
-            evaluation = understudy.evaluate(replace(model, thresholds=None), data)
+            evaluation = understudy.evaluate(replace(model, calibration=None), data)
             (found,) = evaluation.metrics["categories"].values()
             kinds = {k.split("_")[0]: round(v["image_auroc"], 5) for k, v in found["defects"].items()}
             training = model.manifest.training

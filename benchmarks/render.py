@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = (ROOT / "README.md", ROOT / "docs" / "metrics.md")
+PAGES = tuple(ROOT / name for name in ("README.md", "docs/metrics.md", "docs/from-score-to-decision.md"))
 
 Row = dict[str, str]
 
@@ -209,6 +209,41 @@ def balance(rows: list[Row]) -> str:
     return "\n".join(lines) + "\n" + note
 
 
+def calibration(rows: list[Row]) -> str:
+    """False alarms per category by one threshold for all, by its own and by that of what is recognised."""
+    first = rows[0]
+    rows = [r for r in rows if all(r[k] == first[k] for k in ("method", "steps", "rate", "draws", "commit"))]
+    ways = {"global": "one for all", "category": "its own", "recognised": "of the category recognised"}
+    lines = [
+        "| category (good pictures) | " + " | ".join(ways.values()) + " | recognised | unknown |",
+        "|---|" + "---|" * (len(ways) + 2),
+    ]
+    for category in dict.fromkeys(row["category"] for row in rows):
+        own = {row["way"]: row for row in rows if row["category"] == category}
+        label = f"{category} ({own['category']['pictures']})"
+        if float(own["category"]["own_thresholds"]) < 1:
+            label += ", too few for its own"
+        cells = [_percent(own[way], "false_alarms") + f" ({_percent(own[way], 'high')})" for way in ways]
+        cells += [_percent(own["recognised"], name) for name in ("recognised", "unknown")]
+        lines.append(f"| {label} | " + " | ".join(cells) + " |")
+    off = {way: max(float(r["false_alarms"]) for r in rows if r["way"] == way) for way in ways}
+    worst = ", ".join(f"{100 * rate:.1f} ({ways[way]})" for way, rate in off.items())
+    promised = 100 * float(first["rate"])
+    note = (
+        f"\nGood pictures that FAIL, in percent: mean over {first['draws']} random halves to calibrate "
+        f"with (95 % of them stay at or below the figure in brackets); {promised:g} are promised at most. "
+        f"In the worst category: {worst}. `{first['method']}`, {first['steps']} steps of "
+        f"{first['batch_size']}, {_where(rows)}. Made by `python "
+        f"benchmarks/calibration.py --data REALBENCH --out benchmarks/results/calibration.csv "
+        f"--rate {first['rate']}`.\n"
+    )
+    return "\n".join(lines) + "\n" + note
+
+
+def _percent(row: Row, name: str) -> str:
+    return f"{100 * float(row[name]):.1f}"
+
+
 def _where(rows: list[Row]) -> str:
     """The machine and the code that figures come from, with size, teacher and precision."""
     first = rows[0]
@@ -233,6 +268,7 @@ TABLES: dict[str, Callable[[list[Row]], str]] = {
     "unified": unified,
     "balance": balance,
     "metrics": metrics,
+    "calibration": calibration,
 }
 
 if __name__ == "__main__":

@@ -4,55 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from understudy import InputError, PictureError, calibrate, fit, load
-from understudy.calibration import (
-    conformal_threshold,
-    good_pictures_needed,
-    smallest_rate,
-    thresholds_from,
-)
+from understudy import InputError, PictureError, Prediction, calibrate, fit, load
+from understudy.calibration import HeldOut, Rates, calibration_from, thresholds_from
+from understudy.conformal import conformal_threshold, promise
+from understudy.data.decode import digest_of
+from understudy.reporter import Reporter
+from understudy.runtime.decision import Limits
+from understudy.runtime.regions import large_regions, surviving_level
 
 
-@pytest.mark.parametrize("decimals", [10, 1])  # with ties as well
-@pytest.mark.parametrize(("n", "rate"), [(99, 0.01), (40, 0.1), (19, 0.05)])
-def test_the_promised_rate_holds_over_many_draws(n: int, rate: float, decimals: int) -> None:
-    rng = np.random.default_rng(0)
-    draws = np.round(rng.gamma(2.0, size=(4000, n + 1)), decimals)
-    alarms = sum(row[-1] > conformal_threshold(row[:-1], rate) for row in draws)
-    assert alarms <= 4000 * rate + 4 * np.sqrt(4000 * rate * (1 - rate))
-    if decimals == 10:  # without ties it is not needlessly strict either
-        assert alarms >= 4000 * rate - 4 * np.sqrt(4000 * rate * (1 - rate)) - 4000 / (n + 1)
-
-
-def test_it_is_the_order_statistic_of_split_conformal_prediction() -> None:
-    assert conformal_threshold(list(range(1, 100)), 0.01) == 99
-    assert conformal_threshold(list(range(1, 100)), 0.05) == 95
-    assert conformal_threshold([5.0], 0.5) == 5.0
-
-
-def test_the_number_of_pictures_that_a_rate_needs() -> None:
-    assert [good_pictures_needed(r) for r in (0.01, 0.05, 0.1, 0.3)] == [99, 19, 9, 3]
-    assert smallest_rate(99) == pytest.approx(0.01)
-
-
-def test_too_few_pictures_name_the_rate_that_is_possible() -> None:
-    with pytest.raises(
-        InputError, match=r"0\.01 needs at least 99 good pictures .* got 49; .* ask for 0\.02"
-    ):
-        conformal_threshold([1.0] * 49, 0.01)
-    conformal_threshold([1.0] * 49, 0.02)
-
-
-def test_bad_rates_and_scores_are_refused() -> None:
-    with pytest.raises(InputError, match="between 0 and 1, got 1"):
-        conformal_threshold([1.0], 1)
-    with pytest.raises(InputError, match="no number"):
-        conformal_threshold([float("nan")] * 9, 0.1)
+def test_a_review_rate_below_the_false_alarm_rate_is_refused() -> None:
     with pytest.raises(InputError, match=r"review rate 0\.1 must not be below .* 0\.2"):
         thresholds_from([1.0] * 20, 0.2, 0.1)
 
@@ -61,6 +28,94 @@ def test_the_review_band_lies_below_the_fail_threshold() -> None:
     thresholds = thresholds_from(list(range(100)), 0.01)
     assert (thresholds.review_above, thresholds.fail_above) == (95, 99)
     assert thresholds.review_rate == pytest.approx(0.05)
+
+
+def held_out(**scores: int) -> list[HeldOut]:
+    """So many pictures of each category, with scores 1, 2, ... times the place of the category."""
+    return [
+        HeldOut(name, float(place * i), i / 100, i / 10)
+        for place, (name, n) in enumerate(scores.items(), start=1)
+        for i in range(1, n + 1)
+    ]
+
+
+def test_a_category_with_pictures_enough_has_thresholds_of_its_own() -> None:
+    calibration = calibration_from(
+        [*held_out(nut=19, bolt=9, pin=8), HeldOut(None, 500.0, 5.0, 50.0)], Rates(0.1, 0.2, 0.05)
+    )
+    assert calibration.thresholds.n_good == 37
+    assert {c: (t.fail_above, t.review_above, t.n_good) for c, t in calibration.categories.items()} == {
+        "nut": (18, 16, 19),
+        "bolt": (18, 16, 9),
+    }
+    assert calibration.promise == promise(37, 0.1)
+    assert calibration.distances == Limits(rate=0.05, overall=5.0, categories={"nut": 0.19})
+    assert calibration.masks == Limits(rate=0.1, overall=1.8, categories={"nut": 1.8, "bolt": 0.9})
+
+
+def test_the_rate_of_unknown_products_is_that_of_false_alarms_unless_asked_otherwise() -> None:
+    assert calibration_from(held_out(nut=19), Rates(0.1)).distances.rate == 0.1
+    assert calibration_from(held_out(nut=19), Rates(0.1, 0.2, 0.3)).distances.rate == 0.3
+    with pytest.raises(InputError, match="between 0 and 1, got 0"):
+        calibration_from(held_out(nut=19), Rates(0.1, 0.2, 0.0))
+
+
+def test_scores_that_are_no_number_do_not_calibrate() -> None:
+    broken = HeldOut("nut", float("nan"), 0.0, 0.0)
+    with pytest.raises(InputError, match="a score that is no number; check the model"):
+        calibration_from([*held_out(nut=19), broken], Rates(0.1))
+
+
+def test_the_rate_holds_in_every_category_where_one_threshold_for_all_misses_it() -> None:
+    rng = np.random.default_rng(0)
+    own = every = 0
+    for _ in range(1000):
+        good = [
+            HeldOut(c, float(s), 0.0, 0.0)
+            for c in ("low", "high")
+            for s in rng.gamma(2, size=19) + 3 * (c == "high")
+        ]
+        calibration, new = calibration_from(good, Rates(0.1)), float(rng.gamma(2)) + 3  # of the high category
+        own += new > calibration.categories["high"].fail_above
+        every += new > calibration.thresholds.fail_above
+    assert own <= 100 + 4 * np.sqrt(90) < every
+
+
+def test_calibrating_says_what_is_promised_and_who_has_no_thresholds_of_their_own(
+    model_folder: Path, factory: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(model_folder, tmp_path / "m"))
+    said: list[str] = []
+    few = calibrate(copy, factory, 0.2, 0.4, Reporter(say=said.append))
+    assert few.categories == {}
+    assert promise(8, 0.2) in said
+    assert promise(8, 0.4, "are no PASS") in said
+    assert said[-1].endswith("capsule (2), linen (2), nut (2), veneer (2); 4 of a category are needed")
+    enough = calibrate(copy, factory, 0.34, 0.34)
+    assert list(enough.categories) == ["capsule", "linen", "nut", "veneer"]
+    assert {t.n_good for t in enough.categories.values()} == {2}
+    assert json.loads((copy / "calibration.json").read_text())["promise"] == enough.promise
+
+
+def test_pictures_of_a_model_of_one_product_are_this_product_whatever_their_folder(
+    factory: Path, tmp_path: Path
+) -> None:
+    options = {"image_size": 64, "max_steps": 2, "batch_size": 4, "strides": (8, 16), "device": "cpu"}
+    fit(factory / "nut", tmp_path / "m", **options)
+    more = Path(shutil.copytree(factory / "nut" / "test" / "good", tmp_path / "other name"))
+    calibration = calibrate(tmp_path / "m", more, 0.34)
+    assert list(calibration.categories) == ["nut"]
+
+
+def test_pictures_that_all_have_one_score_do_not_calibrate(
+    model_folder: Path, factory: Path, tmp_path: Path
+) -> None:
+    for name in "abc":
+        (tmp_path / "good").mkdir(exist_ok=True)
+        shutil.copy(factory / "nut" / "test" / "good" / "000.png", tmp_path / "good" / f"{name}.png")
+    copy = Path(shutil.copytree(model_folder, tmp_path / "m"))
+    with pytest.raises(InputError, match=r"all 3 held-out good pictures have the same score .* that differ"):
+        calibrate(copy, tmp_path / "good", 0.5)
 
 
 def test_a_fresh_model_is_calibrated_on_its_held_out_pictures(model_folder: Path) -> None:
@@ -76,12 +131,12 @@ def test_calibrating_leaves_out_what_was_trained_on_and_what_is_for_tests(
     model_folder: Path, factory: Path, tmp_path: Path
 ) -> None:
     copy = Path(shutil.copytree(model_folder, tmp_path / "m"))
-    thresholds = calibrate(copy, factory, 0.2, 0.4)
-    assert thresholds.n_good == 8
-    assert load(copy).thresholds == thresholds
+    calibration = calibrate(copy, factory, 0.2, 0.4)
+    assert calibration.thresholds.n_good == 8
+    assert load(copy).calibration == calibration
     with pytest.raises(InputError, match=r"0\.01 needs at least 99 .* got 8"):
         calibrate(copy, factory, 0.01)
-    assert load(copy).thresholds == thresholds  # the old ones stay
+    assert load(copy).calibration == calibration  # the old ones stay
 
 
 def test_a_broken_picture_stops_a_calibration_by_name(
@@ -102,7 +157,7 @@ def test_only_categories_that_the_model_knows_are_used(
     shutil.copytree(both / "nut", both / "strange")
     (both / "strange" / "train" / "good" / "broken.png").write_bytes(b"would be an error")
     copy = Path(shutil.copytree(model_folder, tmp_path / "m"))
-    assert calibrate(copy, both, 0.2).n_good == 8
+    assert calibrate(copy, both, 0.2).thresholds.n_good == 8
 
 
 def test_a_held_out_copy_of_a_trained_picture_does_not_calibrate(factory: Path, tmp_path: Path) -> None:
@@ -110,8 +165,49 @@ def test_a_held_out_copy_of_a_trained_picture_does_not_calibrate(factory: Path, 
     for path in list(good.iterdir()):
         shutil.copy(path, path.with_stem(path.stem + "-copy"))
     options = {"image_size": 64, "max_steps": 2, "batch_size": 4, "strides": (8, 16), "device": "cpu"}
-    model = fit(good, tmp_path / "m", holdout=0.5, **options)
+    model = fit(good, tmp_path / "m", holdout=0.75, **options)
     twins = set(model.pictures.trained) & set(model.pictures.held_out)
     assert twins
     unseen = len(model.pictures.held_out) - sum(d in twins for d in model.pictures.held_out)
     assert (model.thresholds.n_good if model.thresholds else 0) == unseen
+
+
+def test_a_mask_marks_a_good_picture_at_the_promised_rate_at_most() -> None:
+    rng = np.random.default_rng(4)
+    marked = 0
+    for _ in range(500):  # noise in blocks, so that regions of four pixels are common
+        maps = np.kron(rng.integers(0, 9, (20, 4, 5)), np.ones((1, 2, 2))).astype(np.float32)
+        above = conformal_threshold([surviving_level(m, 4) for m in maps[:-1]], 0.1)
+        marked += large_regions(maps[-1] > above, 4).any()
+    assert marked <= 50 + 4 * np.sqrt(45)
+
+
+def test_masks_of_held_out_pictures_are_empty_and_small_regions_are_dropped(
+    model_folder: Path, factory: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(model_folder, tmp_path / "m"))
+    one = calibrate(copy, factory, 1 / 9, 0.5, min_area=1)
+    assert one.masks.overall == one.thresholds.fail_above  # a region of one pixel is the maximum
+    calibrate(copy, factory, 1 / 9, 0.5, min_area=40)
+    model = load(copy, "cpu")
+    assert model.calibration
+    assert model.calibration.masks.overall < one.masks.overall
+    held_out = set(model.pictures.held_out)
+    for found in model.predict(factory):
+        assert isinstance(found, Prediction)
+        mask = model.defect_mask(found)
+        if digest_of(found.path.read_bytes()) in held_out:
+            assert not mask.any()
+        above = found.anomaly_map > model.calibration.masks.overall
+        np.testing.assert_array_equal(mask, large_regions(above, 40))
+    with pytest.raises(InputError, match="calibrate it first"):
+        replace(model, calibration=None).defect_mask(found)
+
+
+@pytest.mark.parametrize("area", [0, 64 * 64 + 1])
+def test_an_area_that_no_map_has_is_refused(
+    area: int, model_folder: Path, factory: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(model_folder, tmp_path / "m"))
+    with pytest.raises(InputError, match=f"between 1 and the map's 4096 pixels, got {area}"):
+        calibrate(copy, factory, 0.2, min_area=area)

@@ -50,7 +50,7 @@ def test_learned_validation_and_held_out_pictures_are_apart(
     assert model.thresholds is not None
     assert model.thresholds.n_good == len(held_out)
     # Calibrating again on all of them takes the held-out ones alone.
-    assert calibrate(tmp_path / "m", factory, 0.2).n_good == len(held_out)
+    assert calibrate(tmp_path / "m", factory, 0.2).thresholds.n_good == len(held_out)
 
 
 def test_the_scales_of_fused_maps_are_the_quantiles_of_validation_pictures(
@@ -82,7 +82,7 @@ def test_a_data_sets_own_validation_pictures_are_validated_with_or_held_out(
     assert validation == (own if validated else set())
     assert (own <= held_out) == (not validated)
     assert learned | validation | held_out == digests(kit, "train") | own
-    assert calibrate(tmp_path / "m", kit, 0.4).n_good == len(held_out)
+    assert calibrate(tmp_path / "m", kit, 0.4).thresholds.n_good == len(held_out)
 
 
 def test_in_a_folder_of_both_layouts_every_category_validates(

@@ -1,76 +1,71 @@
-"""Held-out good pictures -> thresholds with a promise (split-conformal quantiles)."""
+"""Held-out good pictures -> thresholds with a promise: what ``understudy calibrate`` does."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from understudy.conformal import conformal_threshold, good_pictures_needed, promise
 from understudy.data.decode import digest_of
 from understudy.data.folder import describe, open_pictures
+from understudy.data.records import Record
 from understudy.errors import InputError, PictureError
 from understudy.model import TrainedModel, load_uncalibrated
 from understudy.reporter import Reporter
 from understudy.runtime import bundle
-from understudy.runtime.decision import Thresholds
+from understudy.runtime.decision import Calibration, Limits, Thresholds
 from understudy.runtime.images import read_bytes
+from understudy.runtime.recognition import distances_to
+from understudy.runtime.regions import surviving_level
 
 __all__ = [
+    "HeldOut",
+    "Rates",
     "calibrate",
     "calibrate_on",
-    "conformal_threshold",
-    "good_pictures_needed",
-    "smallest_rate",
+    "calibration_from",
     "thresholds_from",
     "unseen_pictures",
 ]
 
 REVIEW_FACTOR = 5  # the REVIEW band ends at this multiple of the false-alarm rate unless asked otherwise
+MIN_AREA = 16  # pixels of the map: smaller regions are no defect unless asked otherwise
 
 
-def good_pictures_needed(rate: float) -> int:
-    """How many held-out good pictures can promise a false-alarm rate: 99 for 1 %."""
-    return math.ceil(round(1 / rate, 9)) - 1
+@dataclass(frozen=True)
+class HeldOut:
+    """What a model says of one good picture that it was not trained on.
 
-
-def smallest_rate(n_good: int) -> float:
-    """The smallest false-alarm rate that ``n_good`` pictures can promise: 1 / (n + 1)."""
-    return 1 / (n_good + 1)
-
-
-def conformal_threshold(scores: Sequence[float], rate: float) -> float:
-    """The score that a good picture exceeds with probability ``rate`` at most.
-
-    It is the ceil((n + 1)·(1 - rate))-th smallest of n scores. For exchangeable scores, ties
-    included, the next good picture lies above it with probability <= rate on average over
-    calibrations: split conformal prediction (Vovk et al., 2005).
-
-    Args:
-        scores: of good pictures that no training has seen.
-        rate: in (0, 1).
-
-    Raises:
-        InputError: the rate is out of range, a score is no number, or there are too few scores.
+    Attributes:
+        category: by the model's name; ``None`` for a product that it does not know.
+        score: image-level anomaly score.
+        distance: from the category's prototype; from the nearest for an unknown product.
+        level: of its map, up to which a region of the least area survives; see
+            :func:`understudy.runtime.regions.surviving_level`.
     """
-    if not 0 < rate < 1:
-        raise InputError(f"a false-alarm rate lies between 0 and 1, got {rate}")
-    values = np.sort(np.asarray(scores, dtype=np.float64))
-    if not np.isfinite(values).all():
-        raise InputError("a held-out good picture has a score that is no number; check the model")
-    n, need = len(values), good_pictures_needed(rate)
-    if n == 0:
-        raise InputError(
-            "no good pictures are left that the model was not trained on; name a folder of others"
-        )
-    if n < need:
-        raise InputError(
-            f"a false-alarm rate of {rate:g} needs at least {need} good pictures that were not "
-            f"trained on, got {n}; add pictures or ask for {math.ceil(1e4 * smallest_rate(n)) / 1e4:g}"
-        )
-    rank = math.ceil(round((n + 1) * (1 - rate), 9))
-    return float(values[rank - 1])
+
+    category: str | None
+    score: float
+    distance: float
+    level: float
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Promised shares of good pictures, at most.
+
+    Attributes:
+        false_alarm: that FAIL, or whose mask is not empty.
+        review: that are no PASS by their score; five times the former by default, 0.5 at most.
+        unknown: that are taken for an unknown product where the category is not said; as
+            ``false_alarm`` by default.
+    """
+
+    false_alarm: float
+    review: float | None = None
+    unknown: float | None = None
 
 
 def thresholds_from(
@@ -84,7 +79,8 @@ def thresholds_from(
         review_rate: promised share that is no PASS; five times the former by default, 0.5 at most.
 
     Raises:
-        InputError: see :func:`conformal_threshold`; or the review rate is the smaller one.
+        InputError: see :func:`understudy.conformal.conformal_threshold`; or the review rate is the
+            smaller one.
     """
     if review_rate is None:
         review_rate = max(false_alarm_rate, min(REVIEW_FACTOR * false_alarm_rate, 0.5))
@@ -101,64 +97,148 @@ def thresholds_from(
     )
 
 
+def calibration_from(found: Sequence[HeldOut], rates: Rates, min_area: int = MIN_AREA) -> Calibration:
+    """Thresholds and limits for all, and of every category with pictures enough to promise a rate by itself.
+
+    Raises:
+        InputError: see :func:`thresholds_from`.
+    """
+    thresholds = thresholds_from([each.score for each in found], rates.false_alarm, rates.review)
+    unknown = rates.false_alarm if rates.unknown is None else rates.unknown
+    return Calibration(
+        thresholds=thresholds,
+        categories={
+            category: thresholds_from([each.score for each in own], rates.false_alarm, rates.review)
+            for category, own in _enough(found, rates.false_alarm).items()
+        },
+        masks=_limits(found, rates.false_alarm, lambda each: each.level),
+        min_area=min_area,
+        distances=_limits(found, unknown, lambda each: each.distance),
+        promise=promise(thresholds.n_good, rates.false_alarm),
+    )
+
+
+def _limits(found: Sequence[HeldOut], rate: float, figure: Callable[[HeldOut], float]) -> Limits:
+    return Limits(
+        rate=rate,
+        overall=conformal_threshold([figure(each) for each in found], rate),
+        categories={
+            category: conformal_threshold([figure(each) for each in own], rate)
+            for category, own in _enough(found, rate).items()
+        },
+    )
+
+
+def _enough(found: Sequence[HeldOut], rate: float) -> dict[str, list[HeldOut]]:
+    """Pictures of each category that has enough of them to promise a rate."""
+    return {c: own for c, own in _by_category(found).items() if len(own) >= good_pictures_needed(rate)}
+
+
+def _by_category(found: Sequence[HeldOut]) -> dict[str, list[HeldOut]]:
+    """Pictures of each category that the model knows, in order of their names."""
+    names = sorted({each.category for each in found if each.category is not None})
+    return {name: [each for each in found if each.category == name] for name in names}
+
+
 def calibrate(
     model: str | Path,
     data: str | Path,
     false_alarm_rate: float,
     review_rate: float | None = None,
     reporter: Reporter | None = None,
-) -> Thresholds:
-    """Set a saved model's thresholds from those good pictures of a folder that it was not trained on.
+    *,
+    unknown_rate: float | None = None,
+    min_area: int = MIN_AREA,
+) -> Calibration:
+    """Calibrate a saved model on those good pictures of a folder that it was not trained on.
 
     Args:
         model: folder of the model; its ``calibration.json`` is replaced.
         data: folder of pictures; of several categories those that the model knows are taken, and test
             pictures never.
-        false_alarm_rate: see :func:`thresholds_from`.
-        review_rate: see :func:`thresholds_from`.
+        false_alarm_rate: see :class:`Rates`.
+        review_rate: see :class:`Rates`.
         reporter: where progress goes.
+        unknown_rate: see :class:`Rates`.
+        min_area: pixels of the map that a region has at least to be marked as a defect.
 
     Raises:
-        InputError: the model or the data cannot be used, or there are too few pictures.
+        InputError: the model or the data cannot be used, there are too few pictures, or the area is
+            none of a map.
     """
     loaded = load_uncalibrated(model)
     reporter = reporter or Reporter()
     known = loaded.known(open_pictures(Path(data)))
     reporter.say(describe(known))
-    good = [r.path for r in known.train() + known.validation()]
-    unseen = unseen_pictures(loaded, good)
-    return calibrate_on(loaded, Path(model), unseen, false_alarm_rate, review_rate, reporter)
+    unseen = unseen_pictures(loaded, known.train() + known.validation())
+    rates = Rates(false_alarm_rate, review_rate, unknown_rate)
+    return calibrate_on(loaded, Path(model), unseen, rates, reporter, min_area)
 
 
-def unseen_pictures(model: TrainedModel, paths: Sequence[Path]) -> list[Path]:
+def unseen_pictures(model: TrainedModel, records: Sequence[Record]) -> list[Record]:
     """Those pictures whose content the training has not seen, under whatever name."""
     seen = {*model.pictures.trained, *model.pictures.validation}
-    return [path for path in paths if digest_of(read_bytes(path)) not in seen]
+    return [record for record in records if digest_of(read_bytes(record.path)) not in seen]
 
 
 def calibrate_on(
     model: TrainedModel,
     folder: Path,
-    unseen: Sequence[Path],
-    false_alarm_rate: float,
-    review_rate: float | None = None,
-    reporter: Reporter | None = None,
-) -> Thresholds:
-    """Score good pictures that the model has not seen; write thresholds into its folder."""
-    reporter = reporter or Reporter()
-    if len(unseen) < good_pictures_needed(false_alarm_rate):  # say so before the work, not after
-        conformal_threshold([0.0] * len(unseen), false_alarm_rate)
-    scores = []
-    for done, result in enumerate(model.score(unseen), start=1):
+    unseen: Sequence[Record],
+    rates: Rates,
+    reporter: Reporter,
+    min_area: int = MIN_AREA,
+) -> Calibration:
+    """Score good pictures that the model has not seen; write what they set into its folder."""
+    pixels = model.preprocess.image_size**2
+    if not 1 <= min_area <= pixels:
+        raise InputError(
+            f"the least area of a defect lies between 1 and the map's {pixels} pixels, got {min_area}"
+        )
+    if len(unseen) < good_pictures_needed(rates.false_alarm):  # say so before the work, not after
+        conformal_threshold([0.0] * len(unseen), rates.false_alarm)
+    found: list[HeldOut] = []
+    for record, result in zip(unseen, model.score([r.path for r in unseen]), strict=True):
         if isinstance(result, PictureError):
             raise result
-        scores.append(result.score)
-        reporter.advance("calibrate", done, len(unseen), "")
-    thresholds = thresholds_from(scores, false_alarm_rate, review_rate)
-    bundle.write_calibration(folder, model.manifest, thresholds)
+        category = model.named(record.category)
+        away = distances_to(result.embedding, model.prototypes)
+        distance = min(away.values()) if category is None else away[category]
+        level = surviving_level(result.anomaly_map, min_area)
+        found.append(HeldOut(category, result.score, distance, level))
+        reporter.advance("calibrate", len(found), len(unseen), "")
+    _refuse_constant([each.score for each in found])
+    calibration = calibration_from(found, rates, min_area)
+    bundle.write_calibration(folder, model.manifest, calibration)
+    counts = Counter(each.category for each in found)
+    _report(calibration, {c: counts[c] for c in model.categories}, reporter)
+    return calibration
+
+
+def _refuse_constant(scores: Sequence[float]) -> None:
+    """Scores that are all the same come from copies of one picture, or from a model that sees nothing."""
+    if len(scores) > 1 and len(set(scores)) == 1:
+        raise InputError(
+            f"all {len(scores)} held-out good pictures have the same score {scores[0]:g}; calibrate with "
+            "pictures that differ, or train the model again"
+        )
+
+
+def _report(calibration: Calibration, counts: Mapping[str, int], reporter: Reporter) -> None:
+    """Say what was set, what it promises, and which categories have no thresholds of their own."""
+    t = calibration.thresholds
     reporter.say(
-        f"thresholds from {len(scores)} held-out good pictures: FAIL above {thresholds.fail_above:.4f} "
-        f"(at most {false_alarm_rate:.3g} of good pictures), REVIEW above "
-        f"{thresholds.review_above:.4f} (at most {thresholds.review_rate:.3g})"
+        f"thresholds from {t.n_good} held-out good pictures: FAIL above {t.fail_above:.4f}, "
+        f"REVIEW above {t.review_above:.4f}; defects are regions of {calibration.min_area} pixels of the map "
+        f"above {calibration.masks.overall:.4f}"
     )
-    return thresholds
+    reporter.say(calibration.promise)
+    reporter.say(promise(t.n_good, t.review_rate, "are no PASS"))
+    unknown = promise(t.n_good, calibration.distances.rate, "are taken for an unknown product")
+    reporter.say(f"where the category is not said: {unknown}")
+    without = [f"{name} ({n})" for name, n in counts.items() if name not in calibration.categories]
+    if without:
+        reporter.say(
+            f"too few held-out good pictures for thresholds of their own, so those for all apply: "
+            f"{', '.join(without)}; {good_pictures_needed(t.false_alarm_rate)} of a category are needed"
+        )

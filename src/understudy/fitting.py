@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from understudy.calibration import calibrate_on, smallest_rate, unseen_pictures
+from understudy.calibration import Rates, calibrate_on, unseen_pictures
+from understudy.conformal import smallest_rate
 from understudy.data.folder import describe, open_pictures
 from understudy.data.memory import budget_of, statement, worker_count
 from understudy.data.records import PictureSet, Record
@@ -26,9 +27,10 @@ from understudy.errors import InputError
 from understudy.methods import METHODS, build, settings_for
 from understudy.model import TrainedModel, load, save
 from understudy.options import FitOptions, fit_options
+from understudy.prototypes import learn_prototypes
 from understudy.reporter import Reporter
 from understudy.runtime import bundle
-from understudy.runtime.decision import Thresholds
+from understudy.runtime.decision import Calibration
 from understudy.runtime.images import Preprocess
 from understudy.scaling import scale_maps
 from understudy.training import Plan, checkpoint_file, train
@@ -75,9 +77,9 @@ def fit(
         _refuse_to_lose(out, resume=resume, overwrite=overwrite)
         _train_and_save(asked, found, parts, out, resume, reporter)
         model = load(out, asked.device)
-    if model.thresholds is None:
-        thresholds = _first_thresholds(model, out, parts.held_out, asked.false_alarm_rate, reporter)
-        model = replace(model, thresholds=thresholds)
+    if model.calibration is None:
+        calibration = _first_calibration(model, out, parts.held_out, asked.false_alarm_rate, reporter)
+        model = replace(model, calibration=calibration)
     shutil.rmtree(checkpoint_file(out).parent, ignore_errors=True)
     return model
 
@@ -121,6 +123,7 @@ def _train_and_save(
     choose_epoch = METHODS[asked.method].recipe.choose_epoch
     if choose_epoch and not parts.validation:
         reporter.say("no picture is left to validate with: the last epoch is kept")
+    categories = [r.category for r in parts.learn]
     trained = train(
         distiller,
         pictures,
@@ -128,7 +131,7 @@ def _train_and_save(
         plan,
         out,
         description=repr((asked.method, settings.model_dump(), card, preprocess)),
-        categories=[r.category for r in parts.learn] if asked.sampling == "balanced" else None,
+        categories=categories if asked.sampling == "balanced" else None,
         validation=validation if choose_epoch and parts.validation else None,
         resume=resume,
         advance=reporter.advance,
@@ -141,6 +144,7 @@ def _train_and_save(
         out,
         distiller,
         bundle.Pictures(trained=pictures.digests, validation=validation.digests, held_out=kept_away.digests),
+        learn_prototypes(teacher, pictures, categories, preprocess, plan.device),
         method=asked.method,
         settings=settings.model_dump(mode="json"),
         teacher=card,
@@ -156,7 +160,7 @@ def _train_and_save(
             loss=trained.loss,
             kept_step=trained.step,
             layout=found.layout,
-            categories=dict(Counter(r.category for r in parts.learn)),
+            categories=dict(Counter(categories)),
             validation=len(parts.validation),
             held_out=len(parts.held_out),
             holdout_share=asked.holdout,
@@ -165,11 +169,11 @@ def _train_and_save(
     )
 
 
-def _first_thresholds(
+def _first_calibration(
     model: TrainedModel, out: Path, held_out: Sequence[Record], asked_rate: float, reporter: Reporter
-) -> Thresholds | None:
+) -> Calibration | None:
     """Calibrate a fresh model at the asked rate, or at the smallest that its held-out pictures allow."""
-    unseen = unseen_pictures(model, [r.path for r in held_out])
+    unseen = unseen_pictures(model, held_out)
     if not unseen:
         return None
     rate = max(asked_rate, smallest_rate(len(unseen)))
@@ -178,7 +182,7 @@ def _first_thresholds(
             f"a false-alarm rate of {asked_rate:g} was asked for; {len(unseen)} held-out pictures can "
             f"promise {rate:.3g} at best: hold out more, or calibrate with further good pictures"
         )
-    return calibrate_on(model, out, unseen, rate, reporter=reporter)
+    return calibrate_on(model, out, unseen, Rates(rate), reporter)
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,10 @@ from understudy.distill.teacher import Teacher
 from understudy.errors import BundleError, InputError, PictureError
 from understudy.methods import build, settings_for
 from understudy.runtime import bundle
-from understudy.runtime.decision import Thresholds, decide
+from understudy.runtime.decision import Calibration, Thresholds, judge
 from understudy.runtime.images import Picture, Preprocess, find_pictures
+from understudy.runtime.recognition import Prototypes, distances_to, recognise
+from understudy.runtime.regions import large_regions
 from understudy.scoring import Found, Scored, score_arrays, score_pictures
 from understudy.types import Prediction
 
@@ -40,14 +42,16 @@ class TrainedModel:
         distiller: teacher and student.
         manifest: method, settings, teacher, preprocessing, training, versions.
         pictures: digests of the pictures learned from, validated with and held out.
-        thresholds: ``None`` while the model is not calibrated.
+        prototypes: mean embedding of each category, by which it is recognised.
+        calibration: ``None`` while the model is not calibrated.
         device: what it scores on.
     """
 
     distiller: Distiller
     manifest: bundle.Manifest
     pictures: bundle.Pictures
-    thresholds: Thresholds | None
+    prototypes: Prototypes
+    calibration: Calibration | None
     device: torch.device
 
     @property
@@ -55,9 +59,28 @@ class TrainedModel:
         """How a picture becomes input."""
         return self.manifest.preprocess
 
+    @property
+    def thresholds(self) -> Thresholds | None:
+        """For a picture of any category; ``None`` while the model is not calibrated."""
+        return self.calibration.thresholds if self.calibration else None
+
+    @property
+    def categories(self) -> list[str]:
+        """Names of the products it was trained on, sorted."""
+        return sorted(self.manifest.training.categories)
+
+    def named(self, category: str) -> str | None:
+        """The category by the model's own name, ``None`` for another product.
+
+        A model of one product takes every folder for it, whatever the folder's name.
+        """
+        if category in self.categories:
+            return category
+        return self.categories[0] if len(self.categories) == 1 else None
+
     def known(self, found: PictureSet) -> PictureSet:
         """Those categories of a folder that the model was trained on; all if it knows none by name."""
-        names = [c for c in found.categories if c in self.manifest.training.categories]
+        names = [c for c in found.categories if c in self.categories]
         return found.only(names or None)
 
     def score(self, paths: Sequence[Path], batch_size: int = 8) -> Iterator[Scored | PictureError]:
@@ -71,39 +94,77 @@ class TrainedModel:
         return score_arrays(self.distiller, self.preprocess, pictures, batch_size, self.device)
 
     def predict(
-        self, paths: Sequence[str | Path] | str | Path, batch_size: int = 8
+        self, paths: Sequence[str | Path] | str | Path, batch_size: int = 8, category: str | None = None
     ) -> Iterator[Prediction | PictureError]:
         """One result a picture, in order.
 
         Args:
             paths: pictures, or folders that are searched for them.
             batch_size: pictures scored at once.
+            category: that all of them show; where it is not said, each picture's is recognised, and
+                one like no category that the model knows is a REVIEW.
 
         Returns:
             An iterator of Predictions; a picture that cannot be read gives its PictureError instead.
 
         Raises:
-            InputError: a path does not exist, or no picture is found.
+            InputError: a path does not exist, no picture is found, or the category is none that the
+                model was trained on.
         """
+        if category is not None and category not in self.categories:
+            raise InputError(
+                f"the model was not trained on category {category!r}; it knows {', '.join(self.categories)}"
+            )
         asked = [paths] if isinstance(paths, str | Path) else paths
         found = [picture for path in asked for picture in find_pictures(Path(path))]
         if not found:
             raise InputError(f"no pictures in {', '.join(map(str, asked)) or 'an empty list'}")
-        return self._predictions(found, batch_size)
+        return self._predictions(found, batch_size, category)
 
-    def _predictions(self, paths: Sequence[Path], batch_size: int) -> Iterator[Prediction | PictureError]:
+    def _predictions(
+        self, paths: Sequence[Path], batch_size: int, category: str | None
+    ) -> Iterator[Prediction | PictureError]:
         for result in self.score(paths, batch_size):
             if isinstance(result, PictureError):
                 yield result
             else:
-                verdict = decide(result.score, self.thresholds)
-                yield Prediction(result.path, result.score, result.anomaly_map, verdict)
+                shown = category or self.recognise(result)
+                judged = judge(result.score, self.calibration, shown)
+                yield Prediction(
+                    result.path,
+                    result.score,
+                    result.anomaly_map,
+                    result.size,
+                    judged.verdict,
+                    shown,
+                    judged.reason,
+                )
+
+    def defect_mask(self, found: Prediction) -> NDArray[np.bool_]:
+        """Where the defect is: (S, S), true in regions above the pixel threshold and of the least area.
+
+        Raises:
+            InputError: the model is not calibrated.
+        """
+        if self.calibration is None:
+            raise InputError("a mask needs a pixel threshold and the model has none; calibrate it first")
+        above = self.calibration.masks.of(found.category)
+        return large_regions(found.anomaly_map > above, self.calibration.min_area)
+
+    def recognise(self, found: Scored) -> str | None:
+        """The category that a picture shows, ``None`` for a product that is like none of them.
+
+        Without calibration, which sets how far from a category its pictures are, it is the nearest.
+        """
+        limits = self.calibration.distances if self.calibration else None
+        return recognise(distances_to(found.embedding, self.prototypes), limits)
 
 
 def save(
     folder: Path,
     distiller: Distiller,
     pictures: bundle.Pictures,
+    prototypes: Prototypes,
     *,
     method: str,
     settings: dict[str, object],
@@ -120,6 +181,7 @@ def save(
         folder.mkdir(parents=True, exist_ok=True)
         _save_weights(distiller.teacher.state_dict(), folder / TEACHER)
         _save_weights(distiller.learned(), folder / STUDENT)
+    bundle.write_prototypes(folder, prototypes)
     bundle.write_json(folder / bundle.PICTURES, pictures.model_dump(mode="json"))
     manifest = bundle.Manifest(
         bundle_schema=bundle.BUNDLE_SCHEMA,
@@ -129,7 +191,9 @@ def save(
         preprocess=preprocess,
         training=training,
         versions=versions(),
-        files={n: bundle.sha256_of(folder / n) for n in (TEACHER, STUDENT, bundle.PICTURES)},
+        files={
+            n: bundle.sha256_of(folder / n) for n in (TEACHER, STUDENT, bundle.PROTOTYPES, bundle.PICTURES)
+        },
     )
     bundle.write_manifest(folder, manifest)
     return manifest
@@ -143,7 +207,7 @@ def load(folder: str | Path, device: DeviceChoice = "auto") -> TrainedModel:
         InputError: the device is not there.
     """
     model = load_uncalibrated(folder, device)
-    return replace(model, thresholds=bundle.read_calibration(Path(folder), model.manifest))
+    return replace(model, calibration=bundle.read_calibration(Path(folder), model.manifest))
 
 
 def load_uncalibrated(folder: str | Path, device: DeviceChoice = "auto") -> TrainedModel:
@@ -156,7 +220,8 @@ def load_uncalibrated(folder: str | Path, device: DeviceChoice = "auto") -> Trai
     distiller = build(manifest.method, teacher, settings_for(manifest.method, manifest.settings))
     _load_weights(distiller.load_learned, folder / STUDENT)
     pictures = bundle.read_pictures(folder)
-    return TrainedModel(distiller.eval(), manifest, pictures, None, resolve_device(device))
+    prototypes = bundle.read_prototypes(folder)
+    return TrainedModel(distiller.eval(), manifest, pictures, prototypes, None, resolve_device(device))
 
 
 def _save_weights(weights: Mapping[str, Tensor], path: Path) -> None:

@@ -25,13 +25,23 @@ Found = tuple[float, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Scored:
-    """Score and (S, S) float32 map of one picture, its own (height, width), and the digest of its file."""
+    """What was found of one picture.
+
+    Attributes:
+        path: its file.
+        size: its own (height, width).
+        digest: of its file.
+        score: image-level anomaly score.
+        anomaly_map: (S, S) float32.
+        embedding: (D,) float32 of length one; see :func:`understudy.distill.teacher.embedding`.
+    """
 
     path: Path
     size: tuple[int, int]
     digest: str
     score: float
     anomaly_map: NDArray[np.float32]
+    embedding: NDArray[np.float32]
 
 
 def score_pictures(
@@ -74,7 +84,8 @@ def score_arrays(
     distiller = _ready(distiller, device)
     waiting = iter(pictures)
     while batch := list(islice(waiting, batch_size)):
-        yield from _score(distiller, preprocess, batch, device)
+        for score, anomaly_map, _ in _score(distiller, preprocess, batch, device):
+            yield score, anomaly_map
 
 
 def _score_batch(
@@ -101,11 +112,14 @@ def _score(
     preprocess: Preprocess,
     pictures: Sequence[Picture | NDArray[np.float32]],
     device: torch.device,
-) -> list[Found]:
+) -> list[tuple[float, NDArray[np.float32], NDArray[np.float32]]]:
     """Score one batch of (S, S, 3) pictures at once; an empty one has no results."""
     if not pictures:
         return []
     images = torch.from_numpy(preprocess.normalise(np.stack([unit(p) for p in pictures]))).to(device)
     with torch.inference_mode(), full_precision():
-        maps, scores = (t.float().cpu().numpy() for t in distiller.score(images))
-    return [(float(score), one[0].copy()) for score, one in zip(scores, maps, strict=True)]
+        maps, scores, embeddings = (t.float().cpu().numpy() for t in distiller.inspect(images))
+    return [
+        (float(score), one[0].copy(), embedding)
+        for score, one, embedding in zip(scores, maps, embeddings, strict=True)
+    ]

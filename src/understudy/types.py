@@ -41,10 +41,16 @@ class Prediction:
         path: the picture.
         score: image-level anomaly score, raw; larger is more abnormal.
         anomaly_map: (H, W) float32 at the model's own resolution; larger is more abnormal.
+        size: (height, width) of the picture.
         verdict: PASS, REVIEW or FAIL, or ``None`` while the model is not calibrated.
+        category: the product that it shows, as said or recognised; ``None`` for an unknown one.
+        reason: of a verdict that does not come from the score.
     """
 
     path: Path
     score: float
     anomaly_map: NDArray[np.float32]
+    size: tuple[int, int]
     verdict: Verdict | None
+    category: str | None
+    reason: str | None

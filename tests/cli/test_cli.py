@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -51,9 +52,12 @@ def the_error(capsys: pytest.CaptureFixture[str]) -> str:
                 *("--resume", "--overwrite", "--set", "--holdout"),
             ],
         ),
-        ("calibrate", ["MODEL", "DATA", "--false-alarm-rate", "--review-rate"]),
-        ("evaluate", ["MODEL", "DATA", "--out", "--categories", "--map-resolution"]),
-        ("predict", ["MODEL", "PATH", "--out", "--format", "--heatmaps"]),
+        (
+            "calibrate",
+            ["MODEL", "DATA", "--false-alarm-rate", "--review-rate", "--unknown-rate", "--min-area"],
+        ),
+        ("evaluate", ["MODEL", "DATA", "--out", "--categories", "--map-resolution", "--thresholds"]),
+        ("predict", ["MODEL", "PATH", "--out", "--format", "--heatmaps", "--masks", "--category"]),
     ],
 )
 def test_every_help_names_what_can_be_asked(
@@ -193,6 +197,7 @@ def test_evaluating_with_a_broken_picture_reports_it_and_exits_with_1(
         (["predict", "MODEL", "NONE"], "does not exist"),
         (["predict", "MODEL", "EMPTY"], "no pictures in"),
         (["predict", "MODEL", "DATA", "--heatmaps"], "add --out DIR"),
+        (["predict", "MODEL", "DATA", "--masks"], "--masks needs a folder: add --out DIR"),
         (["predict", "MODEL", "EMPTY", "--out", "EMPTY/found"], "lies among the pictures"),
         (["fit", "DATA", "--out", "OUT", "--resume", "--overwrite"], "choose one"),
         (["demo", "--out", "MODEL"], "holds something that no demo made"),
@@ -346,3 +351,41 @@ def test_ctrl_c_says_whether_there_is_something_to_go_on_from(
     checkpoint.touch()
     assert run("fit", data, "--out", tmp_path / "m", "--resume", *SMALL) == 130
     assert "stopped; go on with --resume" in the_error(capsys)
+
+
+def test_a_category_named_for_all_pictures_is_one_that_the_model_knows(
+    data: Path, model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = Path(shutil.copytree(model_folder, tmp_path / "m"))
+    assert run("predict", copy, data / "nut" / "test", "--category", "bolt") == 2
+    assert "category 'bolt'; it knows capsule, linen, nut, veneer" in the_error(capsys)
+    content = json.loads((copy / "calibration.json").read_text())
+    content["categories"]["nut"] = content["thresholds"] | {"fail_above": -1, "review_above": -2}
+    (copy / "calibration.json").write_text(json.dumps(content))
+    assert run("predict", copy, data / "nut" / "test", "--category", "nut") == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["verdict"] for row in rows] == ["FAIL"] * 5
+
+
+def test_a_mask_has_its_pictures_size_and_marks_what_the_pixel_threshold_leaves(
+    data: Path, model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy, out = Path(shutil.copytree(model_folder, tmp_path / "m")), tmp_path / "out"
+    pictures = data / "nut" / "test" / "good"
+    Image.open(pictures / "000.png").resize((96, 80)).save(pictures / "000.png")
+    content = json.loads((copy / "calibration.json").read_text())
+
+    def shares(above: float) -> list[float]:
+        content["masks"]["overall"] = above
+        (copy / "calibration.json").write_text(json.dumps(content))
+        assert run("predict", copy, pictures, "--out", out, "--masks") == 0
+        rows = [json.loads(line) for line in (out / "predictions.jsonl").read_text().splitlines()]
+        masks = [Image.open(row["mask"]) for row in rows]
+        assert [mask.size for mask in masks] == [(96, 80), (64, 64)]
+        return [float(np.asarray(mask).mean()) for mask in masks]
+
+    assert shares(-1.0) == [1, 1]
+    assert shares(1e9) == [0, 0]
+    (copy / "calibration.json").unlink()
+    assert run("predict", copy, pictures, "--out", out, "--masks") == 2
+    assert "--masks marks by thresholds" in the_error(capsys)

@@ -17,6 +17,7 @@ from understudy import Evaluation, InputError, PictureError, TrainedModel, evalu
 from understudy.data.factory import LogicalPlan, write_logical
 from understudy.evaluation import NAMES, read_masks, room
 from understudy.evaluation.figures import IMAGE_NAMES, PIXEL_NAMES
+from understudy.evaluation.judging import ThresholdChoice
 from understudy.evaluation.marks import resized
 from understudy.metrics import aupro
 from understudy.reporter import Reporter
@@ -49,6 +50,8 @@ def test_the_metrics_have_the_schema_that_scripts_rely_on(model: TrainedModel, f
         assert list(figures) == [
             *NAMES,
             "image_auroc_interval",
+            "false_alarm_rate",
+            "recognition",
             "max_error",
             "missing",
             "n_good",
@@ -82,6 +85,12 @@ def test_mean_worst_and_pooled_are_three_different_things(model: TrainedModel, f
     labels = [not t.record.is_good for t in result.tested]
     scores = [t.score for t in result.tested]
     assert result.metrics["pooled"]["image_auroc"] == pytest.approx(roc_auc_score(labels, scores))
+
+
+def judged_by(model: TrainedModel, thresholds: Thresholds, **categories: Thresholds) -> TrainedModel:
+    assert model.calibration
+    changes = {"thresholds": thresholds, "categories": categories}
+    return replace(model, calibration=model.calibration.model_copy(update=changes))
 
 
 def maps_and_masks(model: TrainedModel, result: Evaluation) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -197,11 +206,11 @@ def test_recall_of_a_kind_is_the_share_that_fails(model: TrainedModel, kit: Path
     thresholds = Thresholds(
         fail_above=scores[-3], review_above=scores[3], false_alarm_rate=0.1, review_rate=0.2, n_good=9
     )
-    result = evaluate(replace(model, thresholds=thresholds), kit, ["kit"])
+    result = evaluate(judged_by(model, thresholds), kit, ["kit"])
     kinds = result.metrics["categories"]["kit"]["defects"]
     assert sum(k["recall"] * k["n"] for k in kinds.values()) == pytest.approx(2)
     assert sum(k["flagged"] * k["n"] for k in kinds.values()) == pytest.approx(len(scores) - 4)
-    uncalibrated = evaluate(replace(model, thresholds=None), kit, ["kit"])
+    uncalibrated = evaluate(replace(model, calibration=None), kit, ["kit"])
     for figures in uncalibrated.metrics["categories"]["kit"]["defects"].values():
         assert figures["recall"] is figures["flagged"] is None
 
@@ -299,3 +308,47 @@ def test_categories_that_the_model_does_not_know_are_left_out_unless_named(
     assert list(evaluate(model, data).metrics["categories"]) == known
     assert list(evaluate(model, data, ["strange"]).metrics["categories"]) == ["strange"]
     assert list(evaluate(model, data / "strange").metrics["categories"]) == ["strange"]
+
+
+def test_verdicts_come_from_the_thresholds_of_the_category_or_those_for_all_as_asked(
+    model: TrainedModel, factory: Path
+) -> None:
+    for_all = Thresholds(fail_above=1e9, review_above=1e9, false_alarm_rate=0.1, review_rate=0.1, n_good=9)
+    nuts = for_all.model_copy(update={"fail_above": -1.0, "review_above": -1.0})
+    own = judged_by(model, for_all, nut=nuts)
+
+    def verdicts(choice: ThresholdChoice) -> dict[str, set[str | None]]:
+        result = evaluate(own, factory, ["nut", "linen"], thresholds=choice)
+        assert result.metrics["thresholds"] == choice
+        return {c: {t.verdict for t in result.tested if t.record.category == c} for c in ("nut", "linen")}
+
+    assert verdicts("auto") == {"nut": {"FAIL"}, "linen": {"PASS"}}
+    assert verdicts("global") == {"nut": {"PASS"}, "linen": {"PASS"}}
+    with pytest.raises(InputError, match=r"no thresholds of their own for linen; .* --thresholds auto"):
+        verdicts("category")
+    uncalibrated = replace(model, calibration=None)
+    assert evaluate(uncalibrated, factory).metrics["thresholds"] is None
+
+
+def test_false_alarms_and_recognition_are_counted_per_category_and_over_all(
+    model: TrainedModel, factory: Path, data: Path
+) -> None:
+    for_all = Thresholds(fail_above=-1, review_above=-1, false_alarm_rate=0.1, review_rate=0.1, n_good=9)
+    strict = judged_by(model, for_all, nut=for_all.model_copy(update={"fail_above": 1e9}))
+    assert strict.calibration
+    near = strict.calibration.distances.model_copy(update={"overall": 2.0, "categories": {"nut": 0.0}})
+    strict = replace(strict, calibration=strict.calibration.model_copy(update={"distances": near}))
+    metrics = evaluate(strict, factory, ["linen", "nut"]).metrics
+    linen, nut, pooled = metrics["categories"]["linen"], metrics["categories"]["nut"], metrics["pooled"]
+    assert (linen["false_alarm_rate"], nut["false_alarm_rate"], pooled["false_alarm_rate"]) == (1, 0, 0.5)
+    assert linen["recognition"] == {"right": 1, "wrong": 0, "unknown": 0}
+    assert nut["recognition"] == {"right": 0, "wrong": 1, "unknown": 0}  # nothing is near enough to a nut
+    assert pooled["recognition"] == {"right": 0.5, "wrong": 0.5, "unknown": 0}
+    (data / "nut").rename(data / "strange")
+    figures = evaluate(strict, data, ["strange"]).metrics["categories"]["strange"]
+    assert figures["recognition"] is None
+    none = strict.calibration.distances.model_copy(update={"overall": -1.0})
+    nowhere = replace(strict, calibration=strict.calibration.model_copy(update={"distances": none}))
+    assert evaluate(nowhere, factory, ["nut"]).metrics["pooled"]["recognition"]["unknown"] == 1
+    uncalibrated = evaluate(replace(model, calibration=None), factory, ["nut"]).metrics["pooled"]
+    assert uncalibrated["false_alarm_rate"] is None

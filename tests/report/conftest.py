@@ -36,12 +36,17 @@ def made(factory: Path) -> Made:
         **metrics: Any,
     ) -> Evaluation:
         tested = [
-            Tested(_record(factory, category, kind), score, decide(score, thresholds))
+            Tested(_record(factory, category, kind), score, decide(score, thresholds), "right")
             for category, kinds in scores.items()
             for kind, values in kinds.items()
             for score in values
         ]
-        return Evaluation(tested, [], _metrics(scores, tested, spro) | metrics)
+        return Evaluation(
+            tested,
+            [],
+            _metrics(scores, tested, spro) | metrics,
+            dict.fromkeys(scores, thresholds) if thresholds else {},
+        )
 
     return make
 
@@ -76,6 +81,7 @@ def _metrics(scores: Scores, tested: Sequence[Tested], spro: dict[str, Any] | No
         "data": {"root": "/data/line 3", "layout": "MVTec AD layout", "seen_in_training": 0},
         "map_resolution": "64x64",
         "aupro_limit": 0.3,
+        "thresholds": "auto",
         "pixel_mode": {"form": "exact", "pixels": 4096 * len(tested), "bins": None},
         "spro_mode": {"form": "exact", "pixels": 8192 * len(tested), "bins": None} if spro else None,
         "categories": rows,
@@ -95,6 +101,8 @@ def _numbers(tested: Sequence[Tested]) -> dict[str, Any]:
     return dict.fromkeys(NAMES, 0.875) | {
         "image_auroc": auroc,
         "image_auroc_interval": None if auroc is None else [auroc / 2, (1 + auroc) / 2],
+        "false_alarm_rate": [t.verdict for t in good].count("FAIL") / len(good) if good else None,
+        "recognition": {"right": 0.75, "wrong": 0.0, "unknown": 0.25},
         "max_error": None,
         "missing": {} if auroc is not None else {"image_auroc": "no defective test pictures"},
         "n_good": len(good),
@@ -136,7 +144,9 @@ def written(model: TrainedModel, tmp_path: Path, made: Made) -> Written:
         scores: Scores, thresholds: Thresholds | None = None, command: str | None = None, **metrics: Any
     ) -> str:
         path = tmp_path / "report.html"
-        own = replace(model, thresholds=thresholds)
+        assert model.calibration
+        alone = {"thresholds": thresholds, "categories": {}}
+        own = replace(model, calibration=thresholds and model.calibration.model_copy(update=alone))
         write_report(path, own, made(scores, thresholds, **metrics), command)
         return " ".join(path.read_text(encoding="utf-8").split())
 

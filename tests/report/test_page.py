@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from understudy import Evaluation, TrainedModel, evaluate
+from understudy.conformal import promise
 from understudy.report import write_report
 from understudy.runtime.decision import Thresholds
 
@@ -196,3 +198,35 @@ def test_test_pictures_that_the_training_has_seen_are_owned_up_to(written: Writt
     assert "<b>2 of the test pictures are, byte for byte" in written(
         BOTH, data=data | {"seen_in_training": 2}
     )
+
+
+def test_every_category_is_drawn_with_its_own_thresholds_and_all_together_with_none(
+    made: Callable[..., Evaluation], model: TrainedModel, tmp_path: Path
+) -> None:
+    scores = {"bolt": {"good": [1], "chip": [4]}, "nut": {"good": [1], "chip": [4]}}
+    own = {"bolt": THRESHOLDS, "nut": THRESHOLDS.model_copy(update={"fail_above": 3.5})}
+    write_report(tmp_path / "r.html", model, replace(made(scores, THRESHOLDS), thresholds=own))
+    page = (tmp_path / "r.html").read_text()
+    drawn = {label: re.findall(r'<line class="fail" x1="([\d.]+)"', chart) for chart, label in figures(page)}
+    assert drawn == {"all together": [], "bolt": ["200.0"], "nut": ["250.0"]}
+
+
+def figures(page: str) -> list[tuple[str, str]]:
+    """Each drawing with its name."""
+    return re.findall(r'<div class="drawings">(.*?)<figcaption><b>(.*?)</b>', page, re.S)
+
+
+def test_false_alarms_and_recognition_stand_beside_the_verdicts_of_a_category(written: Written) -> None:
+    page = written({"nut": {"good": [1, 3.5, 1, 1], "chip": [4]}}, THRESHOLDS)
+    table = page[page.index("<h3>Verdicts</h3>") :]
+    assert "promised are 10.0 % at most" in table
+    cells = re.search(r"<tr><td>nut</td>(.*?)</tr>", table)
+    assert cells
+    assert re.findall(r"<td[^>]*>([^<]*)</td>", cells[1])[-4:] == ["1", "25.0", "75.0", "25.0"]
+
+
+def test_what_the_thresholds_promise_is_in_the_report(written: Written) -> None:
+    page = written(BOTH, THRESHOLDS)
+    assert promise(9, 0.1) in page
+    assert promise(9, 0.5, "are no PASS") in page
+    assert "Own thresholds: no category" in page

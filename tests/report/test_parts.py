@@ -27,7 +27,7 @@ Made = Callable[..., Evaluation]
 
 
 def picture(score: float, kind: str = "good", name: str = "a.png") -> evaluation.Tested:
-    return evaluation.Tested(Record("nut", "test", kind, Path(name)), score, None)
+    return evaluation.Tested(Record("nut", "test", kind, Path(name)), score, None, None)
 
 
 def test_false_alarms_of_pictures_like_the_held_out_ones_are_as_frequent_as_said() -> None:
@@ -38,7 +38,7 @@ def test_false_alarms_of_pictures_like_the_held_out_ones_are_as_frequent_as_said
     fail_above = np.sort(held_out, axis=1)[:, 17:18]  # the 18th smallest of 19
     alarms = (tested > fail_above).sum(axis=1)
     for count in (0, 1, 2, 4):
-        assert chance_of(count, 12, thresholds) == pytest.approx((alarms >= count).mean(), abs=0.01)
+        assert chance_of(count, {thresholds: 12}) == pytest.approx((alarms >= count).mean(), abs=0.01)
 
 
 def test_a_curve_of_few_pictures_has_every_corner() -> None:
@@ -92,7 +92,7 @@ def score_quickly(
 ) -> Iterator[Scored | PictureError]:
     """A map without features for every picture, no matter which."""
     for path in paths:
-        yield Scored(path, (64, 64), "digest", 1.0, np.zeros((64, 64), np.float32))
+        yield Scored(path, (64, 64), "digest", 1.0, np.zeros((64, 64), np.float32), np.ones(1, np.float32))
 
 
 @pytest.mark.parametrize("weight", [10, 100_000])
@@ -132,3 +132,17 @@ def test_a_wrong_verdict_is_marked_as_such(model: TrainedModel, made: Made) -> N
     assert [c.wrong for c in shown.groups["missed"]] == [True, False, False]
     assert all(c.marked is None for c in shown.groups["good"])
     assert all(c.marked for c in shown.groups["missed"])
+
+
+def test_false_alarms_of_two_thresholds_add_up() -> None:
+    few = Thresholds(fail_above=1, review_above=1, false_alarm_rate=0.1, review_rate=0.1, n_good=19)
+    many = few.model_copy(update={"n_good": 99, "false_alarm_rate": 0.05})
+    rng = np.random.default_rng(1)
+    alarms = sum(
+        (rng.random((40_000, n)) > np.sort(rng.random((40_000, held)), axis=1)[:, place : place + 1]).sum(
+            axis=1
+        )
+        for n, held, place in ((12, 19, 17), (30, 99, 94))
+    )
+    for count in (0, 1, 3, 6):
+        assert chance_of(count, {few: 12, many: 30}) == pytest.approx((alarms >= count).mean(), abs=0.01)

@@ -55,6 +55,7 @@ def test_a_model_is_scored_alike_before_and_after_saving(
         tmp_path,
         distiller,
         model.pictures,
+        model.prototypes,
         method=method,
         settings={},
         teacher=model.manifest.teacher,
@@ -70,6 +71,7 @@ def test_the_folder_holds_tensors_and_json_alone(model_folder: Path) -> None:
         "manifest.json",
         "calibration.json",
         "pictures.json",
+        "prototypes.json",
         "student.safetensors",
         "teacher.safetensors",
         "training.jsonl",
@@ -82,7 +84,9 @@ def test_the_folder_holds_tensors_and_json_alone(model_folder: Path) -> None:
     assert set(manifest["versions"]) >= {"understudy", "torch", "timm"}
 
 
-@pytest.mark.parametrize("name", ["student.safetensors", "teacher.safetensors", "pictures.json"])
+@pytest.mark.parametrize(
+    "name", ["student.safetensors", "teacher.safetensors", "prototypes.json", "pictures.json"]
+)
 def test_a_file_that_is_cut_short_or_missing_is_named(copy: Path, name: str) -> None:
     path = copy / name
     path.write_bytes(path.read_bytes()[:-10])
@@ -106,7 +110,7 @@ def test_an_altered_or_cut_manifest_is_refused(copy: Path) -> None:
 
 def test_a_newer_format_asks_for_an_update(copy: Path) -> None:
     edit(copy / "manifest.json", bundle_schema=bundle.BUNDLE_SCHEMA + 1)
-    with pytest.raises(BundleError, match=r"model of format 3, this version reads 2; update"):
+    with pytest.raises(BundleError, match=r"model of format 4, this version reads 3; update"):
         load(copy)
 
 
@@ -135,9 +139,25 @@ def test_thresholds_can_be_changed_but_not_swapped(copy: Path, factory: Path) ->
     path.write_text("{")
     with pytest.raises(BundleError, match=r"calibration\.json is cut short or no JSON; calibrate again"):
         load(copy)
-    assert calibrate(copy, factory, 0.2) == load(copy).thresholds  # which mends it
+    assert calibrate(copy, factory, 0.2) == load(copy).calibration  # which mends it
     path.unlink()
     assert load(copy).thresholds is None
+
+
+@pytest.mark.parametrize(("step", "way_out"), [(-1, "calibrate again"), (1, "update understudy")])
+def test_a_calibration_of_another_format_says_what_to_do(copy: Path, step: int, way_out: str) -> None:
+    schema = bundle.BUNDLE_SCHEMA + step
+    edit(copy / "calibration.json", bundle_schema=schema)
+    with pytest.raises(
+        BundleError, match=f"calibration of format {schema}, this version reads .*; {way_out}"
+    ):
+        load(copy)
+
+
+def test_an_older_model_asks_to_be_trained_again(copy: Path) -> None:
+    edit(copy / "manifest.json", bundle_schema=bundle.BUNDLE_SCHEMA - 1)
+    with pytest.raises(BundleError, match=r"model of format 2, this version reads 3; train it again"):
+        load(copy)
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
@@ -158,7 +178,8 @@ def test_a_full_disk_is_said_in_one_sentence(monkeypatch: pytest.MonkeyPatch, tm
 def test_the_light_runtime_does_not_import_torch() -> None:
     code = (
         "import sys, understudy, understudy.cli, understudy.runtime.bundle, understudy.runtime.images, "
-        "understudy.runtime.decision, understudy.runtime.heatmap; assert 'torch' not in sys.modules"
+        "understudy.runtime.decision, understudy.runtime.heatmap, understudy.runtime.recognition, "
+        "understudy.runtime.regions; assert not {'torch', 'scipy', 'safetensors'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

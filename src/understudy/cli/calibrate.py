@@ -22,9 +22,18 @@ def calibrate(
         float | None,
         typer.Option(metavar="RATE", help="Good pictures that may not PASS; 5 x by default."),
     ] = None,
+    unknown_rate: Annotated[
+        float | None,
+        typer.Option(metavar="RATE", help="Good pictures that may be taken for an unknown product."),
+    ] = None,
+    min_area: Annotated[
+        int, typer.Option(metavar="N", help="Pixels of the map that a marked defect has at least.")
+    ] = 16,
 ) -> None:
-    """Set MODEL's thresholds from those good pictures of DATA that it was not trained on."""
+    """Set MODEL's thresholds, for all and per category, from good pictures of DATA that it never saw."""
     import understudy
 
     with reporting() as reporter:
-        understudy.calibrate(model, data, false_alarm_rate, review_rate, reporter)
+        understudy.calibrate(
+            model, data, false_alarm_rate, review_rate, reporter, unknown_rate=unknown_rate, min_area=min_area
+        )

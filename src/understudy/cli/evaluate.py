@@ -33,6 +33,14 @@ class Resolution(StrEnum):
     MASK = "mask"
 
 
+class ThresholdName(StrEnum):
+    """Which thresholds give the verdicts."""
+
+    AUTO = "auto"
+    CATEGORY = "category"
+    GLOBAL = "global"
+
+
 def evaluate(
     model: ModelArgument,
     data: DataArgument,
@@ -48,6 +56,10 @@ def evaluate(
     aupro_limit: Annotated[
         float, typer.Option(metavar="RATE", help="False-positive rate up to which AUPRO goes.")
     ] = 0.3,
+    thresholds: Annotated[
+        ThresholdName,
+        typer.Option(help="A category's own, those for all, or its own where it has any (auto)."),
+    ] = ThresholdName.AUTO,
     device: DeviceOption = DeviceName.AUTO,
 ) -> None:
     """Score the test pictures of DATA; write metrics.json and report.html."""
@@ -60,7 +72,13 @@ def evaluate(
     prepare_folder(folder)
     with reporting() as reporter:
         result = understudy.evaluate(
-            loaded, data, split_names(categories), map_resolution.value, reporter, aupro_limit
+            loaded,
+            data,
+            split_names(categories),
+            map_resolution.value,
+            reporter,
+            aupro_limit,
+            thresholds.value,
         )
     write_json(folder / "metrics.json", result.metrics)
     write_report(folder / "report.html", loaded, result, command_line())

@@ -7,7 +7,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 from PIL import Image
 
 from understudy.cli.arguments import DeviceName, DeviceOption, ModelArgument
@@ -41,6 +43,14 @@ def predict(
         bool,
         typer.Option("--heatmaps", help="Also write a heat map beside each result; needs --out."),
     ] = False,
+    masks: Annotated[
+        bool,
+        typer.Option("--masks", help="Also write a mask of the defect beside each result; needs --out."),
+    ] = False,
+    category: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What all pictures show; each one's is recognised otherwise."),
+    ] = None,
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Pictures scored at once.")] = 8,
     device: DeviceOption = DeviceName.AUTO,
 ) -> None:
@@ -48,16 +58,18 @@ def predict(
     import understudy
 
     form: TableFormat = format_.value
-    if out is None and (heatmaps or form == "parquet"):
-        raise InputError(f"{'--heatmaps' if heatmaps else '--format parquet'} needs a folder: add --out DIR")
+    asked = {"--heatmaps": heatmaps, "--masks": masks, "--format parquet": form == "parquet"}
+    if out is None and (files := [name for name, wanted in asked.items() if wanted]):
+        raise InputError(f"{files[0]} needs a folder: add --out DIR")
     if out and any(path.resolve() in (out.resolve(), *out.resolve().parents) for path in paths):
         raise InputError(
             f"{out} lies among the pictures, and would be scored next time; choose another --out"
         )
     loaded = understudy.load(model, device.value)
-    if heatmaps and loaded.thresholds is None:
-        raise InputError(f"--heatmaps colours by thresholds, and {model} has none; calibrate it first")
-    results = loaded.predict(paths, batch_size)
+    if (heatmaps or masks) and loaded.thresholds is None:
+        what = "--heatmaps colours" if heatmaps else "--masks marks"
+        raise InputError(f"{what} by thresholds, and {model} has none; calibrate it first")
+    results = loaded.predict(paths, batch_size, category)
     if out:
         prepare_folder(out)
     broken = done = 0
@@ -70,20 +82,37 @@ def predict(
                 write(row | {"error": str(result)})
                 continue
             done += 1
-            row |= {"score": result.score, "verdict": result.verdict}
-            if heatmaps and out and loaded.thresholds:
-                shown = out / "heatmaps" / f"{done:05d}-{result.path.stem}.png"
-                _write_heatmap(shown, result, loaded.thresholds)
-                row["heatmap"] = str(shown)
+            row |= {
+                "score": result.score,
+                "verdict": result.verdict,
+                "category": result.category,
+                "reason": result.reason,
+            }
+            if out:
+                name = f"{done:05d}-{result.path.stem}.png"
+                if heatmaps and loaded.thresholds:
+                    row["heatmap"] = _write(out / "heatmaps" / name, _heatmap(result, loaded.thresholds))
+                if masks:
+                    row["mask"] = _write(out / "masks" / name, _mask(result, loaded.defect_mask(result)))
             write(row)
     print(f"{done} pictures scored, {broken} unreadable", file=sys.stderr)
     if broken:
         raise typer.Exit(1)
 
 
-def _write_heatmap(path: Path, found: Prediction, thresholds: Thresholds) -> None:
+def _heatmap(found: Prediction, thresholds: Thresholds) -> Image.Image:
     span = colour_span(thresholds, [found.score])
-    overlay = heatmap(read_picture(found.path), found.anomaly_map, *span)
+    return Image.fromarray(heatmap(read_picture(found.path), found.anomaly_map, *span))
+
+
+def _mask(found: Prediction, mask: NDArray[np.bool_]) -> Image.Image:
+    """White on the defect, black elsewhere, at the picture's own size."""
+    height, width = found.size
+    return Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST)
+
+
+def _write(path: Path, image: Image.Image) -> str:
     with writing(path):
         path.parent.mkdir(exist_ok=True)
-        Image.fromarray(overlay).save(path)
+        image.save(path)
+    return str(path)

@@ -17,7 +17,7 @@ __all__ = ["COLUMNS", "Row", "TableFormat", "table_writer"]
 
 TableFormat = Literal["jsonl", "csv", "parquet"]
 Row = dict[str, str | float | None]
-COLUMNS = ("path", "score", "verdict", "error", "heatmap")
+COLUMNS = ("path", "score", "verdict", "category", "reason", "error", "heatmap", "mask")
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from understudy.distill.fusion import Fusion
 from understudy.distill.losses import Term
 from understudy.distill.maps import MapRecipe, image_score
-from understudy.distill.teacher import Teacher
-from understudy.types import Pair
+from understudy.distill.teacher import Teacher, embedding
+from understudy.types import Features, Pair
 
 __all__ = ["Distiller"]
 
@@ -57,12 +57,20 @@ class Distiller(nn.Module):
         return pairs
 
     def forward(self, images: Tensor) -> Tensor:  # noqa: D102
-        return self.to_map(self.pairs(images), (images.shape[-2], images.shape[-1]))
+        return self._map(images, self.teacher(images))
 
     def score(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 3, H, W) -> (B, 1, H, W) map and (B,) image-level score; larger is more abnormal."""
-        anomaly_map = self(images)
-        return anomaly_map, image_score(anomaly_map)
+        return self.inspect(images)[:2]
+
+    def inspect(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Like :meth:`score`, with the teacher's (B, D) embedding, from one pass of the teacher."""
+        features = self.teacher(images)
+        anomaly_map = self._map(images, features)
+        return anomaly_map, image_score(anomaly_map), embedding(features)
+
+    def _map(self, images: Tensor, features: Features) -> Tensor:
+        return self.to_map(self.student(images, features), (images.shape[-2], images.shape[-1]))
 
     def training_loss(self, images: Tensor, shift: int = 1) -> dict[str, Tensor]:
         """(B, 3, H, W) good images -> each term, weighted and summed over levels; add them up.

@@ -7,11 +7,12 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from understudy.distill.backbone import channels_first, choose_levels, create_network
 from understudy.types import Features
 
-__all__ = ["EMBEDDED_TEACHER", "Teacher", "default_strides"]
+__all__ = ["EMBEDDED_TEACHER", "Teacher", "default_strides", "embedding"]
 
 EMBEDDED_TEACHER = "tf_efficientnet_lite0"
 
@@ -23,6 +24,11 @@ def default_strides(name: str) -> tuple[int, ...]:
     parts with 8, 16, 32 (docs/decisions/0003).
     """
     return (8, 16, 32) if name.startswith(EMBEDDED_TEACHER) else (4, 8, 16)
+
+
+def embedding(features: Features) -> Tensor:
+    """Features -> (B, D) mean of the coarsest level over the picture, of length one: what it shows."""
+    return F.normalize(features[-1].float().mean(dim=(2, 3)), dim=1)
 
 
 class Teacher(nn.Module):

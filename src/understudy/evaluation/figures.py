@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -20,6 +20,7 @@ __all__ = [
     "SPRO_LIMITS",
     "Figures",
     "Numbers",
+    "Recognition",
     "SproFigures",
     "Tested",
     "mean_of",
@@ -34,6 +35,9 @@ _LOCO_KINDS = ("logical", "structural")
 
 Numbers = dict[str, float | None]
 
+Recognition = Literal["right", "wrong", "unknown"]
+"""A picture's category as the model recognises it: its own, another, or none that the model knows."""
+
 
 @dataclass(frozen=True)
 class Tested:
@@ -43,11 +47,14 @@ class Tested:
         record: what is known of it.
         score: image-level anomaly score.
         verdict: ``None`` while the model is not calibrated.
+        recognition: what the model would make of the picture if its category were not said; ``None``
+            for a category that the model does not know.
     """
 
     record: Record
     score: float
     verdict: Verdict | None
+    recognition: Recognition | None
 
 
 class Figures:
@@ -91,12 +98,24 @@ class Figures:
             interval = list(auroc_interval(values["image_auroc"], image.n_good, image.n_defect))
         return values | {
             "image_auroc_interval": interval,
+            "false_alarm_rate": self._false_alarm_rate(),
+            "recognition": self._recognition(),
             "max_error": error,
             "missing": self._missing(values, image, left_out),
             "n_good": image.n_good,
             "n_defect": image.n_defect,
             "n_masks": self._n_marked,
         }
+
+    def _false_alarm_rate(self) -> float | None:
+        """Share of the good pictures that FAIL."""
+        verdicts = [t.verdict for t in self.tested if t.record.is_good]
+        return verdicts.count("FAIL") / len(verdicts) if verdicts and None not in verdicts else None
+
+    def _recognition(self) -> dict[str, float] | None:
+        """Shares of the pictures of known categories that are recognised rightly, wrongly, as unknown."""
+        found = [t.recognition for t in self.tested if t.recognition]
+        return {kind: found.count(kind) / len(found) for kind in get_args(Recognition)} if found else None
 
     def _missing(self, values: Numbers, image: Ranking, left_out: int) -> dict[str, str]:
         """Why a figure is ``None``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -14,13 +14,14 @@ import numpy as np
 from understudy.data.folder import describe, open_pictures
 from understudy.data.records import PictureSet, Record
 from understudy.errors import InputError, PictureError
-from understudy.evaluation.figures import NAMES, Figures, Numbers, SproFigures, Tested, mean_of
+from understudy.evaluation.figures import NAMES, Figures, Numbers, Recognition, SproFigures, Tested, mean_of
+from understudy.evaluation.judging import ThresholdChoice, thresholds_by_category
 from understudy.evaluation.marks import read_defects, resized, union_of
 from understudy.evaluation.room import room_for
 from understudy.metrics import AUPRO_LIMIT, Channel, by_channel, by_region
 from understudy.model import TrainedModel, versions
 from understudy.reporter import Reporter
-from understudy.runtime.decision import decide
+from understudy.runtime.decision import Thresholds, decide
 from understudy.runtime.images import resize_mask
 from understudy.scoring import Scored
 
@@ -38,11 +39,13 @@ class Evaluation:
         tested: pictures that could be scored, in order of category, kind and name.
         broken: pictures and masks that could not be read or scored; they are in no metric.
         metrics: what ``metrics.json`` holds.
+        thresholds: by category, those that gave the verdicts; none while the model is not calibrated.
     """
 
     tested: list[Tested]
     broken: list[PictureError]
     metrics: dict[str, Any]
+    thresholds: Mapping[str, Thresholds]
 
 
 def evaluate(
@@ -52,6 +55,7 @@ def evaluate(
     map_resolution: MapResolution = "model",
     reporter: Reporter | None = None,
     aupro_limit: float = AUPRO_LIMIT,
+    thresholds: ThresholdChoice = "auto",
 ) -> Evaluation:
     """Score every test picture of a folder and compute the metrics; ``docs/metrics.md`` defines them.
 
@@ -66,10 +70,12 @@ def evaluate(
             ``mask`` brings maps to each mask's own size.
         reporter: where progress goes.
         aupro_limit: false-positive rate up to which AUPRO goes, in (0, 1].
+        thresholds: that give the verdicts; see
+            :func:`understudy.evaluation.judging.thresholds_by_category`.
 
     Raises:
-        InputError: the folder has no test pictures, none of them can be read, or the limit is out of
-            range.
+        InputError: the folder has no test pictures, none of them can be read, the limit is out of
+            range, or a category has no thresholds as asked for.
     """
     if not 0 < aupro_limit <= 1:
         raise InputError(f"AUPRO's limit is a false-positive rate above 0 and at most 1, got {aupro_limit:g}")
@@ -77,6 +83,7 @@ def evaluate(
     found = open_pictures(Path(data))
     found = found.only(categories) if categories else model.known(found)
     records = found.test()
+    applied = thresholds_by_category(model, found.categories, thresholds)
     side = model.preprocess.image_size
     pixel_room = room_for(records, side if map_resolution == "model" else None)
     spro_room = room_for([r for r in records if r.category in found.saturations], None)
@@ -84,7 +91,7 @@ def evaluate(
     reporter.say(pixel_room.statement("pixel metrics", pooled=True))
     if spro_room.pixels:
         reporter.say(spro_room.statement("AU-sPRO", pooled=False))
-    results = _Results(model, found, records, reporter)
+    results = _Results(model, found, records, applied, reporter)
     pooled = Figures(pixel_room.is_exact(), aupro_limit)
     rows: dict[str, dict[str, Any]] = {}
     for category, own in groupby(results, key=lambda result: result.tested.record.category):
@@ -110,6 +117,7 @@ def evaluate(
         "data": {"root": str(found.root), "layout": found.layout, "seen_in_training": results.seen},
         "map_resolution": f"{side}x{side}" if map_resolution == "model" else "mask",
         "aupro_limit": aupro_limit,
+        "thresholds": thresholds if applied else None,
         "pixel_mode": pixel_room.mode(pooled=True),
         "spro_mode": spro_room.mode(pooled=False) if spro_room.pixels else None,
         **_over_all({c: rows.get(c) or _row(nothing, None, results.left_out[c]) for c in found.categories}),
@@ -117,7 +125,7 @@ def evaluate(
         "unreadable": [str(error) for error in results.broken],
         "versions": versions(),
     }
-    return Evaluation(pooled.tested, results.broken, metrics)
+    return Evaluation(pooled.tested, results.broken, metrics, applied)
 
 
 @dataclass(frozen=True)
@@ -139,12 +147,18 @@ class _Results:
     """
 
     def __init__(
-        self, model: TrainedModel, found: PictureSet, records: Sequence[Record], reporter: Reporter
+        self,
+        model: TrainedModel,
+        found: PictureSet,
+        records: Sequence[Record],
+        thresholds: Mapping[str, Thresholds],
+        reporter: Reporter,
     ) -> None:
         self.broken: list[PictureError] = []
         self.left_out: Counter[str] = Counter()
         self.seen = 0
         self._model, self._found, self._records, self._reporter = model, found, records, reporter
+        self._thresholds = thresholds
 
     def __iter__(self) -> Iterator[_Result]:
         pictures = self._model.pictures
@@ -167,9 +181,16 @@ class _Results:
         if not (np.isfinite(scored.score) and np.isfinite(scored.anomaly_map).all()):
             raise PictureError(record.path, "has a score that is no number; train the model again")
         defects = read_defects(record, scored.size, self._found.saturations.get(record.category))
+        verdict = decide(scored.score, self._thresholds.get(record.category))
         return _Result(
-            Tested(record, scored.score, decide(scored.score, self._model.thresholds)), scored, defects
+            Tested(record, scored.score, verdict, self._recognition(record, scored)), scored, defects
         )
+
+    def _recognition(self, record: Record, scored: Scored) -> Recognition | None:
+        own, found = self._model.named(record.category), self._model.recognise(scored)
+        if own is None:
+            return None
+        return "unknown" if found is None else "right" if found == own else "wrong"
 
 
 def _count(

@@ -29,12 +29,14 @@ class Chart:
     Attributes:
         histogram: of good and of defective pictures.
         curve: SVG path data of the ROC curve; ``None`` where one of the two kinds is missing.
+        lines: scores of the thresholds.
         points: where each threshold lies on the curve.
         outcome: what the thresholds made of the pictures.
     """
 
     histogram: Histogram
     curve: str | None
+    lines: dict[str, float]
     points: dict[str, Place]
     outcome: Outcome
 
@@ -46,9 +48,9 @@ def chart(tested: Sequence[Tested], label: str, lines: dict[str, float]) -> Char
     good, bad = scores[~is_defect], scores[is_defect]
     drawn = histogram({"normal": good, "defective": bad}, label, tuple(lines.values()))
     if not (good.size and bad.size):
-        return Chart(drawn, None, {}, outcome_of(tested))
+        return Chart(drawn, None, lines, {}, outcome_of(tested))
     points = {name: _place((good > t).mean(), (bad > t).mean()) for name, t in lines.items()}
-    return Chart(drawn, roc_path(*Ranking(scores, is_defect).roc), points, outcome_of(tested))
+    return Chart(drawn, roc_path(*Ranking(scores, is_defect).roc), lines, points, outcome_of(tested))
 
 
 def lines_of(thresholds: Thresholds | None) -> dict[str, float]:

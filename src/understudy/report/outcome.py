@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 from scipy.stats import betabinom
 
+from understudy.conformal import true_rate
 from understudy.evaluation import Tested
 from understudy.runtime.decision import Thresholds
 
@@ -41,13 +42,18 @@ def outcome_of(tested: Iterable[Tested]) -> Outcome:
     )
 
 
-def chance_of(false_alarms: int, n_good: int, thresholds: Thresholds) -> float:
+def chance_of(false_alarms: int, n_good: Mapping[Thresholds, int]) -> float:
     """Probability of so many false alarms or more among good pictures that are like the held-out ones.
 
-    A threshold that leaves k - 1 of n held-out scores above it is exceeded at a rate of Beta(k, n + 1 - k)
-    over calibrations, so false alarms are beta-binomial: wider than binomial where few pictures were held
-    out (Vovk, "Conditional validity of inductive conformal predictors", 2012).
+    Args:
+        false_alarms: in all.
+        n_good: how many good pictures each thresholds have judged.
+
+    The true rate is beta-distributed over calibrations, so false alarms are beta-binomial: wider than
+    binomial where few pictures were held out; see :func:`understudy.conformal.true_rate`.
     """
-    n = thresholds.n_good
-    k = max(1, math.floor(round((n + 1) * thresholds.false_alarm_rate, 9)))
-    return float(betabinom.sf(false_alarms - 1, n_good, k, n + 1 - k))
+    chances = np.ones(1)  # of 0, 1, 2, ... false alarms
+    for thresholds, n in n_good.items():
+        rate = true_rate(thresholds.n_good, thresholds.false_alarm_rate)
+        chances = np.convolve(chances, betabinom.pmf(np.arange(n + 1), n, *rate))
+    return float(min(chances[false_alarms:].sum(), 1.0))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from understudy.calibration import good_pictures_needed
+from understudy.conformal import good_pictures_needed
 from understudy.evaluation import Evaluation, Tested
 from understudy.model import TrainedModel
 from understudy.report.charts import SIDE, Chart, chart, lines_of
@@ -15,6 +16,7 @@ from understudy.report.histogram import HEIGHT, WIDTH
 from understudy.report.outcome import chance_of, outcome_of
 from understudy.report.provenance import provenance
 from understudy.report.template import write_page
+from understudy.runtime.decision import Thresholds
 
 __all__ = ["write_report"]
 
@@ -38,7 +40,7 @@ def write_report(path: Path, model: TrainedModel, evaluation: Evaluation, comman
         WorkError: the file cannot be written.
     """
     metrics, tested = evaluation.metrics, evaluation.tested
-    thresholds = model.thresholds if all(t.verdict for t in tested) else None
+    thresholds = model.thresholds if evaluation.thresholds else None
     outcome = outcome_of(tested)
     by_category: dict[str, list[Tested]] = {c: [] for c in worst_first(metrics)}
     for t in tested:
@@ -52,14 +54,14 @@ def write_report(path: Path, model: TrainedModel, evaluation: Evaluation, comman
         thresholds=thresholds,
         outcome=outcome,
         outcomes={c: outcome_of(own) for c, own in by_category.items()},
-        chance=thresholds and chance_of(outcome.good.failed, outcome.good.n, thresholds),
+        chance=chance_of(outcome.good.failed, _good_by_thresholds(evaluation)),
         usual_rate=_USUAL_RATE,
         pictures_needed=good_pictures_needed(_USUAL_RATE),
         table=figure_table(metrics),
         spro_limits=limits,
         spro=spro,
         mean_spro=mean_spro,
-        charts=_charts(by_category, lines_of(thresholds)),
+        charts=_charts(by_category, evaluation.thresholds),
         lines=lines_of(thresholds),
         size=(WIDTH, HEIGHT),
         side=SIDE,
@@ -72,9 +74,21 @@ def write_report(path: Path, model: TrainedModel, evaluation: Evaluation, comman
     )
 
 
-def _charts(by_category: Mapping[str, Sequence[Tested]], lines: dict[str, float]) -> list[Chart]:
-    """All pictures together where there are several categories, then the worst of them."""
+def _charts(by_category: Mapping[str, Sequence[Tested]], thresholds: Mapping[str, Thresholds]) -> list[Chart]:
+    """All pictures together where there are several categories, then the worst of them.
+
+    Thresholds are drawn where they hold: among all pictures only if every category has the same.
+    """
     drawn = [(c, own) for c, own in by_category.items() if own]
-    together = [t for _, own in drawn for t in own]
-    shown = ([("all together", together)] if len(drawn) > 1 else []) + drawn[:_CHARTS]
-    return [chart(own, label, lines) for label, own in shown]
+    charts = [chart(own, c, lines_of(thresholds.get(c))) for c, own in drawn[:_CHARTS]]
+    if len(drawn) > 1:
+        common = {thresholds.get(c) for c, _ in drawn}
+        lines = lines_of(common.pop()) if len(common) == 1 else {}
+        charts.insert(0, chart([t for _, own in drawn for t in own], "all together", lines))
+    return charts
+
+
+def _good_by_thresholds(evaluation: Evaluation) -> Counter[Thresholds]:
+    """How many good pictures each thresholds have judged."""
+    good = [t.record.category for t in evaluation.tested if t.record.is_good]
+    return Counter(evaluation.thresholds[c] for c in good if c in evaluation.thresholds)

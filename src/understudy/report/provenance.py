@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from understudy.conformal import promise
 from understudy.methods import settings_for
 from understudy.model import TrainedModel
 from understudy.runtime.bundle import Manifest
@@ -53,13 +54,14 @@ def _training(manifest: Manifest) -> str:
 
 
 def _thresholds(model: TrainedModel) -> str:
-    t = model.thresholds
-    if t is None:
+    calibration, t = model.calibration, model.thresholds
+    if calibration is None or t is None:
         return "none: the model is not calibrated"
     return (
-        f"FAIL above {t.fail_above:.6g}, promised to {100 * t.false_alarm_rate:.3g} % of good pictures at "
-        f"most, on average over calibrations; REVIEW above {t.review_above:.6g}, promised to "
-        f"{100 * t.review_rate:.3g} % with those that FAIL; from {t.n_good} held-out good pictures"
+        f"FAIL above {t.fail_above:.6g}: {promise(t.n_good, t.false_alarm_rate)}. "
+        f"REVIEW above {t.review_above:.6g}: {promise(t.n_good, t.review_rate, 'are no PASS')}. "
+        f"Own thresholds: {', '.join(calibration.categories) or 'no category'}. Defects are marked above "
+        f"{calibration.masks.overall:.6g}, in regions of {calibration.min_area} pixels of the map"
     )
 
 

@@ -5,8 +5,9 @@
     manifest.json         what the model is and how it came about; names every file's hash
     teacher.safetensors   the frozen teacher's levels
     student.safetensors   what was learned: the student, and the scales of fused maps
+    prototypes.json       mean embedding of each category, by which it is recognised
     pictures.json         digests of the pictures trained on, validated with and held out
-    calibration.json      thresholds; may be absent, and may be changed without touching the rest
+    calibration.json      thresholds and limits; may be absent, and may be changed without touching the rest
 """
 
 from __future__ import annotations
@@ -19,15 +20,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from understudy.errors import BundleError, WorkError
-from understudy.runtime.decision import Thresholds
+from understudy.runtime.decision import Calibration
 from understudy.runtime.images import Preprocess
+from understudy.runtime.recognition import Prototypes
 
 __all__ = [
     "BUNDLE_SCHEMA",
-    "Calibration",
     "Manifest",
     "Pictures",
     "TeacherCard",
@@ -37,15 +39,19 @@ __all__ = [
     "read_calibration",
     "read_manifest",
     "read_pictures",
+    "read_prototypes",
     "sha256_of",
     "write_calibration",
     "write_json",
     "write_manifest",
+    "write_prototypes",
     "writing",
 ]
 
-BUNDLE_SCHEMA = 2
-MANIFEST, CALIBRATION, PICTURES = "manifest.json", "calibration.json", "pictures.json"
+BUNDLE_SCHEMA = 3
+MANIFEST, CALIBRATION = "manifest.json", "calibration.json"
+PICTURES, PROTOTYPES = "pictures.json", "prototypes.json"
+_DECIMALS = 8  # of a prototype: as fine as float32 numbers near one
 
 
 class _Card(BaseModel):
@@ -100,14 +106,6 @@ class Pictures(_Card):
     trained: list[str]
     validation: list[str]
     held_out: list[str]
-
-
-class Calibration(_Card):
-    """Thresholds and the student that they were made for."""
-
-    bundle_schema: int
-    student_sha256: str
-    thresholds: Thresholds
 
 
 def holds_model(folder: Path) -> bool:
@@ -177,12 +175,7 @@ def read_manifest(folder: Path) -> Manifest:
         hint = "its training is unfinished; go on with fit --resume" if unfinished else "name a model"
         raise BundleError(f"{folder} holds no trained model: {hint}")
     content = _read_json(path)
-    schema = content.get("bundle_schema")
-    if isinstance(schema, int) and schema != BUNDLE_SCHEMA:
-        way_out = "update understudy" if schema > BUNDLE_SCHEMA else "train it again"
-        raise BundleError(
-            f"{folder} is a model of format {schema}, this version reads {BUNDLE_SCHEMA}; {way_out}"
-        )
+    _check_schema(content, f"{folder} is a model", "train it again")
     if content.pop("seal", None) != _seal(content):
         raise BundleError(f"{path} was altered after it was written; take the model from its source")
     try:
@@ -203,37 +196,51 @@ def read_pictures(folder: Path) -> Pictures:
     return Pictures.model_validate(_read_json(folder / PICTURES))
 
 
-def write_calibration(folder: Path, manifest: Manifest, thresholds: Thresholds | None) -> None:
-    """Write thresholds beside a model, or take old ones away."""
-    path = folder / CALIBRATION
-    if thresholds is None:
-        with writing(path):
-            path.unlink(missing_ok=True)
-        return
-    calibration = Calibration(
-        bundle_schema=BUNDLE_SCHEMA,
-        student_sha256=manifest.files["student.safetensors"],
-        thresholds=thresholds,
-    )
-    write_json(path, calibration.model_dump(mode="json"))
+def write_prototypes(folder: Path, prototypes: Prototypes) -> None:
+    """Write the prototypes of a model, before its manifest."""
+    rows = {name: [round(float(x), _DECIMALS) for x in row] for name, row in prototypes.items()}
+    write_json(folder / PROTOTYPES, rows)
 
 
-def read_calibration(folder: Path, manifest: Manifest) -> Thresholds | None:
-    """Thresholds of a model, ``None`` while it is not calibrated.
+def read_prototypes(folder: Path) -> Prototypes:
+    """Read the prototypes of a model; checked with the manifest."""
+    rows = _read_json(folder / PROTOTYPES)
+    return {name: np.asarray(row, np.float32) for name, row in rows.items()}
+
+
+def write_calibration(folder: Path, manifest: Manifest, calibration: Calibration) -> None:
+    """Write what calibrating has set beside a model, with the format and the student it is for."""
+    head = {"bundle_schema": BUNDLE_SCHEMA, "student_sha256": manifest.files["student.safetensors"]}
+    write_json(folder / CALIBRATION, head | calibration.model_dump(mode="json"))
+
+
+def read_calibration(folder: Path, manifest: Manifest) -> Calibration | None:
+    """What calibrating a model has set, ``None`` while it is not calibrated.
 
     Raises:
-        BundleError: the file is damaged, or was made for another model.
+        BundleError: the file is damaged, of another version, or was made for another model.
     """
     path = folder / CALIBRATION
     if not path.is_file():
         return None
+    content = _read_json(path, "calibrate again")
+    _check_schema(content, f"{path} is a calibration", "calibrate again")
+    student = content.pop("student_sha256", None)
+    content.pop("bundle_schema", None)
     try:
-        calibration = Calibration.model_validate(_read_json(path, "calibrate again"))
+        calibration = Calibration.model_validate(content)
     except ValidationError as error:
         raise BundleError(f"{path} is no calibration: {_first(error)}; calibrate again") from error
-    if calibration.student_sha256 != manifest.files["student.safetensors"]:
+    if student != manifest.files["student.safetensors"]:
         raise BundleError(f"{path} was made for another model; calibrate again")
-    return calibration.thresholds
+    return calibration
+
+
+def _check_schema(content: dict[str, Any], what: str, if_older: str) -> None:
+    schema = content.get("bundle_schema")
+    if isinstance(schema, int) and schema != BUNDLE_SCHEMA:
+        way_out = "update understudy" if schema > BUNDLE_SCHEMA else if_older
+        raise BundleError(f"{what} of format {schema}, this version reads {BUNDLE_SCHEMA}; {way_out}")
 
 
 def _read_json(path: Path, way_out: str = "take the model from its source") -> dict[str, Any]:

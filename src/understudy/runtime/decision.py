@@ -1,14 +1,17 @@
-"""Score -> verdict, from thresholds that stand beside the model. Pure Python."""
+"""Score and category -> verdict, from what stands beside the model. Pure Python."""
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from understudy.types import Verdict
 
-__all__ = ["Thresholds", "decide"]
+__all__ = ["Calibration", "Judgement", "Limits", "Thresholds", "decide", "judge", "thresholds_for"]
+
+UNKNOWN_PRODUCT, NO_NUMBER = "unknown product", "score is no number"
 
 
 class Thresholds(BaseModel):
@@ -38,6 +41,62 @@ class Thresholds(BaseModel):
         return self
 
 
+class Limits(BaseModel):
+    """What a figure of a good picture exceeds at a promised rate at most.
+
+    Attributes:
+        rate: promised, on average over calibrations.
+        overall: for every category that has none of its own.
+        categories: of those that had good pictures enough.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    rate: float = Field(gt=0, lt=1)
+    overall: float
+    categories: dict[str, float]
+
+    def of(self, category: str | None) -> float:
+        """A category's own limit where it has one, else that for all."""
+        return self.overall if category is None else self.categories.get(category, self.overall)
+
+
+class Judgement(NamedTuple):
+    """A verdict, ``None`` while the model is not calibrated, and its reason where that is not the score."""
+
+    verdict: Verdict | None
+    reason: str | None
+
+
+class Calibration(BaseModel):
+    """All that held-out good pictures have set.
+
+    Attributes:
+        thresholds: for every picture whose category has none of its own.
+        categories: thresholds by category, of those that had good pictures enough.
+        masks: map values, above which a region of a good picture's map lies at the rate at most.
+        min_area: pixels of the map that such a region, and one of a defect's mask, has at least.
+        distances: from a category's prototype, beyond which a picture does not show it.
+        promise: what the thresholds for all promise, for whoever opens the file.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    thresholds: Thresholds
+    categories: dict[str, Thresholds]
+    masks: Limits
+    min_area: int = Field(ge=1)
+    distances: Limits
+    promise: str
+
+
+def thresholds_for(calibration: Calibration, category: str | None) -> Thresholds:
+    """A known category's own thresholds where it has any, else those for all."""
+    if category is None:
+        return calibration.thresholds
+    return calibration.categories.get(category, calibration.thresholds)
+
+
 def decide(score: float, thresholds: Thresholds | None) -> Verdict | None:
     """PASS, REVIEW or FAIL; ``None`` without thresholds. A score that is no number is a REVIEW."""
     if thresholds is None:
@@ -47,3 +106,20 @@ def decide(score: float, thresholds: Thresholds | None) -> Verdict | None:
     if score > thresholds.fail_above:
         return "FAIL"
     return "REVIEW" if score > thresholds.review_above else "PASS"
+
+
+def judge(score: float, calibration: Calibration | None, category: str | None) -> Judgement:
+    """Verdict on one picture.
+
+    Args:
+        score: image-level anomaly score.
+        calibration: ``None`` while the model is not calibrated.
+        category: that the picture shows, known or recognised; ``None`` if it is like none that the
+            model knows, whose score then tells nothing: a REVIEW, whatever it is.
+    """
+    if calibration is None:
+        return Judgement(None, None)
+    if category is None:
+        return Judgement("REVIEW", UNKNOWN_PRODUCT)
+    verdict = decide(score, thresholds_for(calibration, category))
+    return Judgement(verdict, NO_NUMBER if math.isnan(score) else None)

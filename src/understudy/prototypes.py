@@ -1,0 +1,50 @@
+"""Good pictures that a training has learned from -> a prototype of each category, to recognise it by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+
+from understudy.data.store import PictureStore
+from understudy.device import full_precision
+from understudy.distill.teacher import Teacher, embedding
+from understudy.runtime.images import Preprocess
+from understudy.runtime.recognition import Prototypes
+
+__all__ = ["learn_prototypes"]
+
+
+def learn_prototypes(
+    teacher: Teacher,
+    good: PictureStore,
+    categories: Sequence[str],
+    preprocess: Preprocess,
+    device: torch.device,
+    batch_size: int = 8,
+) -> Prototypes:
+    """Mean embedding of each category, brought to length one.
+
+    Args:
+        teacher: that the model scores with.
+        good: pictures learned from.
+        categories: of each of them.
+        preprocess: how a picture becomes input.
+        device: to compute on.
+        batch_size: pictures at once.
+    """
+    teacher.to(device)
+    sums: dict[str, Tensor] = {}
+    names = iter(categories)
+    for batch in DataLoader(good, batch_size=batch_size):
+        images = torch.from_numpy(preprocess.normalise(batch.numpy())).to(device)
+        with torch.inference_mode(), full_precision():
+            embeddings = embedding(teacher(images)).double().cpu()
+        for name, each in zip(islice(names, len(embeddings)), embeddings, strict=True):
+            sums[name] = sums.get(name, 0) + each
+    teacher.to("cpu")
+    return {name: F.normalize(sums[name], dim=0).float().numpy() for name in sorted(sums)}
