@@ -5,19 +5,17 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from PIL import Image
 
 from understudy.cli.arguments import DeviceName, DeviceOption, ModelArgument
 from understudy.cli.tables import COLUMNS, Row, TableFormat, table_writer
 from understudy.errors import InputError
-from understudy.runtime.bundle import prepare_folder, writing
-from understudy.runtime.decision import Thresholds
-from understudy.runtime.heatmap import colour_span, heatmap
-from understudy.runtime.images import read_picture
-from understudy.types import Prediction
+
+if TYPE_CHECKING:
+    from understudy.runtime.decision import Thresholds
+    from understudy.types import Prediction
 
 __all__ = ["predict"]
 
@@ -46,6 +44,7 @@ def predict(
 ) -> None:
     """Score pictures. A picture that cannot be read is reported, the rest is scored; exit code 1."""
     import understudy
+    from understudy.runtime.bundle import prepare_folder
 
     form: TableFormat = format_.value
     if out is None and (heatmaps or form == "parquet"):
@@ -82,6 +81,12 @@ def predict(
 
 
 def _write_heatmap(path: Path, found: Prediction, thresholds: Thresholds) -> None:
+    from PIL import Image
+
+    from understudy.runtime.bundle import writing
+    from understudy.runtime.heatmap import colour_span, heatmap
+    from understudy.runtime.images import read_picture
+
     span = colour_span(thresholds, [found.score])
     overlay = heatmap(read_picture(found.path), found.anomaly_map, *span)
     with writing(path):
