@@ -53,7 +53,7 @@ def the_error(capsys: pytest.CaptureFixture[str]) -> str:
         ),
         ("calibrate", ["MODEL", "DATA", "--false-alarm-rate", "--review-rate"]),
         ("evaluate", ["MODEL", "DATA", "--out", "--categories", "--map-resolution"]),
-        ("predict", ["MODEL", "PATH", "--out", "--format", "--heatmaps"]),
+        ("predict", ["MODEL", "PATH", "--out", "--format", "--heatmaps", "--profile"]),
     ],
 )
 def test_every_help_names_what_can_be_asked(
@@ -73,7 +73,7 @@ def test_the_module_runs_as_a_program() -> None:
     assert all(verb in done.stdout for verb in ("demo", "fit", "calibrate", "evaluate", "predict"))
 
 
-HEAVY = ("torch", "numpy", "scipy", "PIL", "pyarrow", "pydantic", "lightning", "timm")
+HEAVY = ("torch", "numpy", "scipy", "PIL", "pyarrow", "lightning", "timm")
 
 
 @pytest.mark.parametrize(
@@ -121,6 +121,37 @@ def test_fit_calibrate_evaluate_predict_in_a_row(
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert len(rows) == 5
     assert all(row["verdict"] in ("PASS", "REVIEW", "FAIL") for row in rows)
+
+
+def test_a_profile_names_every_part_on_stderr_and_leaves_the_results_alone(
+    model_folder: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = data / "nut" / "test" / "good" / "000.png"
+    broken.write_bytes(b"none")
+    asked = ("predict", model_folder, data / "nut" / "test", "--batch-size", 2, "--device", "cpu")
+    assert run(*asked) == 1
+    plain = capsys.readouterr()
+    assert run(*asked, "--profile") == 1
+    profiled = capsys.readouterr()
+    assert profiled.out == plain.out
+    said = profiled.err.removeprefix(plain.err)
+    parts = [
+        "import",
+        "load",
+        "decode",
+        "resize",
+        "wait",
+        "normalise",
+        "teacher",
+        "student",
+        "map",
+        "write",
+        "other",
+        "whole",
+    ]
+    assert {line.split()[0] for line in said.splitlines()} == {
+        *("part", *parts, "write", "other", "whole", "beside:")
+    }
 
 
 def test_a_bare_folder_of_good_pictures_trains_a_model(data: Path, tmp_path: Path) -> None:

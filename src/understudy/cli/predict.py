@@ -12,6 +12,7 @@ import typer
 from understudy.cli.arguments import DeviceName, DeviceOption, ModelArgument
 from understudy.cli.tables import COLUMNS, Row, TableFormat, table_writer
 from understudy.errors import InputError
+from understudy.stopwatch import Stopwatch, untimed
 
 if TYPE_CHECKING:
     from understudy.runtime.decision import Thresholds
@@ -41,10 +42,17 @@ def predict(
     ] = False,
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Pictures scored at once.")] = 8,
     device: DeviceOption = DeviceName.AUTO,
+    profile: Annotated[bool, typer.Option("--profile", help="Say on stderr where the time goes.")] = False,
 ) -> None:
     """Score pictures. A picture that cannot be read is reported, the rest is scored; exit code 1."""
-    import understudy
-    from understudy.runtime.bundle import prepare_folder
+    watch = Stopwatch() if profile else None
+    lap = watch.lap if watch else untimed
+    with lap("import", 0):
+        import understudy
+        from understudy.device import waiting_for
+        from understudy.runtime.bundle import prepare_folder
+
+        load = understudy.load  # imports what it needs
 
     form: TableFormat = format_.value
     if out is None and (heatmaps or form == "parquet"):
@@ -53,10 +61,13 @@ def predict(
         raise InputError(
             f"{out} lies among the pictures, and would be scored next time; choose another --out"
         )
-    loaded = understudy.load(model, device.value)
+    with lap("load", 0):
+        loaded = load(model, device.value)
+    if watch:
+        watch.settle = waiting_for(loaded.device)
     if heatmaps and loaded.thresholds is None:
         raise InputError(f"--heatmaps colours by thresholds, and {model} has none; calibrate it first")
-    results = loaded.predict(paths, batch_size)
+    results = loaded.predict(paths, batch_size, lap)
     if out:
         prepare_folder(out)
     broken = done = 0
@@ -66,16 +77,21 @@ def predict(
             if isinstance(result, understudy.PictureError):
                 broken += 1
                 typer.echo(f"understudy: {result}", err=True)
-                write(row | {"error": str(result)})
+                with lap("write", 1):
+                    write(row | {"error": str(result)})
                 continue
             done += 1
             row |= {"score": result.score, "verdict": result.verdict}
             if heatmaps and out and loaded.thresholds:
                 shown = out / "heatmaps" / f"{done:05d}-{result.path.stem}.png"
-                _write_heatmap(shown, result, loaded.thresholds)
+                with lap("heat map", 1):
+                    _write_heatmap(shown, result, loaded.thresholds)
                 row["heatmap"] = str(shown)
-            write(row)
+            with lap("write", 1):
+                write(row)
     print(f"{done} pictures scored, {broken} unreadable", file=sys.stderr)
+    if watch:
+        print(*watch.report(), sep="\n", file=sys.stderr)
     if broken:
         raise typer.Exit(1)
 

@@ -12,6 +12,7 @@ from understudy.distill.fusion import Fusion
 from understudy.distill.losses import Term
 from understudy.distill.maps import MapRecipe, image_score
 from understudy.distill.teacher import Teacher
+from understudy.stopwatch import Lap, untimed
 from understudy.types import Features, Pair
 
 __all__ = ["Distiller"]
@@ -69,10 +70,15 @@ class Distiller(nn.Module):
     def forward(self, images: Tensor) -> Tensor:  # noqa: D102
         return self.to_map(self.pairs(images), (images.shape[-2], images.shape[-1]))
 
-    def score(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def score(self, images: Tensor, lap: Lap = untimed) -> tuple[Tensor, Tensor]:
         """(B, 3, H, W) -> (B, 1, H, W) map and (B,) image-level score; larger is more abnormal."""
-        anomaly_map = self(images)
-        return anomaly_map, image_score(anomaly_map)
+        with lap("teacher", len(images)):
+            features = self.teacher(images)
+        with lap("student", len(images)):
+            pairs = self.pairs_from(features, images)
+        with lap("map", len(images)):
+            anomaly_map = self.to_map(pairs, (images.shape[-2], images.shape[-1]))
+            return anomaly_map, image_score(anomaly_map)
 
     def training_loss(self, images: Tensor, shift: int = 1) -> dict[str, Tensor]:
         """(B, 3, H, W) good images -> each term; see :meth:`loss`."""
