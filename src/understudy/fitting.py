@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from understudy.calibration import calibrate_on, smallest_rate, unseen_pictures
+from understudy.compiling import require_compiler
 from understudy.data.features import FeatureStore
 from understudy.data.folder import describe, open_pictures
 from understudy.data.memory import budget_of, statement, worker_count
@@ -287,6 +288,8 @@ def _clear(out: Path) -> None:
 def _plan(asked: FitOptions, n_pictures: int) -> Plan:
     recipe = METHODS[asked.method].recipe
     device = resolve_device(asked.device)
+    if asked.compile:
+        require_compiler(device)
     batch_size = min(asked.batch_size or recipe.batch_size, n_pictures)
     steps = asked.max_steps or max(1, recipe.pictures // batch_size)
     if asked.epochs:
@@ -299,4 +302,5 @@ def _plan(asked: FitOptions, n_pictures: int) -> Plan:
         precision=resolve_precision(asked.precision, device),
         device=device,
         checkpoint_every=asked.checkpoint_every,
+        compiled=asked.compile,
     )

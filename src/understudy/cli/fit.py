@@ -91,6 +91,9 @@ def fit(
             help="Compute the teacher's features once: in memory (auto), or in files in DIR.",
         ),
     ] = "auto",
+    compile_: Annotated[
+        bool, typer.Option("--compile", help="Train through torch.compile; needs a compiler.")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished training.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Discard what MODEL holds.")] = False,
     set_: Annotated[
@@ -132,6 +135,7 @@ def fit(
             sampling=sampling.value,
             cache=cache,
             cache_features=cache_features,
+            compile=compile_,
             **{name: value for name, value in optional.items() if value is not None},
         )
         reporter.say(f"{out}: trained in {model.manifest.training.seconds:.0f} s")
