@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import lightning as L
 import torch
@@ -32,11 +32,10 @@ from understudy.methods.recipe import Optimiser
 from understudy.reporter import Advance, ignore_progress
 from understudy.runtime.images import Preprocess
 from understudy.selection import BestEpoch
-from understudy.types import Pair
+from understudy.types import Features, Pair
 
 __all__ = ["Plan", "Trained", "checkpoint_file", "train"]
 
-Function = TypeVar("Function", bound=Callable[..., Any])
 JOURNAL = "training.jsonl"
 
 _REPORT_EVERY = 10  # steps: reading the loss waits for the device
@@ -54,7 +53,7 @@ class Plan:
         precision: of the forward and backward pass; weights stay in float32.
         device: what to train on.
         checkpoint_every: steps between two checkpoints.
-        compiled: run teacher and student through torch.compile; the result is the same to rounding.
+        compiled: run teacher and student through torch.compile.
     """
 
     steps: int
@@ -195,8 +194,9 @@ class _Lesson(L.LightningModule):
         self.distiller = distiller.to(memory_format=torch.channels_last)
         self._plan, self._fingerprint = plan, fingerprint
         self._images = Normaliser(preprocess)
-        fast = torch.compile if plan.compiled else _as_it_is
-        self._of_images, self._of_features = fast(distiller.pairs), fast(distiller.pairs_from)
+        fast: Callable[[Any], Any] = torch.compile if plan.compiled else _as_it_is
+        self._of_images: Callable[[Tensor], list[Pair]] = fast(distiller.pairs)
+        self._of_features: Callable[[Features], list[Pair]] = fast(distiller.pairs_from)
 
     def training_step(self, batch: Tensor | list[Tensor], batch_idx: int) -> Tensor:
         """(B, S, S, 3) uint8 pictures, or (B, h, w, D) features a level -> scalar loss."""
@@ -234,7 +234,7 @@ class _Lesson(L.LightningModule):
         checkpoint["fingerprint"], checkpoint["loss"] = self._fingerprint, self.loss
 
 
-def _as_it_is(function: Function) -> Function:
+def _as_it_is(function: Any) -> Any:
     return function
 
 

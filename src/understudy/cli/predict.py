@@ -12,7 +12,7 @@ import typer
 from understudy.cli.arguments import DeviceName, DeviceOption, ModelArgument
 from understudy.cli.tables import COLUMNS, Row, TableFormat, table_writer
 from understudy.errors import InputError
-from understudy.stopwatch import Stopwatch, untimed
+from understudy.stopwatch import Lap, Stopwatch, untimed
 
 if TYPE_CHECKING:
     from understudy.runtime.decision import Thresholds
@@ -46,7 +46,7 @@ def predict(
 ) -> None:
     """Score pictures. A picture that cannot be read is reported, the rest is scored; exit code 1."""
     watch = Stopwatch() if profile else None
-    lap = watch.lap if watch else untimed
+    lap: Lap = watch.lap if watch else untimed
     with lap("import", 0):
         import understudy
         from understudy.device import waiting_for
