@@ -39,13 +39,15 @@ class SubspaceSettings(BaseModel):
 class SubspaceStudent(nn.Module):
     """(images, Features) -> one Pair a level: each feature beside what is left of it after the squeeze."""
 
+    sees_images = False
+
     def __init__(self, levels: list[Level], rank: int) -> None:
         super().__init__()
         self.squeeze = nn.ModuleList(nn.Conv2d(level.channels, rank, 1) for level in levels)
         self.rebuild = nn.ModuleList(nn.Conv2d(rank, level.channels, 1) for level in levels)
 
-    def forward(self, images: Tensor, features: Features) -> list[Pair]:
-        """Pictures are not looked at: the teacher's features are all that this student needs."""
+    def forward(self, images: Tensor | None, features: Features) -> list[Pair]:
+        """Pictures are not looked at: so the teacher needs to look at each but once."""
         parts = zip(features, self.squeeze, self.rebuild, strict=True)
         return [Pair(f, rebuild(squeeze(f))) for f, squeeze, rebuild in parts]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
@@ -10,7 +10,14 @@ import torch
 
 from understudy.errors import InputError
 
-__all__ = ["DeviceChoice", "PrecisionChoice", "full_precision", "resolve_device", "resolve_precision"]
+__all__ = [
+    "DeviceChoice",
+    "PrecisionChoice",
+    "full_precision",
+    "resolve_device",
+    "resolve_precision",
+    "waiting_for",
+]
 
 DeviceChoice = Literal["auto", "cpu", "cuda"]
 PrecisionChoice = Literal["auto", "32", "bf16"]
@@ -36,6 +43,11 @@ def resolve_precision(choice: PrecisionChoice, device: torch.device) -> Literal[
         return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "32"
     able = torch.cpu.get_capabilities()
     return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "32"
+
+
+def waiting_for(device: torch.device) -> Callable[[], None]:
+    """What waits until a device has done all that it was given; a processor never owes anything."""
+    return torch.cuda.synchronize if device.type == "cuda" else lambda: None
 
 
 @contextmanager

@@ -14,16 +14,20 @@ import numpy as np
 import torch
 
 from understudy.calibration import Rates, calibrate_on, unseen_pictures
+from understudy.compiling import require_compiler
 from understudy.conformal import smallest_rate
+from understudy.data.features import FeatureStore
 from understudy.data.folder import describe, open_pictures
 from understudy.data.memory import budget_of, statement, worker_count
 from understudy.data.records import PictureSet, Record
 from understudy.data.store import PictureStore
 from understudy.device import resolve_device, resolve_precision
+from understudy.distill.distiller import Distiller
 from understudy.distill.fusion import Fusion
 from understudy.distill.teacher import default_strides
 from understudy.distill.weights import load_teacher
 from understudy.errors import InputError
+from understudy.feature_cache import cache_for
 from understudy.methods import METHODS, build, settings_for
 from understudy.model import TrainedModel, load, save
 from understudy.options import FitOptions, fit_options
@@ -103,20 +107,17 @@ def _train_and_save(
         f"{len(parts.learn)} good pictures to learn from, {len(parts.held_out)} held out"
         + (f", {len(parts.validation)} to validate with" if parts.validation else "")
     )
-    budget, workers = budget_of(asked.cache), worker_count(asked.workers)
-    reporter.say(statement(len(parts.learn) + len(parts.validation), asked.image_size, budget, workers))
-    pictures = PictureStore([r.path for r in parts.learn], preprocess, budget, workers, reporter.advance)
-    left = budget - pictures.kept_bytes
-    validation = PictureStore([r.path for r in parts.validation], preprocess, left, workers)
+    plan = _plan(asked, len(parts.learn))
+    torch.manual_seed(asked.seed)  # the student starts alike, whatever the teacher drew
+    distiller = build(asked.method, teacher, settings)
+    given = _gather(asked, parts, distiller, card, preprocess, plan, reporter)
+    pictures, validation = given.pictures, given.validation
     kept_away = PictureStore([r.path for r in parts.held_out], preprocess, budget=0)
-    plan = _plan(asked, len(pictures))
     reporter.say(
         f"{asked.method} on {teacher.name}: {plan.steps} steps of {plan.batch_size} pictures, "
         f"{plan.device}, {plan.precision}, seed {plan.seed}"
         + (", every category equally often" if asked.sampling == "balanced" else "")
     )
-    torch.manual_seed(asked.seed)  # the student starts alike, whatever the teacher drew
-    distiller = build(asked.method, teacher, settings)
     if not resume:
         _clear(out)
     began = time.monotonic()
@@ -133,6 +134,7 @@ def _train_and_save(
         description=repr((asked.method, settings.model_dump(), card, preprocess)),
         categories=categories if asked.sampling == "balanced" else None,
         validation=validation if choose_epoch and parts.validation else None,
+        features=given.features,
         resume=resume,
         advance=reporter.advance,
     )
@@ -156,7 +158,7 @@ def _train_and_save(
             optimiser={"name": type(plan.optimiser).__name__.lower()} | asdict(plan.optimiser),
             precision=plan.precision,
             device=str(plan.device),
-            seconds=round(time.monotonic() - began, 1),
+            seconds=round(given.seconds + time.monotonic() - began, 1),
             loss=trained.loss,
             kept_step=trained.step,
             layout=found.layout,
@@ -167,6 +169,51 @@ def _train_and_save(
             sampling=asked.sampling,
         ),
     )
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What a training learns from and validates with.
+
+    Attributes:
+        pictures: to learn from.
+        features: of those pictures, where they are computed once.
+        validation: pictures.
+        seconds: that computing the features took: a part of the training.
+    """
+
+    pictures: PictureStore
+    features: FeatureStore | None
+    validation: PictureStore
+    seconds: float
+
+
+def _gather(
+    asked: FitOptions,
+    parts: Parts,
+    distiller: Distiller,
+    card: bundle.TeacherCard,
+    preprocess: Preprocess,
+    plan: Plan,
+    reporter: Reporter,
+) -> _Given:
+    """Decode every picture once; pictures and features together stay within one budget of memory."""
+    budget, workers = budget_of(asked.cache), worker_count(asked.workers)
+    n = len(parts.learn)
+    cache = cache_for(asked.cache_features, distiller, card, preprocess, plan, n, budget, reporter)
+    room = budget - cache.memory if cache else budget
+    to_keep = len(parts.validation) + (0 if cache else n)
+    if to_keep:
+        reporter.say(statement(to_keep, asked.image_size, room, workers))
+    pictures = PictureStore([r.path for r in parts.learn], preprocess, room, workers, reporter.advance)
+    began = time.monotonic()
+    features = cache.keep(pictures, reporter) if cache else None
+    seconds = time.monotonic() - began
+    if features is not None:
+        pictures.release()
+    left = room - pictures.kept_bytes
+    validation = PictureStore([r.path for r in parts.validation], preprocess, left, workers)
+    return _Given(pictures, features, validation, seconds)
 
 
 def _first_calibration(
@@ -245,6 +292,8 @@ def _clear(out: Path) -> None:
 def _plan(asked: FitOptions, n_pictures: int) -> Plan:
     recipe = METHODS[asked.method].recipe
     device = resolve_device(asked.device)
+    if asked.compile:
+        require_compiler(device)
     batch_size = min(asked.batch_size or recipe.batch_size, n_pictures)
     steps = asked.max_steps or max(1, recipe.pictures // batch_size)
     if asked.epochs:
@@ -257,4 +306,5 @@ def _plan(asked: FitOptions, n_pictures: int) -> Plan:
         precision=resolve_precision(asked.precision, device),
         device=device,
         checkpoint_every=asked.checkpoint_every,
+        compiled=asked.compile,
     )

@@ -27,6 +27,7 @@ from understudy.runtime.images import Picture, Preprocess, find_pictures
 from understudy.runtime.recognition import Prototypes, distances_to, recognise
 from understudy.runtime.regions import large_regions
 from understudy.scoring import Found, Scored, score_arrays, score_pictures
+from understudy.stopwatch import Lap, untimed
 from understudy.types import Prediction
 
 __all__ = ["TrainedModel", "load", "load_uncalibrated", "save", "versions"]
@@ -83,9 +84,11 @@ class TrainedModel:
         names = [c for c in found.categories if c in self.categories]
         return found.only(names or None)
 
-    def score(self, paths: Sequence[Path], batch_size: int = 8) -> Iterator[Scored | PictureError]:
+    def score(
+        self, paths: Sequence[Path], batch_size: int = 8, lap: Lap = untimed
+    ) -> Iterator[Scored | PictureError]:
         """One raw result a picture, in order."""
-        return score_pictures(self.distiller, self.preprocess, paths, batch_size, self.device)
+        return score_pictures(self.distiller, self.preprocess, paths, batch_size, self.device, lap)
 
     def score_arrays(
         self, pictures: Iterable[Picture | NDArray[np.float32]], batch_size: int = 8
@@ -94,7 +97,11 @@ class TrainedModel:
         return score_arrays(self.distiller, self.preprocess, pictures, batch_size, self.device)
 
     def predict(
-        self, paths: Sequence[str | Path] | str | Path, batch_size: int = 8, category: str | None = None
+        self,
+        paths: Sequence[str | Path] | str | Path,
+        batch_size: int = 8,
+        category: str | None = None,
+        lap: Lap = untimed,
     ) -> Iterator[Prediction | PictureError]:
         """One result a picture, in order.
 
@@ -103,6 +110,7 @@ class TrainedModel:
             batch_size: pictures scored at once.
             category: that all of them show; where it is not said, each picture's is recognised, and
                 one like no category that the model knows is a REVIEW.
+            lap: times the parts of the work; see :class:`understudy.stopwatch.Stopwatch`.
 
         Returns:
             An iterator of Predictions; a picture that cannot be read gives its PictureError instead.
@@ -119,12 +127,12 @@ class TrainedModel:
         found = [picture for path in asked for picture in find_pictures(Path(path))]
         if not found:
             raise InputError(f"no pictures in {', '.join(map(str, asked)) or 'an empty list'}")
-        return self._predictions(found, batch_size, category)
+        return self._predictions(found, batch_size, category, lap)
 
     def _predictions(
-        self, paths: Sequence[Path], batch_size: int, category: str | None
+        self, paths: Sequence[Path], batch_size: int, category: str | None, lap: Lap
     ) -> Iterator[Prediction | PictureError]:
-        for result in self.score(paths, batch_size):
+        for result in self.score(paths, batch_size, lap):
             if isinstance(result, PictureError):
                 yield result
             else:

@@ -42,6 +42,9 @@ class FitOptions(BaseModel):
         cache: memory for decoded pictures: ``auto``, ``off`` or a size such as ``2GB``; the result does
             not depend on it.
         workers: processes that decode the pictures that do not fit there; ``None`` for one a core.
+        cache_features: where a frozen teacher's features are kept for a student that looks at nothing else:
+            ``auto`` for memory, as far as the cache goes, a folder for files, or ``off``.
+        compile: train through torch.compile, which needs a compiler.
         checkpoint_every: steps between two checkpoints.
     """
 
@@ -67,6 +70,8 @@ class FitOptions(BaseModel):
     sampling: Literal["natural", "balanced"] = "natural"
     cache: str = "auto"
     workers: int | None = Field(default=None, ge=0, le=256)
+    cache_features: str = Field(default="auto", min_length=1)
+    compile: bool = False
     checkpoint_every: int = Field(default=100, ge=1)
 
     @field_validator("cache")

@@ -16,6 +16,7 @@ from understudy.device import full_precision
 from understudy.distill.distiller import Distiller
 from understudy.errors import PictureError
 from understudy.runtime.images import Picture, Preprocess, unit
+from understudy.stopwatch import Lap, untimed
 
 __all__ = ["Found", "Scored", "score_arrays", "score_pictures"]
 
@@ -50,6 +51,7 @@ def score_pictures(
     paths: Sequence[Path],
     batch_size: int = 8,
     device: torch.device | None = None,
+    lap: Lap = untimed,
 ) -> Iterator[Scored | PictureError]:
     """Yield one result a path, in order: a score, or why the picture could not be read.
 
@@ -59,13 +61,13 @@ def score_pictures(
     device = device or torch.device("cpu")
     distiller = _ready(distiller, device)
     waiting: list[tuple[Path, Decoded | PictureError]] = []
-    decoded = decode_ahead(paths, preprocess, ahead=2 * batch_size)
+    decoded = decode_ahead(paths, preprocess, ahead=2 * batch_size, lap=lap)
     for path, result in zip(paths, decoded, strict=True):
         waiting.append((path, result))
         if len(waiting) == batch_size:
-            yield from _score_batch(distiller, preprocess, waiting, device)
+            yield from _score_batch(distiller, preprocess, waiting, device, lap)
             waiting = []
-    yield from _score_batch(distiller, preprocess, waiting, device)
+    yield from _score_batch(distiller, preprocess, waiting, device, lap)
 
 
 def score_arrays(
@@ -93,9 +95,10 @@ def _score_batch(
     preprocess: Preprocess,
     batch: list[tuple[Path, Decoded | PictureError]],
     device: torch.device,
+    lap: Lap,
 ) -> Iterator[Scored | PictureError]:
     pictures = [result.picture for _, result in batch if not isinstance(result, PictureError)]
-    found = iter(_score(distiller, preprocess, pictures, device))
+    found = iter(_score(distiller, preprocess, pictures, device, lap))
     for path, result in batch:
         if isinstance(result, PictureError):
             yield result
@@ -112,13 +115,15 @@ def _score(
     preprocess: Preprocess,
     pictures: Sequence[Picture | NDArray[np.float32]],
     device: torch.device,
+    lap: Lap = untimed,
 ) -> list[tuple[float, NDArray[np.float32], NDArray[np.float32]]]:
     """Score one batch of (S, S, 3) pictures at once; an empty one has no results."""
     if not pictures:
         return []
-    images = torch.from_numpy(preprocess.normalise(np.stack([unit(p) for p in pictures]))).to(device)
+    with lap("normalise", len(pictures)):
+        images = torch.from_numpy(preprocess.normalise(np.stack([unit(p) for p in pictures]))).to(device)
     with torch.inference_mode(), full_precision():
-        maps, scores, embeddings = (t.float().cpu().numpy() for t in distiller.inspect(images))
+        maps, scores, embeddings = (t.float().cpu().numpy() for t in distiller.inspect(images, lap))
     return [
         (float(score), one[0].copy(), embedding)
         for score, one, embedding in zip(scores, maps, embeddings, strict=True)

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,10 +17,12 @@ import lightning as L
 import torch
 from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from understudy.data.batches import BalancedOrder, NaturalOrder, SeededBatches
+from understudy.data.features import FeatureStore, as_features
+from understudy.data.normaliser import Normaliser
 from understudy.data.store import PictureStore
 from understudy.distill.cram import CRAM
 from understudy.distill.distiller import Distiller
@@ -30,6 +32,7 @@ from understudy.methods.recipe import Optimiser
 from understudy.reporter import Advance, ignore_progress
 from understudy.runtime.images import Preprocess
 from understudy.selection import BestEpoch
+from understudy.types import Features, Pair
 
 __all__ = ["Plan", "Trained", "checkpoint_file", "train"]
 
@@ -50,6 +53,7 @@ class Plan:
         precision: of the forward and backward pass; weights stay in float32.
         device: what to train on.
         checkpoint_every: steps between two checkpoints.
+        compiled: run teacher and student through torch.compile.
     """
 
     steps: int
@@ -59,6 +63,7 @@ class Plan:
     precision: Literal["32", "bf16"]
     device: torch.device
     checkpoint_every: int = 100
+    compiled: bool = False
 
 
 def checkpoint_file(folder: Path) -> Path:
@@ -104,6 +109,7 @@ def train(
     description: str,
     categories: Sequence[str] | None = None,
     validation: PictureStore | None = None,
+    features: FeatureStore | None = None,
     resume: bool = False,
     advance: Advance = ignore_progress,
 ) -> Trained:
@@ -119,7 +125,8 @@ def train(
         categories: of each picture, to learn from every category equally often; ``None`` learns from
             every picture equally often.
         validation: good pictures that choose the epoch to keep; ``None`` keeps the last step.
-        resume: go on from the checkpoint in ``folder``.
+        features: the teacher's, of every picture, for a student that needs no more.
+        resume: go on from the checkpoint in ``folder``; wherever pictures or features are kept.
         advance: called every few steps with ("train", steps done, steps in all, loss).
 
     Raises:
@@ -159,10 +166,9 @@ def train(
             callbacks=[_Watch(advance, journal), *([best] if validation else []), saver],
         )
         batches = SeededBatches(order, plan.steps, start)
-        workers = pictures.workers  # persistent ones are ended by Lightning at once, whatever happens
-        loader = DataLoader(
-            pictures, batch_sampler=batches, num_workers=workers, persistent_workers=workers > 0
-        )
+        seen: PictureStore | FeatureStore = pictures if features is None else features
+        workers = seen.workers  # persistent ones are ended by Lightning at once, whatever happens
+        loader = DataLoader(seen, batch_sampler=batches, num_workers=workers, persistent_workers=workers > 0)
         trainer.fit(lesson, loader, ckpt_path=path if resume else None, weights_only=True)
     best.restore()
     distiller.to("cpu").eval()
@@ -187,14 +193,16 @@ class _Lesson(L.LightningModule):
         self.terms: dict[str, Tensor] = {}
         self.distiller = distiller.to(memory_format=torch.channels_last)
         self._plan, self._fingerprint = plan, fingerprint
-        self.mean, self.std = (
-            nn.Buffer(255 * torch.tensor(v), persistent=False) for v in (preprocess.mean, preprocess.std)
-        )
+        self._images = Normaliser(preprocess)
+        fast: Callable[[Any], Any] = torch.compile if plan.compiled else _as_it_is
+        self._of_images: Callable[[Tensor], list[Pair]] = fast(distiller.pairs)
+        self._of_features: Callable[[Features], list[Pair]] = fast(distiller.pairs_from)
 
-    def training_step(self, pictures: Tensor, batch_idx: int) -> Tensor:
-        """(B, S, S, 3) uint8 -> scalar loss."""
-        shift = _partner_shift(self._plan.seed, self.global_step, len(pictures))
-        self.terms = self.distiller.training_loss(self._images(pictures), shift)
+    def training_step(self, batch: Tensor | list[Tensor], batch_idx: int) -> Tensor:
+        """(B, S, S, 3) uint8 pictures, or (B, h, w, D) features a level -> scalar loss."""
+        pairs = self._pairs(batch)
+        shift = _partner_shift(self._plan.seed, self.global_step, len(pairs[0].teacher))
+        self.terms = self.distiller.loss(pairs, shift)
         return torch.stack(list(self.terms.values())).sum()
 
     def error(self, pictures: PictureStore) -> float:
@@ -209,8 +217,10 @@ class _Lesson(L.LightningModule):
             total += float(maps.mean()) * len(batch)
         return total / len(pictures)
 
-    def _images(self, pictures: Tensor) -> Tensor:
-        return ((pictures - self.mean) / self.std).permute(0, 3, 1, 2)  # is channels-last already
+    def _pairs(self, batch: Tensor | list[Tensor]) -> list[Pair]:
+        if isinstance(batch, Tensor):
+            return self._of_images(self._images(batch))
+        return self._of_features(as_features(batch))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The plan's optimiser, over the student."""
@@ -222,6 +232,10 @@ class _Lesson(L.LightningModule):
         for key in [k for k in state if k.startswith("distiller.teacher.")]:
             del state[key]
         checkpoint["fingerprint"], checkpoint["loss"] = self._fingerprint, self.loss
+
+
+def _as_it_is(function: Any) -> Any:
+    return function
 
 
 class _Watch(Callback):

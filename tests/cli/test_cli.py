@@ -57,7 +57,10 @@ def the_error(capsys: pytest.CaptureFixture[str]) -> str:
             ["MODEL", "DATA", "--false-alarm-rate", "--review-rate", "--unknown-rate", "--min-area"],
         ),
         ("evaluate", ["MODEL", "DATA", "--out", "--categories", "--map-resolution", "--thresholds"]),
-        ("predict", ["MODEL", "PATH", "--out", "--format", "--heatmaps", "--masks", "--category"]),
+        (
+            "predict",
+            ["MODEL", "PATH", "--out", "--format", "--heatmaps", "--masks", "--category", "--profile"],
+        ),
     ],
 )
 def test_every_help_names_what_can_be_asked(
@@ -77,9 +80,20 @@ def test_the_module_runs_as_a_program() -> None:
     assert all(verb in done.stdout for verb in ("demo", "fit", "calibrate", "evaluate", "predict"))
 
 
-def test_help_does_not_wait_for_torch() -> None:
-    code = "import sys, understudy.cli as c; c.main(['fit', '--help']); assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+HEAVY = ("torch", "numpy", "scipy", "PIL", "pyarrow", "lightning", "timm")
+
+
+@pytest.mark.parametrize(
+    "verb", ["", "fit", "predict", "evaluate", "calibrate", "diagnose", "demo", "data inspect"]
+)
+def test_help_waits_for_nothing_heavy(verb: str) -> None:
+    code = (
+        "import sys, understudy.cli as cli; assert cli.main(sys.argv[2:]) == 0; "
+        "found = sorted(set(sys.argv[1].split(',')) & sys.modules.keys()); sys.exit(' '.join(found) or 0)"
+    )
+    command = [sys.executable, "-c", code, ",".join(HEAVY), *verb.split(), "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_demo_leaves_figures_a_report_and_a_model(
@@ -114,6 +128,37 @@ def test_fit_calibrate_evaluate_predict_in_a_row(
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert len(rows) == 5
     assert all(row["verdict"] in ("PASS", "REVIEW", "FAIL") for row in rows)
+
+
+def test_a_profile_names_every_part_on_stderr_and_leaves_the_results_alone(
+    model_folder: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = data / "nut" / "test" / "good" / "000.png"
+    broken.write_bytes(b"none")
+    asked = ("predict", model_folder, data / "nut" / "test", "--batch-size", 2, "--device", "cpu")
+    assert run(*asked) == 1
+    plain = capsys.readouterr()
+    assert run(*asked, "--profile") == 1
+    profiled = capsys.readouterr()
+    assert profiled.out == plain.out
+    said = profiled.err.removeprefix(plain.err)
+    parts = [
+        "import",
+        "load",
+        "decode",
+        "resize",
+        "wait",
+        "normalise",
+        "teacher",
+        "student",
+        "map",
+        "write",
+        "other",
+        "whole",
+    ]
+    assert {line.split()[0] for line in said.splitlines()} == {
+        *("part", *parts, "write", "other", "whole", "beside:")
+    }
 
 
 def test_a_bare_folder_of_good_pictures_trains_a_model(data: Path, tmp_path: Path) -> None:

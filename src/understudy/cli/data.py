@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -16,10 +16,10 @@ from rich.text import Text
 from understudy.cli.arguments import DataArgument
 from understudy.cli.evaluate import show_table
 from understudy.cli.progress import reporting
-from understudy.data.folder import describe, open_pictures
-from understudy.data.inspection import Inspection, Part
-from understudy.data.inspection import inspect as look_into
 from understudy.errors import InputError
+
+if TYPE_CHECKING:
+    from understudy.data.inspection import Inspection, Part
 
 __all__ = ["data_app", "inspect", "synthesize"]
 
@@ -50,6 +50,8 @@ def inspect(
     ] = False,
 ) -> None:
     """Say what DATA holds and what is wrong with it; exit code 1 if that would break or bias a run."""
+    from understudy.data.inspection import inspect as look_into
+
     with reporting() as reporter:
         found = look_into(data, decode, reporter.advance)
     if format_ is FormatName.JSON:
@@ -71,6 +73,7 @@ def synthesize(
 ) -> None:
     """Make pictures of four products (MVTec AD layout) and of a kit (LOCO layout), with exact masks."""
     from understudy.data.factory import FactoryPlan, LogicalPlan, write_factory, write_logical
+    from understudy.data.folder import describe, open_pictures
 
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise InputError(f"{out} holds something already; name a new or an empty folder")

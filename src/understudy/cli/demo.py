@@ -11,7 +11,6 @@ import typer
 from understudy.cli.evaluate import command_line, print_table
 from understudy.cli.progress import reporting
 from understudy.errors import InputError
-from understudy.runtime.bundle import prepare_folder, write_json
 
 __all__ = ["demo"]
 
@@ -32,6 +31,7 @@ def demo(
     import understudy
     from understudy.data.factory import FactoryPlan, write_factory
     from understudy.report import write_report
+    from understudy.runtime.bundle import prepare_folder, write_json
 
     prepare_folder(out)
     data, model_folder = out / "pictures", out / "model"

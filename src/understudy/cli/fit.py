@@ -84,6 +84,16 @@ def fit(
     workers: Annotated[
         str, typer.Option(metavar="auto|N", help="Processes that decode what does not fit there.")
     ] = "auto",
+    cache_features: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|off|DIR",
+            help="Compute the teacher's features once: in memory (auto), or in files in DIR.",
+        ),
+    ] = "auto",
+    compile_: Annotated[
+        bool, typer.Option("--compile", help="Train through torch.compile; needs a compiler.")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished training.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Discard what MODEL holds.")] = False,
     set_: Annotated[
@@ -124,6 +134,8 @@ def fit(
             precision=precision.value,
             sampling=sampling.value,
             cache=cache,
+            cache_features=cache_features,
+            compile=compile_,
             **{name: value for name, value in optional.items() if value is not None},
         )
         reporter.say(f"{out}: trained in {model.manifest.training.seconds:.0f} s")

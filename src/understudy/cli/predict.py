@@ -5,21 +5,22 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
-from PIL import Image
 
 from understudy.cli.arguments import DeviceName, DeviceOption, ModelArgument
 from understudy.cli.tables import COLUMNS, Row, TableFormat, table_writer
 from understudy.errors import InputError
-from understudy.runtime.bundle import prepare_folder, writing
-from understudy.runtime.decision import Thresholds
-from understudy.runtime.heatmap import colour_span, heatmap
-from understudy.runtime.images import read_picture
-from understudy.types import Prediction
+from understudy.stopwatch import Lap, Stopwatch, untimed
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from understudy.runtime.decision import Thresholds
+    from understudy.types import Prediction
 
 __all__ = ["predict"]
 
@@ -53,9 +54,17 @@ def predict(
     ] = None,
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Pictures scored at once.")] = 8,
     device: DeviceOption = DeviceName.AUTO,
+    profile: Annotated[bool, typer.Option("--profile", help="Say on stderr where the time goes.")] = False,
 ) -> None:
     """Score pictures. A picture that cannot be read is reported, the rest is scored; exit code 1."""
-    import understudy
+    watch = Stopwatch() if profile else None
+    lap: Lap = watch.lap if watch else untimed
+    with lap("import", 0):
+        import understudy
+        from understudy.device import waiting_for
+        from understudy.runtime.bundle import prepare_folder
+
+        load = understudy.load  # imports what it needs
 
     form: TableFormat = format_.value
     asked = {"--heatmaps": heatmaps, "--masks": masks, "--format parquet": form == "parquet"}
@@ -65,11 +74,14 @@ def predict(
         raise InputError(
             f"{out} lies among the pictures, and would be scored next time; choose another --out"
         )
-    loaded = understudy.load(model, device.value)
+    with lap("load", 0):
+        loaded = load(model, device.value)
+    if watch:
+        watch.settle = waiting_for(loaded.device)
     if (heatmaps or masks) and loaded.thresholds is None:
         what = "--heatmaps colours" if heatmaps else "--masks marks"
         raise InputError(f"{what} by thresholds, and {model} has none; calibrate it first")
-    results = loaded.predict(paths, batch_size, category)
+    results = loaded.predict(paths, batch_size, category, lap)
     if out:
         prepare_folder(out)
     broken = done = 0
@@ -79,7 +91,8 @@ def predict(
             if isinstance(result, understudy.PictureError):
                 broken += 1
                 typer.echo(f"understudy: {result}", err=True)
-                write(row | {"error": str(result)})
+                with lap("write", 1):
+                    write(row | {"error": str(result)})
                 continue
             done += 1
             row |= {
@@ -91,27 +104,41 @@ def predict(
             if out:
                 name = f"{done:05d}-{result.path.stem}.png"
                 if heatmaps and loaded.thresholds:
-                    row["heatmap"] = _write(out / "heatmaps" / name, _heatmap(result, loaded.thresholds))
+                    with lap("heat map", 1):
+                        row["heatmap"] = _write_heatmap(out / "heatmaps" / name, result, loaded.thresholds)
                 if masks:
-                    row["mask"] = _write(out / "masks" / name, _mask(result, loaded.defect_mask(result)))
-            write(row)
+                    with lap("mask", 1):
+                        row["mask"] = _write_mask(out / "masks" / name, result, loaded.defect_mask(result))
+            with lap("write", 1):
+                write(row)
     print(f"{done} pictures scored, {broken} unreadable", file=sys.stderr)
+    if watch:
+        print(*watch.report(), sep="\n", file=sys.stderr)
     if broken:
         raise typer.Exit(1)
 
 
-def _heatmap(found: Prediction, thresholds: Thresholds) -> Image.Image:
+def _write_heatmap(path: Path, found: Prediction, thresholds: Thresholds) -> str:
+    from PIL import Image
+
+    from understudy.runtime.heatmap import colour_span, heatmap
+    from understudy.runtime.images import read_picture
+
     span = colour_span(thresholds, [found.score])
-    return Image.fromarray(heatmap(read_picture(found.path), found.anomaly_map, *span))
+    return _write(path, Image.fromarray(heatmap(read_picture(found.path), found.anomaly_map, *span)))
 
 
-def _mask(found: Prediction, mask: NDArray[np.bool_]) -> Image.Image:
+def _write_mask(path: Path, found: Prediction, mask: NDArray[np.bool_]) -> str:
     """White on the defect, black elsewhere, at the picture's own size."""
+    from PIL import Image
+
     height, width = found.size
-    return Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST)
+    return _write(path, Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
 
 
 def _write(path: Path, image: Image.Image) -> str:
+    from understudy.runtime.bundle import writing
+
     with writing(path):
         path.parent.mkdir(exist_ok=True)
         image.save(path)

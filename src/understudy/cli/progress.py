@@ -6,9 +6,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from understudy.reporter import Reporter
 
 __all__ = ["reporting"]
@@ -19,11 +16,15 @@ _PLAIN_LINES = 5  # a task, at most
 @contextmanager
 def reporting() -> Iterator[Reporter]:
     """Give a reporter that suits what stderr is."""
+    from rich.console import Console
+
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
         lines = _PlainLines()
         yield Reporter(lines.say, lines.advance)
         return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn())
     with Progress(
         *columns, TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=console

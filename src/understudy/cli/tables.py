@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from understudy.errors import extra_needed
-from understudy.runtime.bundle import writing
 
 __all__ = ["COLUMNS", "Row", "TableFormat", "table_writer"]
 
@@ -35,6 +34,8 @@ def table_writer(form: TableFormat, path: Path | None) -> Iterator[Callable[[Row
     if path is None:
         yield _row_writer(form, sys.stdout)
         return
+    from understudy.runtime.bundle import writing
+
     with writing(path):
         if form == "parquet":
             with _parquet(path) as write:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from understudy.errors import PictureError
 from understudy.runtime.images import Picture, Preprocess, decode_picture, read_bytes
+from understudy.stopwatch import Lap, untimed
 
 __all__ = ["Decoded", "decode_ahead", "digest_of"]
 
@@ -30,7 +31,7 @@ def digest_of(data: bytes) -> str:
 
 
 def decode_ahead(
-    paths: Sequence[Path], preprocess: Preprocess, ahead: int = 16
+    paths: Sequence[Path], preprocess: Preprocess, ahead: int = 16, lap: Lap = untimed
 ) -> Iterator[Decoded | PictureError]:
     """Yield each path's resized picture in order, decoding on other threads meanwhile.
 
@@ -39,10 +40,13 @@ def decode_ahead(
 
     def one(path: Path) -> Decoded | PictureError:
         try:
-            data = read_bytes(path)
-            picture = decode_picture(data, path)
+            with lap("decode", 1):
+                data = read_bytes(path)
+                picture = decode_picture(data, path)
             height, width, _ = picture.shape
-            return Decoded(preprocess.resize(picture), digest_of(data), (height, width))
+            with lap("resize", 1):
+                resized = preprocess.resize(picture)
+            return Decoded(resized, digest_of(data), (height, width))
         except PictureError as error:
             return error
 
@@ -52,4 +56,6 @@ def decode_ahead(
             done = waiting.pop(0)
             if path is not None:
                 waiting.append(pool.submit(one, path))
-            yield done.result()
+            with lap("wait", 1):
+                result = done.result()
+            yield result

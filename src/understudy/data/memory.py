@@ -8,7 +8,15 @@ import re
 from fractions import Fraction
 from pathlib import Path
 
-__all__ = ["MEMORY_BUDGET", "available_memory", "budget_of", "bytes_each", "statement", "worker_count"]
+__all__ = [
+    "MEMORY_BUDGET",
+    "available_memory",
+    "budget_of",
+    "bytes_each",
+    "readable",
+    "statement",
+    "worker_count",
+]
 
 MEMORY_BUDGET = 4 * 2**30  # bytes: what ``auto`` takes at most
 
@@ -75,7 +83,7 @@ def bytes_each(side: int) -> int:
 def statement(n: int, side: int, budget: int, workers: int) -> str:
     """One line on ``n`` pictures within a budget: kept in memory, or decoded anew by whom."""
     each = bytes_each(side)
-    kept, size = min(n, budget // each), _readable(n * each)
+    kept, size = min(n, budget // each), readable(n * each)
     if kept == n:
         return f"{n} pictures of {side}x{side} kept in memory ({size})"
     by = f"by {workers} worker{'s' if workers > 1 else ''}" if workers else "without workers"
@@ -83,12 +91,12 @@ def statement(n: int, side: int, budget: int, workers: int) -> str:
         return f"{n} pictures of {side}x{side} ({size}) not kept in memory: decoded anew each time {by}"
     others = f"{kept} kept in memory, the others " if kept else ""
     return (
-        f"{n} pictures of {side}x{side}, {size}, exceed the cache of {_readable(budget)}: "
+        f"{n} pictures of {side}x{side}, {size}, exceed the cache of {readable(budget)}: "
         f"{others}decoded anew each time {by}"
     )
 
 
-def _readable(size: int) -> str:
+def readable(size: int) -> str:
     """Bytes -> two digits or more with a decimal unit."""
     value, unit = float(size), "B"
     for larger in ("kB", "MB", "GB", "TB"):

@@ -35,7 +35,6 @@ class PictureStore(Dataset[Tensor]):
 
     Attributes:
         digests: of the files' contents.
-        workers: processes to load batches with: none where every picture is kept.
 
     Raises:
         InputError: some pictures do not decode; the first ones are named.
@@ -53,7 +52,7 @@ class PictureStore(Dataset[Tensor]):
         side = preprocess.image_size
         kept = min(len(paths), budget // bytes_each(side))
         self._kept = np.empty((kept, side, side, 3), np.uint8)
-        self.workers = workers if kept < len(paths) else 0
+        self._workers = workers
         self.digests: list[str] = []
         broken: list[PictureError] = []
         for i, result in enumerate(decode_ahead(self._paths, preprocess)):
@@ -72,6 +71,15 @@ class PictureStore(Dataset[Tensor]):
     def kept_bytes(self) -> int:
         """What of the budget is used."""
         return self._kept.nbytes
+
+    @property
+    def workers(self) -> int:
+        """Processes to load batches with: none where every picture is kept."""
+        return self._workers if len(self._kept) < len(self) else 0
+
+    def release(self) -> None:
+        """Keep no picture any longer; from now on each is decoded on demand."""
+        self._kept = self._kept[:0].copy()
 
     def __len__(self) -> int:
         return len(self._paths)

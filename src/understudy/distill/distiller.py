@@ -12,6 +12,7 @@ from understudy.distill.fusion import Fusion
 from understudy.distill.losses import Term
 from understudy.distill.maps import MapRecipe, image_score
 from understudy.distill.teacher import Teacher, embedding
+from understudy.stopwatch import Lap, untimed
 from understudy.types import Features, Pair
 
 __all__ = ["Distiller"]
@@ -22,7 +23,8 @@ class Distiller(nn.Module):
 
     Args:
         teacher: images -> Features; frozen.
-        student: (images, Features) -> list of Pair.
+        student: (images, Features) -> list of Pair. One that does not look at the images says so by an
+            attribute ``sees_images = False``, and is then given ``None`` where there are none.
         terms: the summands of the training loss.
         to_map: pairs and picture size -> anomaly map; a :class:`understudy.distill.fusion.Fusion`
             learns its scales after the training.
@@ -51,44 +53,61 @@ class Distiller(nn.Module):
         teacher = {f"teacher.{k}": v for k, v in self.teacher.state_dict().items()}
         self.load_state_dict({**teacher, **state})
 
+    @property
+    def sees_pictures(self) -> bool:
+        """Whether the student looks at pictures, beside the teacher's features of them."""
+        return bool(getattr(self.student, "sees_images", True))
+
     def pairs(self, images: Tensor) -> list[Pair]:
         """(B, 3, H, W) -> teacher's and student's features of every level."""
-        pairs: list[Pair] = self.student(images, self.teacher(images))
+        return self.pairs_from(self.teacher(images), images)
+
+    def pairs_from(self, features: Features, images: Tensor | None = None) -> list[Pair]:
+        """Like :meth:`pairs`, from the teacher's features; images for a student that sees them."""
+        pairs: list[Pair] = self.student(images, features)
         return pairs
 
     def forward(self, images: Tensor) -> Tensor:  # noqa: D102
-        return self._map(images, self.teacher(images))
+        return self.to_map(self.pairs(images), _size(images))
 
     def score(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 3, H, W) -> (B, 1, H, W) map and (B,) image-level score; larger is more abnormal."""
         return self.inspect(images)[:2]
 
-    def inspect(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def inspect(self, images: Tensor, lap: Lap = untimed) -> tuple[Tensor, Tensor, Tensor]:
         """Like :meth:`score`, with the teacher's (B, D) embedding, from one pass of the teacher."""
-        features = self.teacher(images)
-        anomaly_map = self._map(images, features)
-        return anomaly_map, image_score(anomaly_map), embedding(features)
-
-    def _map(self, images: Tensor, features: Features) -> Tensor:
-        return self.to_map(self.student(images, features), (images.shape[-2], images.shape[-1]))
+        with lap("teacher", len(images)):
+            features = self.teacher(images)
+        with lap("student", len(images)):
+            pairs = self.pairs_from(features, images)
+        with lap("map", len(images)):
+            anomaly_map = self.to_map(pairs, _size(images))
+            return anomaly_map, image_score(anomaly_map), embedding(features)
 
     def training_loss(self, images: Tensor, shift: int = 1) -> dict[str, Tensor]:
-        """(B, 3, H, W) good images -> each term, weighted and summed over levels; add them up.
+        """(B, 3, H, W) good images -> each term; see :meth:`loss`."""
+        return self.loss(self.pairs(images), shift)
+
+    def loss(self, pairs: list[Pair], shift: int = 1) -> dict[str, Tensor]:
+        """Pairs of good pictures -> each term, weighted and summed over levels; add them up.
 
         Args:
-            images: normalised.
+            pairs: of a batch.
             shift: which picture of the batch is whose partner, in 1..B-1; see
                 :func:`understudy.distill.losses.affinity_distillation`.
         """
         terms = self.terms
-        if len(images) == 1 and any(term.needs_partner for term in terms):
+        if len(pairs[0].teacher) == 1 and any(term.needs_partner for term in terms):
             if not self._warned:
                 warnings.warn("a batch of one has no partner: inter-affinity is left out", stacklevel=2)
             self._warned = True
             terms = tuple(term for term in terms if not term.needs_partner)
-        pairs = self.pairs(images)
-        with torch.autocast(images.device.type, enabled=False):
+        with torch.autocast(pairs[0].teacher.device.type, enabled=False):
             return {
                 term.name: term.weight * torch.stack([term.error(p, shift) for p in pairs[term.levels]]).sum()
                 for term in terms
             }
+
+
+def _size(images: Tensor) -> tuple[int, int]:
+    return images.shape[-2], images.shape[-1]

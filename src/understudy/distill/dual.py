@@ -55,12 +55,14 @@ class GlobalContextBlock(nn.Module):
 class DualStudent(nn.Module):
     """(images, Features) -> Pairs of the local student's levels, then of the global one's."""
 
+    sees_images = False
+
     def __init__(self, local_student: ReverseStudent, global_student: ReverseStudent) -> None:
         super().__init__()
         self.local_student = local_student
         self.global_student = global_student
 
-    def forward(self, images: Tensor, features: Features) -> list[Pair]:  # noqa: D102
+    def forward(self, images: Tensor | None, features: Features) -> list[Pair]:  # noqa: D102
         local_pairs: list[Pair] = self.local_student(images, features)
         global_pairs: list[Pair] = self.global_student(images, features)
         return local_pairs + global_pairs

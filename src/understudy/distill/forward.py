@@ -30,6 +30,8 @@ class ForwardStudent(nn.Module):
         InputError: ``in_line`` for a backbone whose levels are no module's output.
     """
 
+    sees_images = True
+
     def __init__(self, teacher: Teacher, plug_ins: Sequence[nn.Module] = (), *, in_line: bool = True) -> None:
         super().__init__()
         self.levels = teacher.levels

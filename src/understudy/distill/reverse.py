@@ -49,12 +49,14 @@ def blueprint_for(teacher: str, levels: int) -> Blueprint:
 class ReverseStudent(nn.Module):
     """Features -> one Pair a level. RD, arXiv:2201.10703."""
 
+    sees_images = False
+
     def __init__(self, bottleneck: nn.Module, decoder: Decoder) -> None:
         super().__init__()
         self.bottleneck = bottleneck
         self.decoder = decoder
 
-    def forward(self, images: Tensor, features: Features) -> list[Pair]:  # noqa: D102
+    def forward(self, images: Tensor | None, features: Features) -> list[Pair]:  # noqa: D102
         decoded = self.decoder(self.bottleneck(features), like=features)
         return [Pair(t, s) for t, s in zip(features, decoded, strict=True)]
 

@@ -1,0 +1,55 @@
+"""How long a user waits for help, beside Python's own start: wall time of whole processes, alternating.
+
+python benchmarks/startup.py --out benchmarks/results/startup.csv
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+from machine import append, provenance
+
+COMMANDS = {
+    "python alone": ["-c", "pass"],
+    "understudy --help": ["-m", "understudy", "--help"],
+    "understudy fit --help": ["-m", "understudy", "fit", "--help"],
+    "understudy predict --help": ["-m", "understudy", "predict", "--help"],
+}
+
+
+def main() -> None:
+    """Time every command, round by round, and add one row for each."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--rounds", type=int, default=20)
+    asked = parser.parse_args()
+    taken: dict[str, list[float]] = {name: [] for name in COMMANDS}
+    for number in range(asked.rounds + 1):
+        for name, command in COMMANDS.items():
+            began = time.perf_counter()
+            subprocess.run([sys.executable, *command], check=True, stdout=subprocess.DEVNULL)
+            if number:  # the first round fills the system's caches
+                taken[name].append(time.perf_counter() - began)
+    rows = [
+        {
+            "command": name,
+            "median_s": round(median(own), 3),
+            "least_s": round(min(own), 3),
+            "most_s": round(max(own), 3),
+            "rounds": len(own),
+        }
+        | provenance()
+        for name, own in taken.items()
+    ]
+    append(asked.out, rows)
+    for row in rows:
+        print(f"{row['command']}: {row['median_s']} s ({row['least_s']}..{row['most_s']})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""Whether a teacher looks at each good picture once or at every step, and where its features are kept."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from understudy.data.feature_files import read_features, write_features
+from understudy.data.features import FeatureStore, Layout, bytes_of, keep_in_memory
+from understudy.data.memory import readable
+from understudy.data.normaliser import Normaliser
+from understudy.data.store import PictureStore
+from understudy.distill.distiller import Distiller
+from understudy.distill.teacher import Teacher
+from understudy.errors import InputError, WorkError
+from understudy.reporter import Reporter
+from understudy.runtime.bundle import TeacherCard
+from understudy.runtime.images import Preprocess
+from understudy.training import Plan
+
+__all__ = ["FeatureCache", "FeatureReader", "cache_for"]
+
+
+class FeatureReader:
+    """(B, S, S, 3) uint8 pictures -> (B, h, w, D) features a level, as a training computes them.
+
+    Args:
+        teacher: brought to the training's device and left there.
+        card: names it and its weights.
+        preprocess: turns pictures into its input.
+        plan: of the training.
+
+    Attributes:
+        layouts: of each level.
+        origin: digest of all that decides a picture's features.
+    """
+
+    def __init__(self, teacher: Teacher, card: TeacherCard, preprocess: Preprocess, plan: Plan) -> None:
+        self._device, self._precision = plan.device, plan.precision
+        self._teacher = teacher.to(plan.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._images = Normaliser(preprocess).to(plan.device)
+        side = preprocess.image_size
+        probe = self(torch.zeros((1, side, side, 3), dtype=torch.uint8))
+        self.layouts = [Layout((f.shape[1], f.shape[2], f.shape[3]), f.dtype) for f in probe]
+        what = (
+            card.name,
+            card.strides,
+            card.sha256,
+            preprocess,
+            plan.precision,
+            plan.device.type,
+            self.layouts,
+        )
+        self.origin = hashlib.sha256(repr(what).encode()).hexdigest()
+
+    def __call__(self, pictures: Tensor) -> list[Tensor]:  # noqa: D102
+        images, bf16 = self._images(pictures.to(self._device)), self._precision == "bf16"
+        with torch.no_grad(), torch.autocast(self._device.type, torch.bfloat16, enabled=bf16):
+            features = self._teacher(images)
+        return [level.permute(0, 2, 3, 1).contiguous().cpu() for level in features]
+
+
+@dataclass(frozen=True)
+class FeatureCache:
+    """Features that are computed once.
+
+    Attributes:
+        reader: computes them.
+        batch_size: of the training; batches of another size may be rounded otherwise.
+        folder: for their files; ``None`` keeps them in memory.
+        memory: bytes of memory that they take.
+    """
+
+    reader: FeatureReader
+    batch_size: int
+    folder: Path | None
+    memory: int
+
+    def keep(self, pictures: PictureStore, reporter: Reporter) -> FeatureStore | None:
+        """Compute the features of all pictures, or read what an earlier run has left in the folder.
+
+        ``None``, after a line that says why, where a folder has no room: the result is the same without.
+        """
+        n, layouts = len(pictures), self.reader.layouts
+        parts = self._parts(pictures, reporter)
+        if self.folder is None:
+            return keep_in_memory(n, layouts, parts)
+        what = f"the teacher's features of {n} pictures ({readable(n * bytes_of(layouts))})"
+        found = read_features(self.folder, self.reader.origin, pictures.digests, reporter.say)
+        if found is not None:
+            reporter.say(f"{what} are read from {self.folder}")
+            return found
+        reporter.say(f"{what} are computed once and kept in {self.folder}")
+        try:
+            return write_features(self.folder, self.reader.origin, pictures.digests, layouts, parts)
+        except WorkError as error:
+            reporter.say(f"{error}; until then features are computed at each step")
+            return None
+
+    def _parts(self, pictures: PictureStore, reporter: Reporter) -> Iterator[list[Tensor]]:
+        """Features in order, a batch at a time; the last batch is filled up from the one before it."""
+        n = len(pictures)
+        for done in range(0, n, self.batch_size):
+            start, stop = max(0, min(done, n - self.batch_size)), min(done + self.batch_size, n)
+            features = self.reader(torch.stack([pictures[i] for i in range(start, stop)]))
+            reporter.advance("features", stop, n, "")
+            yield [level[done - start :] for level in features]
+
+
+def cache_for(
+    choice: str,
+    distiller: Distiller,
+    card: TeacherCard,
+    preprocess: Preprocess,
+    plan: Plan,
+    n: int,
+    budget: int,
+    reporter: Reporter,
+) -> FeatureCache | None:
+    """Decide whether features are computed once, and say so; ``None`` computes them at each step.
+
+    Args:
+        choice: ``auto``, ``off`` or a folder.
+        distiller: before the training.
+        card: names its teacher.
+        preprocess: of pictures.
+        plan: of the training.
+        n: pictures to learn from.
+        budget: bytes of memory that features may take.
+        reporter: takes the line.
+
+    Raises:
+        InputError: a folder is asked for that cannot be made, or that is of no use since the student
+            looks at the pictures too.
+    """
+    if choice == "off" or (choice == "auto" and distiller.sees_pictures):
+        return None
+    if distiller.sees_pictures:
+        raise InputError(
+            "this method's student looks at the pictures themselves, so that features kept in a folder "
+            "save nothing; leave out --cache-features"
+        )
+    folder = None if choice == "auto" else _made(Path(choice))
+    reader = FeatureReader(distiller.teacher, card, preprocess, plan)
+    if folder:
+        return FeatureCache(reader, plan.batch_size, folder, memory=0)
+    size = n * bytes_of(reader.layouts)
+    what = f"the teacher's features of {n} pictures ({readable(size)})"
+    if plan.steps * plan.batch_size < 2 * n:
+        reporter.say(f"{what} are computed at each step: no picture is seen twice")
+    elif size > budget:
+        reporter.say(
+            f"{what} exceed the cache of {readable(budget)} and are computed at each step; "
+            "--cache-features DIR keeps them in files"
+        )
+    else:
+        reporter.say(f"{what} are computed once and kept in memory in place of the pictures")
+        return FeatureCache(reader, plan.batch_size, None, memory=size)
+    return None
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{folder} cannot hold features: {error.strerror or error}; name a folder with --cache-features"
+        ) from error
+    return folder
