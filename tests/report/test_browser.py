@@ -80,7 +80,8 @@ def _with_long_names(found: Evaluation) -> Evaluation:
     worst = {name: [long["nut"], 0.5] for name in found.metrics["worst"]}
     unreadable = ["/" + "u" * 300]
     metrics = found.metrics | {"categories": categories, "worst": worst, "unreadable": unreadable}
-    return Evaluation(tested, [], metrics)
+    thresholds = {long.get(c, c): own for c, own in found.thresholds.items()}
+    return Evaluation(tested, [], metrics, thresholds)
 
 
 def _seen(page: str, width: int, folder: Path) -> tuple[Mapping[str, Any], list[str]]:
