@@ -9,7 +9,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = tuple(ROOT / name for name in ("README.md", "docs/metrics.md", "docs/from-score-to-decision.md"))
+PAGES = tuple(
+    ROOT / name
+    for name in (
+        "README.md",
+        "docs/metrics.md",
+        "docs/from-score-to-decision.md",
+        "docs/decisions/0020-every-category-equally-often.md",
+    )
+)
 
 Row = dict[str, str]
 

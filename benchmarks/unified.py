@@ -83,7 +83,7 @@ def fit_and_evaluate(
             max_steps=steps,
             batch_size=batch_size,
             seed=seed,
-            **(options or {}),
+            **{"sampling": "natural"} | dict(options or {}),  # the literature's way, unless it is measured
         )
         return model, understudy.evaluate(model, data, categories).metrics
 

@@ -108,6 +108,7 @@ def _train_and_save(
         + (f", {len(parts.validation)} to validate with" if parts.validation else "")
     )
     plan = _plan(asked, len(parts.learn))
+    balanced = asked.sampling == "balanced" and len(found.categories) > 1
     torch.manual_seed(asked.seed)  # the student starts alike, whatever the teacher drew
     distiller = build(asked.method, teacher, settings)
     given = _gather(asked, parts, distiller, card, preprocess, plan, reporter)
@@ -116,7 +117,7 @@ def _train_and_save(
     reporter.say(
         f"{asked.method} on {teacher.name}: {plan.steps} steps of {plan.batch_size} pictures, "
         f"{plan.device}, {plan.precision}, seed {plan.seed}"
-        + (", every category equally often" if asked.sampling == "balanced" else "")
+        + (", every category equally often" if balanced else "")
     )
     if not resume:
         _clear(out)
@@ -132,7 +133,7 @@ def _train_and_save(
         plan,
         out,
         description=repr((asked.method, settings.model_dump(), card, preprocess)),
-        categories=categories if asked.sampling == "balanced" else None,
+        categories=categories if balanced else None,
         validation=validation if choose_epoch and parts.validation else None,
         features=given.features,
         resume=resume,
@@ -166,7 +167,7 @@ def _train_and_save(
             validation=len(parts.validation),
             held_out=len(parts.held_out),
             holdout_share=asked.holdout,
-            sampling=asked.sampling,
+            sampling="balanced" if balanced else "natural",
         ),
     )
 

@@ -38,7 +38,8 @@ class FitOptions(BaseModel):
         false_alarm_rate: promised by the fresh model, or the smallest that the held-out pictures allow.
         device: ``auto``, ``cpu`` or ``cuda``.
         precision: of training; ``auto`` takes bf16 where the hardware has it.
-        sampling: ``natural`` learns from every picture equally often, ``balanced`` from every category.
+        sampling: ``balanced`` learns from every category equally often (docs/decisions/0020), ``natural``
+            from every picture, as in the papers.
         cache: memory for decoded pictures: ``auto``, ``off`` or a size such as ``2GB``; the result does
             not depend on it.
         workers: processes that decode the pictures that do not fit there; ``None`` for one a core.
@@ -67,7 +68,7 @@ class FitOptions(BaseModel):
     false_alarm_rate: float = Field(default=0.01, gt=0, lt=1)
     device: DeviceChoice = "auto"
     precision: PrecisionChoice = "auto"
-    sampling: Literal["natural", "balanced"] = "natural"
+    sampling: Literal["natural", "balanced"] = "balanced"
     cache: str = "auto"
     workers: int | None = Field(default=None, ge=0, le=256)
     cache_features: str = Field(default="auto", min_length=1)

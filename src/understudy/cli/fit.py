@@ -76,8 +76,8 @@ def fit(
     ] = PrecisionName.AUTO,
     sampling: Annotated[
         SamplingName,
-        typer.Option(help="natural: every picture equally often; balanced: every category."),
-    ] = SamplingName.NATURAL,
+        typer.Option(help="balanced: every category equally often; natural: every picture."),
+    ] = SamplingName.BALANCED,
     cache: Annotated[
         str, typer.Option(metavar="auto|off|SIZE", help="Memory for decoded pictures, such as 512MB or 2GB.")
     ] = "auto",
