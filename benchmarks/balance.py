@@ -15,7 +15,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from apart import is_done, print_rows, run_apart
+from apart import print_rows, run_missing
 from machine import read
 from render import balance
 from unified import fit_and_evaluate, rows_of
@@ -48,10 +48,7 @@ def main() -> None:
                 "batch_size": asked.batch_size,
                 "trained_on": asked.categories.replace(",", " "),
             }
-            if not is_done(asked.out, job):
-                rows = run_apart(__file__, asked.data, asked.out, job)
-                figures = {r["category"]: (r["image_auroc"], r["pixel_auroc"]) for r in rows}
-                print(asked.method, sampling, seed, rows[0]["train_seconds"], figures, flush=True)
+            run_missing(__file__, asked.data, asked.out, job)
     print(balance(read(asked.out)))
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -21,8 +20,9 @@ from typing import Any
 
 import torch
 
-from apart import is_done, print_rows, run_apart
+from apart import print_rows, run_missing
 from machine import provenance, read
+from memory import peak_mib
 from understudy.data.factory import FactoryPlan, write_factory
 from understudy.data.folder import open_pictures
 from understudy.data.store import PictureStore
@@ -67,8 +67,7 @@ def main() -> None:
             for number in range(asked.rounds):
                 for way in WAYS:
                     job = {"method": method, "cache_features": way, "number": number} | common
-                    if not is_done(asked.out, job):
-                        print(run_apart(__file__, data, asked.out, job)[0], flush=True)
+                    run_missing(__file__, data, asked.out, job)
     for line in ratios(read(asked.out)):
         print(line)
 
@@ -129,7 +128,7 @@ def run(
             "step_ms": round(1000 * median(gaps), 2),
             "filling_s": round(filling, 2),
             "features_mb": round(cache.memory / 1e6, 1) if cache else 0,
-            "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+            "peak_mib": peak_mib(),
         }
         | provenance()
     )

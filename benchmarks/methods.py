@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from apart import is_done, print_rows, run_apart
+from apart import print_rows, run_missing
 from machine import read
 from memory import peak_mib
 from render import methods
@@ -55,10 +55,7 @@ def main() -> None:
                         "batch_size": asked.batch_size,
                         "trained_on": " ".join(trained_on),
                     }
-                    if not is_done(asked.out, job):
-                        rows = run_apart(__file__, asked.data, asked.out, job)
-                        figures = {r["category"]: (r["image_auroc"], r["pixel_auroc"]) for r in rows}
-                        print(method, seed, job["steps"], rows[0]["train_seconds"], figures, flush=True)
+                    run_missing(__file__, asked.data, asked.out, job)
     print(methods(read(asked.out)))
 
 

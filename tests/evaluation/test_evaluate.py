@@ -18,10 +18,10 @@ from understudy.data.factory import LogicalPlan, write_logical
 from understudy.evaluation import NAMES, read_masks, room
 from understudy.evaluation.figures import IMAGE_NAMES, PIXEL_NAMES
 from understudy.evaluation.judging import ThresholdChoice
-from understudy.evaluation.marks import resized
 from understudy.metrics import aupro
 from understudy.reporter import Reporter
 from understudy.runtime.decision import Thresholds
+from understudy.runtime.images import resize_map
 from understudy.scoring import Scored
 
 
@@ -223,7 +223,8 @@ def test_maps_can_be_scored_at_the_masks_own_resolution(model: TrainedModel, dat
     assert result.metrics["map_resolution"] == "mask"
     assert result.metrics["pixel_mode"]["pixels"] == 5 * 96 * 80
     maps = [
-        resized(found.anomaly_map, (80, 96)) for found in model.score([t.record.path for t in result.tested])
+        resize_map(found.anomaly_map, (80, 96))
+        for found in model.score([t.record.path for t in result.tested])
     ]  # type: ignore[union-attr]
     masks = [read_masks(t.record, (80, 96)) for t in result.tested]
     figures = result.metrics["categories"]["nut"]

@@ -17,9 +17,10 @@ from understudy.data.loco import read_saturations
 from understudy.data.records import Record
 from understudy.evaluation import room
 from understudy.evaluation.figures import SPRO_LIMITS
-from understudy.evaluation.marks import read_defects, read_masks, resized
+from understudy.evaluation.marks import read_defects, read_masks
 from understudy.metrics import Channel, au_spro
 from understudy.reporter import Reporter
+from understudy.runtime.images import resize_map
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def test_au_spro_is_measured_at_the_pictures_own_size_for_each_kind(model: Train
     saturations = read_saturations(kit)
     for kind in ("logical", "structural"):
         records = [t.record for t in result.tested if t.record.defect in ("good", f"{kind}_anomalies")]
-        maps = [resized(s.anomaly_map, (64, 96)) for s in model.score([r.path for r in records])]  # type: ignore[union-attr]
+        maps = [resize_map(s.anomaly_map, (64, 96)) for s in model.score([r.path for r in records])]  # type: ignore[union-attr]
         defects: list[list[Channel]] = [read_defects(r, (64, 96), saturations) or [] for r in records]
         for limit in SPRO_LIMITS:
             assert found[f"{limit:g}"][kind] == pytest.approx(au_spro(maps, defects, limit), abs=1e-6)

@@ -16,13 +16,13 @@ from understudy.data.records import PictureSet, Record
 from understudy.errors import InputError, PictureError
 from understudy.evaluation.figures import NAMES, Figures, Numbers, Recognition, SproFigures, Tested, mean_of
 from understudy.evaluation.judging import ThresholdChoice, thresholds_by_category
-from understudy.evaluation.marks import read_defects, resized, union_of
+from understudy.evaluation.marks import read_defects, union_of
 from understudy.evaluation.room import room_for
 from understudy.metrics import AUPRO_LIMIT, Channel, by_channel, by_region
 from understudy.model import TrainedModel, versions
 from understudy.reporter import Reporter
 from understudy.runtime.decision import Thresholds, decide
-from understudy.runtime.images import resize_mask
+from understudy.runtime.images import resize_map, resize_mask
 from understudy.scoring import Scored
 
 __all__ = ["Evaluation", "MapResolution", "evaluate"]
@@ -200,7 +200,7 @@ def _count(
     scored, defects, pixels = result.scored, result.defects, None
     if defects is not None:
         anomaly_map, mask = scored.anomaly_map, union_of(defects, scored.size)
-        large = resized(anomaly_map, scored.size) if spro or resolution == "mask" else anomaly_map
+        large = resize_map(anomaly_map, scored.size) if spro or resolution == "mask" else anomaly_map
         if spro:
             spro.add(result.tested.record.defect, by_channel(large, defects))
         if resolution == "mask":

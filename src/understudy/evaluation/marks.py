@@ -1,4 +1,4 @@
-"""What is marked on a test picture, and a map of the size at which both are compared."""
+"""What is marked on a test picture."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from understudy.data.records import Record, Saturations
 from understudy.errors import PictureError
 from understudy.metrics import Channel
 from understudy.runtime.images import Mask, read_mask_values
 
-__all__ = ["read_defects", "read_masks", "resized", "union_of"]
+__all__ = ["read_defects", "read_masks", "union_of"]
 
 Size = tuple[int, int]
 """Height and width."""
@@ -49,12 +47,6 @@ def union_of(defects: Sequence[Channel], size: Size) -> Mask:
     for defect in defects:
         union |= defect.mask
     return union
-
-
-def resized(anomaly_map: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
-    """(h, w) -> a picture's own size, bilinear."""
-    height, width = size
-    return np.asarray(Image.fromarray(anomaly_map).resize((width, height), Image.Resampling.BILINEAR))
 
 
 def _channel(path: Path, size: Size, saturations: Saturations | None) -> Channel:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from understudy.runtime.decision import Thresholds
+from understudy.runtime.images import resize_map
 
 __all__ = ["colour_span", "heatmap", "outline"]
 
@@ -45,9 +45,8 @@ def heatmap(
         high: map value of the brightest one.
         strength: opacity at ``high``, in [0, 1].
     """
-    height, width = picture.shape[:2]
-    large = Image.fromarray(anomaly_map).resize((width, height), Image.Resampling.BILINEAR)
-    level = np.clip((np.asarray(large) - low) / max(high - low, 1e-12), 0, 1)
+    large = resize_map(anomaly_map, (picture.shape[0], picture.shape[1]))
+    level = np.clip((large - low) / max(high - low, 1e-12), 0, 1)
     at = level * (len(_COLOURS) - 1)
     below = np.minimum(at.astype(int), len(_COLOURS) - 2)
     part = (at - below)[..., None]

@@ -25,6 +25,7 @@ __all__ = [
     "read_mask",
     "read_mask_values",
     "read_picture",
+    "resize_map",
     "resize_mask",
     "unit",
     "upright_size",
@@ -159,6 +160,12 @@ def count_pixels(path: Path) -> int:
             return image.width * image.height
     except Exception:  # a damaged file makes decoders raise almost anything
         return 0
+
+
+def resize_map(anomaly_map: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """(h, w) -> ``size``, a picture's own (height, width), bilinear."""
+    height, width = size
+    return np.asarray(Image.fromarray(anomaly_map).resize((width, height), Image.Resampling.BILINEAR))
 
 
 def resize_mask(mask: Mask, size: tuple[int, int]) -> Mask:
