@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from understudy.data.store import PictureStore
 from understudy.device import full_precision
 from understudy.distill.teacher import Teacher, embedding
-from understudy.runtime.images import Preprocess
+from understudy.runtime.preprocess import Preprocess
 from understudy.runtime.recognition import Prototypes
 
 __all__ = ["learn_prototypes"]
@@ -26,22 +26,27 @@ def learn_prototypes(
     preprocess: Preprocess,
     device: torch.device,
     batch_size: int = 8,
+    *,
+    rois_hold: bool = True,
 ) -> Prototypes:
     """Mean embedding of each category, brought to length one.
 
     Args:
         teacher: that the model scores with.
-        good: pictures learned from.
+        good: windows learned from.
         categories: of each of them.
         preprocess: how a picture becomes input.
         device: to compute on.
-        batch_size: pictures at once.
+        batch_size: windows at once.
+        rois_hold: leave out what lies beyond the regions of interest; where they depend on the category,
+            a picture is recognised from all of it.
     """
     teacher.to(device)
     sums: dict[str, Tensor] = {}
     names = iter(categories)
     for batch in DataLoader(good, batch_size=batch_size):
-        images = torch.from_numpy(preprocess.normalise(batch.numpy())).to(device)
+        windows = batch.numpy() if rois_hold else batch.numpy()[..., :3]
+        images = torch.from_numpy(preprocess.inputs(windows)[0]).to(device)
         with torch.inference_mode(), full_precision():
             embeddings = embedding(teacher(images)).double().cpu()
         for name, each in zip(islice(names, len(embeddings)), embeddings, strict=True):
