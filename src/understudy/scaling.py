@@ -34,8 +34,8 @@ def scale_maps(
     for batch in DataLoader(good, batch_size=batch_size):
         images = torch.from_numpy(preprocess.normalise(batch.numpy())).to(device)
         with torch.inference_mode(), full_precision():
-            maps = fusion.maps(distiller.pairs(images), (images.shape[-2], images.shape[-1]))
-        for name, each in maps.items():
-            found[name].append(each.flatten()[::step].float().cpu().numpy())
+            values = fusion.values(distiller.pairs(images), (images.shape[-2], images.shape[-1]))
+        for name, each in values.items():
+            found[name].append(each[::step].float().cpu().numpy())
     fusion.fit({name: np.concatenate(each) for name, each in found.items()})
     distiller.to("cpu")

@@ -27,10 +27,17 @@ class Level(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """Teacher and student features of one level, both (B, D, H, W)."""
+    """Teacher and student features of one level.
+
+    Attributes:
+        teacher: (B, D, H, W).
+        student: (B, D, H, W).
+        care: (B, 1, H, W), 1 where a cell counts and 0 where it does not; ``None`` if every cell does.
+    """
 
     teacher: Tensor
     student: Tensor
+    care: Tensor | None = None
 
 
 class Region(NamedTuple):
