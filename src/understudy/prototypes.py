@@ -8,7 +8,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 
 from understudy.data.store import PictureStore
 from understudy.device import full_precision
@@ -17,6 +17,8 @@ from understudy.runtime.preprocess import Preprocess
 from understudy.runtime.recognition import Prototypes
 
 __all__ = ["learn_prototypes"]
+
+_ENOUGH = 1000  # windows of a category
 
 
 def learn_prototypes(
@@ -29,7 +31,7 @@ def learn_prototypes(
     *,
     rois_hold: bool = True,
 ) -> Prototypes:
-    """Mean embedding of each category, brought to length one.
+    """Mean embedding of each category, brought to length one; of very many windows some tell enough.
 
     Args:
         teacher: that the model scores with.
@@ -43,8 +45,9 @@ def learn_prototypes(
     """
     teacher.to(device)
     sums: dict[str, Tensor] = {}
-    names = iter(categories)
-    for batch in DataLoader(good, batch_size=batch_size):
+    chosen = _some_of_each(categories)
+    names = iter([categories[i] for i in chosen])
+    for batch in DataLoader(Subset(good, chosen), batch_size=batch_size):
         windows = batch.numpy() if rois_hold else batch.numpy()[..., :3]
         images = torch.from_numpy(preprocess.inputs(windows)[0]).to(device)
         with torch.inference_mode(), full_precision():
@@ -53,3 +56,11 @@ def learn_prototypes(
             sums[name] = sums.get(name, 0) + each
     teacher.to("cpu")
     return {name: F.normalize(sums[name], dim=0).float().numpy() for name in sorted(sums)}
+
+
+def _some_of_each(categories: Sequence[str]) -> list[int]:
+    """Places of every window of a category, or of evenly spread ones where there are too many."""
+    places: dict[str, list[int]] = {}
+    for place, category in enumerate(categories):
+        places.setdefault(category, []).append(place)
+    return sorted(i for own in places.values() for i in own[:: -(-len(own) // _ENOUGH)])

@@ -54,7 +54,7 @@ def by_region(
     Args:
         anomaly_map: of a picture.
         mask: true on its defects.
-        care: false on pixels that are left out, also of a region and its area; ``None`` leaves none out.
+        care: false on pixels that are left out, also of regions; ``None`` leaves none out.
 
     Raises:
         ValueError: the sizes differ.
@@ -63,7 +63,7 @@ def by_region(
     bad, good = (mask, ~mask) if care is None else (mask & care, ~mask & care)
     if not bad.any():
         return Weighed(anomaly_map[good], np.zeros(0, np.float32), np.zeros(0))
-    labels, n = ndimage.label(mask, structure=_EIGHT_NEIGHBOURS)
+    labels, n = ndimage.label(bad, structure=_EIGHT_NEIGHBOURS)
     of_pixel = labels[bad]
     areas = np.bincount(of_pixel, minlength=n + 1)
     return Weighed(anomaly_map[good], anomaly_map[bad], 1 / areas[of_pixel])
