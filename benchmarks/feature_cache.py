@@ -33,7 +33,7 @@ from understudy.feature_cache import cache_for
 from understudy.methods import METHODS, build, settings_for
 from understudy.reporter import Reporter
 from understudy.runtime.bundle import TeacherCard
-from understudy.runtime.images import Preprocess
+from understudy.runtime.preprocess import Preprocess
 from understudy.training import Plan, train
 
 WAYS = ("off", "auto")

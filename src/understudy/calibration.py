@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from understudy.conformal import conformal_threshold, good_pictures_needed, promise
-from understudy.data.decode import digest_of
 from understudy.data.folder import describe, open_pictures
 from understudy.data.records import Record
 from understudy.errors import InputError, PictureError
@@ -16,6 +15,7 @@ from understudy.model import TrainedModel, load_uncalibrated
 from understudy.reporter import Reporter
 from understudy.runtime import bundle
 from understudy.runtime.decision import Calibration, Limits, Thresholds
+from understudy.runtime.decode import digest_of
 from understudy.runtime.images import read_bytes
 from understudy.runtime.recognition import distances_to
 from understudy.runtime.regions import surviving_level
@@ -190,18 +190,18 @@ def calibrate_on(
     min_area: int = MIN_AREA,
 ) -> Calibration:
     """Score good pictures that the model has not seen; write what they set into its folder."""
-    pixels = model.preprocess.image_size**2
-    if not 1 <= min_area <= pixels:
-        raise InputError(
-            f"the least area of a defect lies between 1 and the map's {pixels} pixels, got {min_area}"
-        )
     if len(unseen) < good_pictures_needed(rates.false_alarm):  # say so before the work, not after
         conformal_threshold([0.0] * len(unseen), rates.false_alarm)
     found: list[HeldOut] = []
-    for record, result in zip(unseen, model.score([r.path for r in unseen]), strict=True):
+    named = [model.named(record.category) for record in unseen]
+    for category, result in zip(named, model.score([r.path for r in unseen], categories=named), strict=True):
         if isinstance(result, PictureError):
             raise result
-        category = model.named(record.category)
+        pixels = result.anomaly_map.size
+        if not 1 <= min_area <= pixels:
+            raise InputError(
+                f"the least area of a defect lies between 1 and the map's {pixels} pixels, got {min_area}"
+            )
         away = distances_to(result.embedding, model.prototypes)
         distance = min(away.values()) if category is None else away[category]
         level = surviving_level(result.anomaly_map, min_area)

@@ -81,7 +81,8 @@ def predict(
     if (heatmaps or masks) and loaded.thresholds is None:
         what = "--heatmaps colours" if heatmaps else "--masks marks"
         raise InputError(f"{what} by thresholds, and {model} has none; calibrate it first")
-    results = loaded.predict(paths, batch_size, category, lap)
+    inspector = loaded.inspector
+    results = inspector.inspect(paths, batch_size, category, lap)
     if out:
         prepare_folder(out)
     broken = done = 0
@@ -108,7 +109,7 @@ def predict(
                         row["heatmap"] = _write_heatmap(out / "heatmaps" / name, result, loaded.thresholds)
                 if masks:
                     with lap("mask", 1):
-                        row["mask"] = _write_mask(out / "masks" / name, result, loaded.defect_mask(result))
+                        row["mask"] = _write_mask(out / "masks" / name, result, inspector.defect_mask(result))
             with lap("write", 1):
                 write(row)
     print(f"{done} pictures scored, {broken} unreadable", file=sys.stderr)

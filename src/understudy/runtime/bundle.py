@@ -6,6 +6,7 @@
     teacher.safetensors   the frozen teacher's levels
     student.safetensors   what was learned: the student, and the scales of fused maps
     prototypes.json       mean embedding of each category, by which it is recognised
+    roi.json              which mask tells what counts in which category's pictures; the masks are roi*.png
     pictures.json         digests of the pictures trained on, validated with and held out
     calibration.json      thresholds and limits; may be absent, and may be changed without touching the rest
 """
@@ -21,12 +22,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from understudy.errors import BundleError, WorkError
 from understudy.runtime.decision import Calibration
-from understudy.runtime.images import Preprocess
+from understudy.runtime.images import read_mask
+from understudy.runtime.preprocess import Preprocess
 from understudy.runtime.recognition import Prototypes
+from understudy.runtime.roi import Rois
 
 __all__ = [
     "BUNDLE_SCHEMA",
@@ -40,17 +44,19 @@ __all__ = [
     "read_manifest",
     "read_pictures",
     "read_prototypes",
+    "read_rois",
     "sha256_of",
     "write_calibration",
     "write_json",
     "write_manifest",
     "write_prototypes",
+    "write_rois",
     "writing",
 ]
 
-BUNDLE_SCHEMA = 3
+BUNDLE_SCHEMA = 4
 MANIFEST, CALIBRATION = "manifest.json", "calibration.json"
-PICTURES, PROTOTYPES = "pictures.json", "prototypes.json"
+PICTURES, PROTOTYPES, ROIS = "pictures.json", "prototypes.json", "roi.json"
 _DECIMALS = 8  # of a prototype: as fine as float32 numbers near one
 
 
@@ -206,6 +212,28 @@ def read_prototypes(folder: Path) -> Prototypes:
     """Read the prototypes of a model; checked with the manifest."""
     rows = _read_json(folder / PROTOTYPES)
     return {name: np.asarray(row, np.float32) for name, row in rows.items()}
+
+
+def write_rois(folder: Path, rois: Rois) -> list[str]:
+    """Write the regions of interest of a model, before its manifest; the names of the files."""
+    named = {name: f"roi-{i}.png" for i, name in enumerate(rois.categories)}
+    masks = {named[name]: mask for name, mask in rois.categories.items()}
+    overall = None
+    if rois.overall is not None:
+        overall = "roi.png"
+        masks[overall] = rois.overall
+    for file, mask in masks.items():
+        with writing(folder / file):
+            Image.fromarray(mask).save(folder / file)
+    write_json(folder / ROIS, {"overall": overall, "categories": named})
+    return [ROIS, *masks]
+
+
+def read_rois(folder: Path) -> Rois:
+    """Read the regions of interest of a model; checked with the manifest."""
+    named = _read_json(folder / ROIS)
+    overall = named["overall"] and read_mask(folder / named["overall"])
+    return Rois(overall, {name: read_mask(folder / file) for name, file in named["categories"].items()})
 
 
 def write_calibration(folder: Path, manifest: Manifest, calibration: Calibration) -> None:
