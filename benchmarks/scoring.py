@@ -2,17 +2,15 @@
 
     python benchmarks/scoring.py --data REALBENCH --out benchmarks/results/scoring.csv
 
-Every measurement has a process of its own that is held to so many cores. Pictures are scored as the files
-they are, and as files that hold them decoded and of the model's size, which leaves next to nothing to
-decode. How long the model was trained does not matter here, so that it is a few steps where none is named.
-Rows are added as runs finish; a run whose rows are there is not repeated.
+Every measurement has a process of its own that is held to so many cores. Pictures are scored as files, and
+as arrays of the model's size, which leaves nothing to decode. How long the model was trained does not matter
+here, so that it is a few steps where none is named. Rows are added as runs finish; a run whose rows are
+there is not repeated.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.util
 import json
 import os
 import time
@@ -22,18 +20,18 @@ from statistics import median, quantiles
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from PIL import Image
-
 import understudy
 from apart import print_rows, run_missing
 from machine import provenance, read
 from memory import peak_mib
 from tables.cost import scoring
 from understudy.runtime.bundle import read_manifest
-from understudy.runtime.images import Preprocess, read_picture
+from understudy.runtime.detector import Inspector
+from understudy.runtime.images import Picture, find_pictures, read_picture
 
-Scorer = Callable[[Sequence[Path], int], Iterable[object]]
-"""Takes paths and a batch size; gives a result a path."""
+Pictures = Sequence[Path | Picture]
+Scorer = Callable[[Pictures, int], Iterable[object]]
+"""Takes pictures and a batch size; gives a result a picture."""
 
 EXPORTS: dict[str, dict[str, Any]] = {
     "onnx": {"format": "onnx"},
@@ -41,7 +39,7 @@ EXPORTS: dict[str, dict[str, Any]] = {
     "onnx int8": {"format": "onnx", "int8": True},
     "openvino int8": {"format": "openvino", "int8": True},
 }
-FILES, READY = "files", "ready"
+KINDS = ("files", "arrays")
 
 
 def main() -> None:
@@ -66,10 +64,10 @@ def main() -> None:
         model = asked.model or fitted(asked.data, asked.category, asked.image_size, work)
         (work / "torch").symlink_to(model.resolve())
         contenders = ["torch", *exported(model, asked.data / asked.category, work)]
-        store(asked.data / asked.category / "test", asked.count, read_manifest(model).preprocess, work)
+        gather(find_pictures(asked.data / asked.category / "test"), asked.count, work / "pictures")
         for threads in map(int, asked.threads.split(",")):
             for batch_size in map(int, asked.batch_sizes.split(",")):
-                for pictures in (FILES, READY):
+                for pictures in KINDS:
                     for contender in contenders:
                         job = {
                             "contender": contender,
@@ -94,7 +92,7 @@ def fitted(data: Path, category: str, image_size: int, work: Path) -> Path:
 def exported(model: Path, data: Path, work: Path) -> list[str]:
     """Export the model in every way that there is; the names of the exports."""
     export = getattr(understudy, "export", None)
-    if export is None or importlib.util.find_spec("understudy.runtime.detector") is None:
+    if export is None:
         print("this version exports nothing: torch alone is measured", flush=True)
         return []
     for name, how in EXPORTS.items():
@@ -102,15 +100,12 @@ def exported(model: Path, data: Path, work: Path) -> list[str]:
     return list(EXPORTS)
 
 
-def store(folder: Path, count: int, preprocess: Preprocess, work: Path) -> None:
-    """Name so many pictures, again from the first where there are too few; and store them decoded."""
-    found = sorted(folder.rglob("*.png")) + sorted(folder.rglob("*.jpg"))
-    for kind in (FILES, READY):
-        (work / kind).mkdir()
+def gather(found: Sequence[Path], count: int, folder: Path) -> None:
+    """Make a folder of so many pictures, the same again where there are too few."""
+    folder.mkdir()
     for i in range(count):
         path = found[i % len(found)].resolve()
-        (work / FILES / f"{i:04}{path.suffix}").symlink_to(path)
-        Image.fromarray(preprocess.resize(read_picture(path))).save(work / READY / f"{i:04}.bmp")
+        (folder / f"{i:04}{path.suffix}").symlink_to(path)
 
 
 def run(
@@ -120,16 +115,22 @@ def run(
     job = {k: v for k, v in locals().items() if k != "work"}
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     score = opened(contender, work / contender, threads)
-    paths = sorted((work / pictures).iterdir())
-    list(score(paths[: 2 * batch_size], batch_size))  # the first ones find nothing warm
-    passes = [timed(score, paths, batch_size) for _ in range(rounds)]
+    manifest = read_manifest(work / contender)
+    given: Pictures = sorted((work / "pictures").iterdir())
+    if pictures == "arrays":
+        given = [manifest.preprocess.resize(read_picture(path)) for path in find_pictures(work / "pictures")]
+    list(score(given[: 2 * batch_size], batch_size))  # the first ones find nothing warm
+    passes = [timed(score, given, batch_size) for _ in range(rounds)]
     figures: dict[str, Any] = {"per_second": round(count / median(passes), 2), "p50_ms": "", "p99_ms": ""}
     if batch_size == 1:
-        latencies = [1000 * timed(score, [path], 1) for path in paths]
+        latencies = [1000 * timed(score, [one], 1) for one in given]
         figures["p50_ms"] = round(median(latencies), 1)
         figures["p99_ms"] = round(quantiles(latencies, n=100)[-1], 1)
-    manifest = read_manifest(work / contender)
-    facts = {"image_size": manifest.preprocess.image_size, "teacher": manifest.teacher.name}
+    facts = {
+        "method": manifest.method,
+        "image_size": manifest.preprocess.image_size,
+        "teacher": manifest.teacher.name,
+    }
     return job | figures | {"peak_mib": peak_mib()} | facts | provenance()
 
 
@@ -140,19 +141,19 @@ def opened(contender: str, folder: Path, threads: int) -> Scorer:
 
         torch.set_num_threads(threads)
         model = understudy.load(folder, "cpu")
-        return lambda paths, batch_size: model.predict(paths, batch_size=batch_size)
-    inspector = importlib.import_module("understudy.runtime.detector").Inspector.load(folder)
-    return lambda paths, batch_size: inspector.inspect(paths, batch_size=batch_size)
+        return lambda pictures, batch_size: model.predict(pictures, batch_size)
+    inspector = Inspector.load(folder, threads)
+    return lambda pictures, batch_size: inspector.inspect(pictures, batch_size)
 
 
-def timed(score: Scorer, paths: Sequence[Path], batch_size: int) -> float:
+def timed(score: Scorer, pictures: Pictures, batch_size: int) -> float:
     """Seconds until all results are there."""
     began = time.perf_counter()
-    results = list(score(paths, batch_size))
+    results = list(score(pictures, batch_size))
     seconds = time.perf_counter() - began
     broken = [result for result in results if isinstance(result, understudy.PictureError)]
-    if broken or len(results) != len(paths):
-        raise SystemExit(f"{len(broken)} of {len(paths)} pictures were not scored: {broken[:1]}")
+    if broken or len(results) != len(pictures):
+        raise SystemExit(f"{len(broken)} of {len(pictures)} pictures were not scored: {broken[:1]}")
     return seconds
 
 

@@ -163,7 +163,8 @@ def scoring(rows: list[Row]) -> str:
     for contender, threads in dict.fromkeys((row["contender"], row["threads"]) for row in rows):
         own = chosen(rows, contender=contender, threads=threads)
         taken, ready = (
-            {int(row["batch_size"]): row for row in chosen(own, pictures=kind)} for kind in ("files", "ready")
+            {int(row["batch_size"]): row for row in chosen(own, pictures=kind)}
+            for kind in ("files", "arrays")
         )
         if not taken.keys() == ready.keys() == set(batch_sizes):
             continue  # not all of it is measured yet
@@ -176,9 +177,9 @@ def scoring(rows: list[Row]) -> str:
         )
     first = rows[0]
     note = (
-        f"\nIn brackets: of pictures that are decoded and resized already. Latency: {first['count']} "
-        f"pictures one by one; /s: as many together, median of {first['rounds']} passes. `snl-rd`, "
-        f"{first['image_size']} px, teacher `{first['teacher']}`; each contender held to as many cores, in "
+        f"\nIn brackets: of arrays of the model's size, with nothing to decode. Latency: {first['count']} "
+        f"pictures one by one; /s: as many together, median of {first['rounds']} passes. "
+        f"`{first['method']}`, {first['image_size']} px, teacher `{first['teacher']}`; each contender held to as many cores, in "
         f"processes of its own, {made_on(rows)}. Made by `python benchmarks/scoring.py --data REALBENCH "
         "--out benchmarks/results/scoring.csv`.\n"
     )
