@@ -179,9 +179,9 @@ def scoring(rows: list[Row]) -> str:
     note = (
         f"\nIn brackets: of arrays of the model's size, with nothing to decode. Latency: {first['count']} "
         f"pictures one by one; /s: as many together, median of {first['rounds']} passes. "
-        f"`{first['method']}`, {first['image_size']} px, teacher `{first['teacher']}`; each contender held to as many cores, in "
-        f"processes of its own, {made_on(rows)}. Made by `python benchmarks/scoring.py --data REALBENCH "
-        "--out benchmarks/results/scoring.csv`.\n"
+        f"`{first['method']}`, {first['image_size']} px, teacher `{first['teacher']}`; each contender held "
+        f"to as many cores, in processes of its own, {made_on(rows)}. Made by "
+        "`python benchmarks/scoring.py --data REALBENCH --out benchmarks/results/scoring.csv`.\n"
     )
     header = ["", "threads", "latency, median", "99th percentile", *(f"/s at {b}" for b in batch_sizes)]
     return table([*header, "peak memory"], lines) + note
