@@ -90,7 +90,7 @@ def run(
         if not is_out_of_memory(error):
             raise
         return row(job, "does not fit")
-    figures = {"seconds": round(median(taken), 4), "features_mib": before, "own_mib": peak_mib() - before}
+    figures = {"seconds": round(median(taken), 4), "before_mib": before, "own_mib": peak_mib() - before}
     return row(job, "measured", figures)
 
 
@@ -102,7 +102,7 @@ def row(job: dict[str, Any], outcome: str, figures: dict[str, Any] | None = None
     return (
         job
         | {"terms": terms, "outcome": outcome, "naive_needs_gb": round(naive / 1e9, 3)}
-        | (figures or dict.fromkeys(("seconds", "features_mib", "own_mib"), ""))
+        | (figures or dict.fromkeys(("seconds", "before_mib", "own_mib"), ""))
         | provenance()
     )
 
