@@ -34,6 +34,7 @@ from understudy.methods import METHODS, build, settings_for
 from understudy.reporter import Reporter
 from understudy.runtime.bundle import TeacherCard
 from understudy.runtime.preprocess import Preprocess
+from understudy.runtime.roi import NO_ROIS
 from understudy.training import Plan, train
 
 WAYS = ("off", "auto")
@@ -102,7 +103,7 @@ def run(
     pictures = PictureStore([r.path for r in open_pictures(data).train()], preprocess)
     began = time.perf_counter()
     cache = cache_for(
-        cache_features, distiller, card, preprocess, plan, len(pictures), 2**40, Reporter(say=print)
+        cache_features, distiller, card, preprocess, NO_ROIS, plan, len(pictures), 2**40, Reporter(say=print)
     )
     features = cache.keep(pictures, Reporter()) if cache else None
     filling = time.perf_counter() - began
