@@ -108,10 +108,10 @@ class ParityCard(_Card):
         map_error: largest absolute difference of a map's pixel.
         map_error_relative: the same, as a share of the maps' range.
         score_error: largest absolute difference of a score.
-        score_error_relative: the same, as a share of the scores' largest magnitude.
+        score_error_relative: the same, as a share of the maps' range.
         rank_correlation: Spearman's, of the scores; ``None`` where they are all the same.
         verdicts: windows judged alike by both, and not; ``None`` while the model is not calibrated.
-        at_threshold: windows left out there: their score is within the score error of a threshold.
+        at_threshold: windows left out there: an error that float32 is allowed could change their verdict.
     """
 
     runtime: str
@@ -136,7 +136,7 @@ class GraphCard(_Card):
         opset: of ONNX, which it is written in or was converted from.
         care: whether it takes which pixels count.
         student_sha256: hash of the student that it was made of.
-        parity: how closely it follows that model.
+        parity: how closely it follows that model; ``None`` only while that is measured.
     """
 
     format: GraphFormat
@@ -145,7 +145,7 @@ class GraphCard(_Card):
     opset: int
     care: bool
     student_sha256: str
-    parity: ParityCard
+    parity: ParityCard | None
 
 
 class Manifest(_Card):
