@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from understudy.calibration import calibrate
     from understudy.diagnosis import Diagnosis, diagnose
     from understudy.evaluation import Evaluation, evaluate
+    from understudy.exporting import export
     from understudy.fitting import fit
     from understudy.methods import METHODS
     from understudy.model import TrainedModel, load
@@ -43,6 +44,7 @@ __all__ = [
     "calibrate",
     "diagnose",
     "evaluate",
+    "export",
     "fit",
     "load",
 ]
@@ -55,6 +57,7 @@ _HOME = {
     "calibrate": "calibration",
     "diagnose": "diagnosis",
     "evaluate": "evaluation",
+    "export": "exporting",
     "fit": "fitting",
     "load": "model",
 }

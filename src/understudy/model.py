@@ -95,6 +95,11 @@ class TrainedModel:
         return TorchNetwork(self.distiller, self.device)
 
     @property
+    def takes_care(self) -> bool:
+        """Whether some pixels of its windows may not count."""
+        return self.preprocess.pads or bool(self.rois)
+
+    @property
     def inspector(self) -> Inspector:
         """The same model as one that inspects pictures."""
         scorer = Scorer(self.network, self.preprocess, self.prototypes, self.calibration, self.rois)
