@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from understudy.fitting import fit
     from understudy.methods import METHODS
     from understudy.model import TrainedModel, load
+    from understudy.runtime.detector import Inspector
 
 __all__ = [
     "METHODS",
@@ -36,6 +37,7 @@ __all__ = [
     "Diagnosis",
     "Evaluation",
     "InputError",
+    "Inspector",
     "PictureError",
     "Prediction",
     "TrainedModel",
@@ -53,6 +55,7 @@ _HOME = {
     "METHODS": "methods",
     "Diagnosis": "diagnosis",
     "Evaluation": "evaluation",
+    "Inspector": "runtime.detector",
     "TrainedModel": "model",
     "calibrate": "calibration",
     "diagnose": "diagnosis",

@@ -44,6 +44,7 @@ __all__ = [
     "Pictures",
     "TeacherCard",
     "TrainingCard",
+    "holds_graph",
     "holds_model",
     "prepare_folder",
     "read_calibration",
@@ -184,6 +185,11 @@ class Pictures(_Card):
 def holds_model(folder: Path) -> bool:
     """Whether a folder holds a finished model."""
     return (folder / MANIFEST).is_file()
+
+
+def holds_graph(folder: Path) -> bool:
+    """Whether a folder holds an exported model, which needs no torch; unchecked."""
+    return holds_model(folder) and bool(_read_json(folder / MANIFEST).get("graph"))
 
 
 def sha256_of(path: Path) -> str:
