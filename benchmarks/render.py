@@ -7,6 +7,8 @@ import statistics
 from collections.abc import Callable
 from pathlib import Path
 
+from versus import tables as versus
+
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 PAGES = tuple(
@@ -248,6 +250,44 @@ def calibration(rows: list[Row]) -> str:
     return "\n".join(lines) + "\n" + note
 
 
+def ceilings(rows: list[Row]) -> str:
+    """A training step beside the machine's ceilings: counted work, and how far the time is from it."""
+    lines = [
+        "| training step | precision | multiply-adds | bytes (estimate) | at the ceilings | measured | gap |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        at_matmul = float(row["multiply_adds_g"]) / float(row["matmul_gmacs_per_s"])
+        at_copy = float(row["bytes_g"]) / float(row["copy_gb_per_s"])
+        took = float(row["step_ms"]) / 1000
+        cells = [
+            f"`{row['method']}`, {row['teacher']}",
+            {"32": "float32", "bf16": "bf16"}[row["precision"]],
+            f"{row['multiply_adds_g']} G",
+            f"{row['bytes_g']} GB",
+            f"{at_matmul:.2f} s / {at_copy:.2f} s",
+            f"{took:.2f} s",
+            f"{took / at_matmul:.1f}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    first = rows[0]
+    measured = (
+        f"{statistics.median(float(r['matmul_gmacs_per_s']) for r in rows if r['precision'] == p):.0f} G ({name})"
+        for p, name in (("32", "float32"), ("bf16", "bf16"))
+        if any(r["precision"] == p for r in rows)
+    )
+    copied = statistics.median(float(r["copy_gb_per_s"]) for r in rows)
+    note = (
+        f"\nA batch of {first['batch_size']} at {first['image_size']} px, features computed at each step. At the "
+        "ceilings: the multiply-adds as one product of matrices / the bytes as one copy, were nothing ever in a "
+        f"cache; the gap is the measured time over the first. Multiply-adds per second of a product of matrices "
+        f"of side {first['side']}: {', '.join(measured)}; bytes per second of a copy: {copied:.1f} GB. On "
+        f"{first['machine']}, {first['threads']} threads, {first['date']}, commit {first['commit']}.\nMade by "
+        "`python benchmarks/ceilings.py --out benchmarks/results/ceilings.csv`.\n"
+    )
+    return "\n".join(lines) + "\n" + note
+
+
 def _percent(row: Row, name: str) -> str:
     return f"{100 * float(row[name]):.1f}"
 
@@ -277,6 +317,8 @@ TABLES: dict[str, Callable[[list[Row]], str]] = {
     "balance": balance,
     "metrics": metrics,
     "calibration": calibration,
+    "ceilings": ceilings,
+    **versus.TABLES,
 }
 
 if __name__ == "__main__":
