@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Callable
 from pathlib import Path
 
+from ceilings_table import ceilings
 from versus import tables as versus
 
 ROOT = Path(__file__).parent.parent
@@ -246,44 +247,6 @@ def calibration(rows: list[Row]) -> str:
         f"{first['batch_size']}, {_where(rows)}. Made by `python "
         f"benchmarks/calibration.py --data REALBENCH --out benchmarks/results/calibration.csv "
         f"--rate {first['rate']}`.\n"
-    )
-    return "\n".join(lines) + "\n" + note
-
-
-def ceilings(rows: list[Row]) -> str:
-    """A training step beside the machine's ceilings: counted work, and how far the time is from it."""
-    lines = [
-        "| training step | precision | multiply-adds | bytes (estimate) | at the ceilings | measured | gap |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        at_matmul = float(row["multiply_adds_g"]) / float(row["matmul_gmacs_per_s"])
-        at_copy = float(row["bytes_g"]) / float(row["copy_gb_per_s"])
-        took = float(row["step_ms"]) / 1000
-        cells = [
-            f"`{row['method']}`, {row['teacher']}",
-            {"32": "float32", "bf16": "bf16"}[row["precision"]],
-            f"{row['multiply_adds_g']} G",
-            f"{row['bytes_g']} GB",
-            f"{at_matmul:.2f} s / {at_copy:.2f} s",
-            f"{took:.2f} s",
-            f"{took / at_matmul:.1f}",
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    first = rows[0]
-    measured = (
-        f"{statistics.median(float(r['matmul_gmacs_per_s']) for r in rows if r['precision'] == p):.0f} G ({name})"
-        for p, name in (("32", "float32"), ("bf16", "bf16"))
-        if any(r["precision"] == p for r in rows)
-    )
-    copied = statistics.median(float(r["copy_gb_per_s"]) for r in rows)
-    note = (
-        f"\nA batch of {first['batch_size']} at {first['image_size']} px, features computed at each step. At the "
-        "ceilings: the multiply-adds as one product of matrices / the bytes as one copy, were nothing ever in a "
-        f"cache; the gap is the measured time over the first. Multiply-adds per second of a product of matrices "
-        f"of side {first['side']}: {', '.join(measured)}; bytes per second of a copy: {copied:.1f} GB. On "
-        f"{first['machine']}, {first['threads']} threads, {first['date']}, commit {first['commit']}.\nMade by "
-        "`python benchmarks/ceilings.py --out benchmarks/results/ceilings.csv`.\n"
     )
     return "\n".join(lines) + "\n" + note
 

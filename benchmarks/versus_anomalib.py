@@ -51,7 +51,7 @@ HERE = Path(__file__).parent
 CHILD = HERE / "versus_child.py"
 SIZE = 256
 SIDES = {"understudy": "ours", "anomalib": "theirs"}
-EQUAL_BATCH = 8
+EQUAL_BATCH, LARGEST_BATCH = 8, 32
 # of each side, what scores; the light runtime is left out where nothing was exported
 WAYS = {
     "understudy": ("torch", "onnx", "openvino"),
@@ -70,13 +70,17 @@ def main() -> None:
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--methods", default="stpm,rd", help="of training and scoring")
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--pictures", type=int, default=256, help="to train with, at least")
+    parser.add_argument("--pictures", type=int, default=256, help="to train with: whole batches")
     parser.add_argument("--steps", type=int, default=8, help="of a training that are timed")
     parser.add_argument("--scored", type=int, default=96, help="pictures that are scored")
     parser.add_argument("--accuracy-steps", type=int, default=300)
     parser.add_argument("--anomalib-env", type=Path, help="made if missing; a temporary one by default")
     parser.add_argument("--environments", type=Path, help="of the footprint, likewise")
     asked = parser.parse_args()
+    if asked.pictures % LARGEST_BATCH:
+        parser.error(
+            f"--pictures must be a multiple of {LARGEST_BATCH}: a batch cut short would count as whole"
+        )
     asked.data, asked.out = asked.data.resolve(), asked.out.resolve()
     asked.out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as folder:

@@ -49,7 +49,7 @@ class Scorer(NamedTuple):
     of_arrays: Callable[[NDArray[np.uint8], int], object]
 
 
-class _Enough(Exception):
+class _EnoughError(Exception):
     """Ends a training whose time is known."""
 
 
@@ -79,12 +79,12 @@ def _stamps(run: Callable[[], object], steps: int) -> list[float]:
             torch.cuda.synchronize()
         stamps.append(time.perf_counter())
         if len(stamps) == steps:
-            raise _Enough
+            raise _EnoughError
 
     hook = register_optimizer_step_post_hook(stamp)
     try:
         run()
-    except _Enough:
+    except _EnoughError:
         return stamps
     finally:
         hook.remove()

@@ -33,19 +33,20 @@ def training(rows: list[Row]) -> str:
                     lines.append("| " + " | ".join(cells) + " |")
     first = rows[0]
     note = (
-        f"Pictures per second: median over runs of the median over {first['steps']} steps (least to most of the "
-        "runs), decoding as each one does by default; then the batch and the precision, and after which time "
-        f"the first step was done. {first['pictures']} pictures of 256 px, teachers of random weights, "
-        f"validation off."
+        f"Pictures per second: median over runs of the median over {first['steps']} steps (least to most of "
+        "the runs), decoding as each one does by default; then the batch and the precision, and after which "
+        f"time the first step was done. {first['pictures']} pictures, 256 px, teachers of random weights, "
+        "validation off."
     )
     return _table(lines, note, rows, "training")
 
 
 def scoring(rows: list[Row]) -> str:
     """Latency of one picture, throughput of batches and peak memory of everything that scores."""
+    columns = ["one picture, p50 / p99", "decoded before", "batch of 8", "batch of 32", "decoded before"]
     lines = [
-        "| scoring | | one picture, p50 / p99 | decoded before | batch of 8 | batch of 32 | decoded before | memory |",
-        "|---|---|---|---|---|---|---|---|",
+        "| scoring | | " + " | ".join(columns) + " | memory |",
+        "|---|---|" + "---|" * (len(columns) + 1),
     ]
     for method, label in _METHODS.items():
         for who in dict.fromkeys((r["contender"], r["way"]) for r in rows if r["method"] == method):
@@ -65,9 +66,9 @@ def scoring(rows: list[Row]) -> str:
             ]
             lines.append("| " + " | ".join(cells) + " |")
     note = (
-        f"Milliseconds from one picture to its result, pictures per second in batches, median over runs (least to "
-        f"most), {rows[0]['scored']} pictures; decoded before: 256 px in memory. Memory is the most that a "
-        "process held. Random weights, float32."
+        "Milliseconds from one picture to its result, pictures per second in batches, median over runs "
+        f"(least to most), {rows[0]['scored']} pictures; decoded before: 256 px in memory. Memory is the most "
+        "that a process held. Random weights, float32."
     )
     return _table(lines, note, rows, "scoring")
 
@@ -100,9 +101,10 @@ def accuracy(rows: list[Row]) -> str:
     first = rows[0]
     seeds = ", ".join(sorted({row["seed"] for row in rows}, key=int))
     note = (
-        f"Percent, median over seeds {seeds} (least to most): `{first['category']}` alone, {first['steps']} steps of "
-        f"{first['batch_size']}, float32, 256 px, the same teacher weights, levels and normalisation, the last "
-        "step's student, metrics of Understudy on the maps and scores of both; all else is each one's default."
+        f"Percent, median over seeds {seeds} (least to most): `{first['category']}` alone, {first['steps']} "
+        f"steps of {first['batch_size']}, float32, 256 px, the same teacher weights, levels and "
+        "normalisation, the last step's student, metrics of Understudy on the maps and scores of both; all "
+        "else is each one's default."
     )
     return _table(lines, note, rows, "accuracy")
 
