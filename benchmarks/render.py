@@ -7,6 +7,9 @@ import statistics
 from collections.abc import Callable
 from pathlib import Path
 
+from ceilings_table import ceilings
+from versus import tables as versus
+
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 PAGES = tuple(
@@ -277,6 +280,8 @@ TABLES: dict[str, Callable[[list[Row]], str]] = {
     "balance": balance,
     "metrics": metrics,
     "calibration": calibration,
+    "ceilings": ceilings,
+    **versus.TABLES,
 }
 
 if __name__ == "__main__":
