@@ -70,7 +70,7 @@ def export(
     if bundle.read_manifest(Path(model)).graph:
         raise BundleError(f"{model} is an exported model already; name the one that it was made of")
     loaded = load(model, "cpu")
-    known = loaded.known(open_pictures(Path(data))) if data is not None else None
+    known = open_pictures(Path(data)).among(loaded.categories) if data is not None else None
     bundle.prepare_folder(out)
     precision: GraphPrecision = "int8" if int8 else "float32"
     with tempfile.TemporaryDirectory(prefix=".understudy-export-", dir=out) as place:
