@@ -5,46 +5,52 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from answers import print_rows, rows_in
 from machine import append, read
 
-__all__ = ["print_rows", "run_missing"]
+__all__ = ["add_missing", "print_rows", "run_missing"]
 
-_MARK = "rows:"
+Row = dict[str, Any]
 
 
 def run_missing(
     script: str,
     data: Path | None,
     out: Path,
-    job: dict[str, Any],
+    job: Row,
     limit_s: float | None = None,
-    late: Sequence[dict[str, Any]] = (),
+    late: Sequence[Row] = (),
 ) -> None:
     """Run ``script --run JOB`` in a process of its own; append the rows that it prints to ``out``.
 
     A job whose rows are there is not repeated. One that takes longer than ``limit_s`` seconds is ended, and
     gives the rows ``late``.
     """
-    if any(all(row[k] == str(v) for k, v in job.items()) for row in read(out)):
-        return
     command = [sys.executable, script, "--out", str(out), "--run", json.dumps(job)]
     command += ["--data", str(data)] if data else []
+    add_missing(out, job, command, limit_s=limit_s, late=late)
+
+
+def add_missing(
+    out: Path,
+    job: Row,
+    command: Sequence[str],
+    complete: Callable[[Row], Row] = lambda row: row,
+    limit_s: float | None = None,
+    late: Sequence[Row] = (),
+) -> None:
+    """Append the rows that a command prints to ``out``, each completed; not where the job's are there."""
+    if any(all(row[k] == str(v) for k, v in job.items()) for row in read(out)):
+        return
     try:
         ended = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=limit_s)
+        rows = [complete(row) for row in rows_in(ended.stdout)]
     except subprocess.TimeoutExpired:
         rows = list(late)
-    else:
-        (line,) = (line for line in ended.stdout.splitlines() if line.startswith(_MARK))
-        rows = json.loads(line.removeprefix(_MARK))
     append(out, rows)
     for row in rows:
         print({k: v for k, v in row.items() if k in job or isinstance(v, float)}, flush=True)
-
-
-def print_rows(rows: list[dict[str, Any]]) -> None:
-    """What the process of a job says to the one that started it."""
-    print(_MARK + json.dumps(rows))

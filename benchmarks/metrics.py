@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import venv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from environments import ANOMALIB, python_with
 from machine import append, provenance
 from memory import peak_mib
 from understudy.metrics import AUPRO_LIMIT, PixelTally, by_region
@@ -54,7 +54,7 @@ def main() -> None:
                 command = [sys.executable, __file__, "--out", str(asked.out), "--run", contender]
                 rows.append(row(contender, count, [*command, str(folder), str(count)]))
         if asked.peer_maps:
-            python = peer(asked.peer_environment or folder / "anomalib")
+            python = python_with(asked.peer_environment or folder / "anomalib", ANOMALIB.format(""))
             command = [str(python), str(HERE / "anomalib_metrics.py"), str(folder), str(asked.peer_maps)]
             rows.append(row("anomalib", asked.peer_maps, command))
     append(asked.out, rows)
@@ -122,15 +122,6 @@ def naive(maps: NDArray[Any], masks: NDArray[Any]) -> tuple[float, float]:
     overlap = np.append(0, np.cumsum(weight) / weight.sum())
     last = int(np.searchsorted(alarms, AUPRO_LIMIT, side="right"))
     return float(np.trapezoid(overlap[:last], alarms[:last]) / AUPRO_LIMIT), float(np.trapezoid(hits, alarms))
-
-
-def peer(environment: Path) -> Path:
-    """The Python of an environment with anomalib, made if it is not there."""
-    python = environment / "bin" / "python"
-    if not python.is_file():
-        venv.create(environment, with_pip=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", "anomalib"], check=True)
-    return python
 
 
 CONTENDERS: dict[str, Callable[..., tuple[float | None, float | None]]] = {

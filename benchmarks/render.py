@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from machine import read
-from tables import choices, cost, drawings, quality
+from tables import ceilings, choices, cost, drawings, quality
 from tables.wording import Row
+from versus import tables as versus
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -39,6 +40,8 @@ TABLES: dict[str, Callable[[list[Row]], str]] = {
     "structure_cost": cost.structure_cost,
     "scoring": cost.scoring,
     "optimiser": cost.optimiser,
+    "ceilings": ceilings.ceilings,
+    **versus.TABLES,
 }
 DRAWINGS: dict[str, Callable[[list[Row]], str]] = {
     "affinity": drawings.affinity,

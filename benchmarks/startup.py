@@ -9,6 +9,7 @@ import argparse
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -28,13 +29,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=20)
     asked = parser.parse_args()
-    taken: dict[str, list[float]] = {name: [] for name in COMMANDS}
-    for number in range(asked.rounds + 1):
-        for name, command in COMMANDS.items():
-            began = time.perf_counter()
-            subprocess.run([sys.executable, *command], check=True, stdout=subprocess.DEVNULL)
-            if number:  # the first round fills the system's caches
-                taken[name].append(time.perf_counter() - began)
+    commands = {name: [sys.executable, *command] for name, command in COMMANDS.items()}
+    taken = alternating(commands, asked.rounds)
     rows = [
         {
             "command": name,
@@ -49,6 +45,18 @@ def main() -> None:
     append(asked.out, rows)
     for row in rows:
         print(f"{row['command']}: {row['median_s']} s ({row['least_s']}..{row['most_s']})")
+
+
+def alternating(commands: Mapping[str, Sequence[str]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each whole process, round by round; a first round, that fills caches, is left out."""
+    taken: dict[str, list[float]] = {name: [] for name in commands}
+    for number in range(rounds + 1):
+        for name, command in commands.items():
+            began = time.perf_counter()
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            if number:
+                taken[name].append(time.perf_counter() - began)
+    return taken
 
 
 if __name__ == "__main__":

@@ -180,7 +180,7 @@ def _first_calibration(
     model: TrainedModel, out: Path, held_out: Sequence[Record], asked_rate: float, reporter: Reporter
 ) -> Calibration | None:
     """Calibrate a fresh model at the asked rate, or at the smallest that its held-out pictures allow."""
-    unseen = unseen_pictures(model, held_out)
+    unseen = unseen_pictures(model.pictures, held_out)
     if not unseen:
         return None
     rate = max(asked_rate, smallest_rate(len(unseen)))
@@ -189,7 +189,7 @@ def _first_calibration(
             f"a false-alarm rate of {asked_rate:g} was asked for; {len(unseen)} held-out pictures can "
             f"promise {rate:.3g} at best: hold out more, or calibrate with further good pictures"
         )
-    return calibrate_on(model, out, unseen, Rates(rate), reporter)
+    return calibrate_on(model.inspector, model.manifest, out, unseen, Rates(rate), reporter)
 
 
 def _refuse_to_lose(out: Path, *, resume: bool, overwrite: bool) -> None:

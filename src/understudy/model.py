@@ -15,7 +15,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from understudy.data.records import PictureSet
 from understudy.device import DeviceChoice, resolve_device
 from understudy.distill.distiller import Distiller
 from understudy.distill.teacher import Teacher
@@ -76,23 +75,18 @@ class TrainedModel:
         return sorted(self.manifest.training.categories)
 
     def named(self, category: str) -> str | None:
-        """The category by the model's own name, ``None`` for another product.
-
-        A model of one product takes every folder for it, whatever the folder's name.
-        """
-        if category in self.categories:
-            return category
-        return self.categories[0] if len(self.categories) == 1 else None
-
-    def known(self, found: PictureSet) -> PictureSet:
-        """Those categories of a folder that the model was trained on; all if it knows none by name."""
-        names = [c for c in found.categories if c in self.categories]
-        return found.only(names or None)
+        """See :meth:`understudy.runtime.detector.Inspector.named`."""
+        return self.inspector.named(category)
 
     @property
     def network(self) -> TorchNetwork:
         """Teacher, student and map, on the device."""
         return TorchNetwork(self.distiller, self.device)
+
+    @property
+    def takes_care(self) -> bool:
+        """Whether some pixels of its windows may not count."""
+        return self.preprocess.pads or bool(self.rois)
 
     @property
     def inspector(self) -> Inspector:

@@ -18,7 +18,7 @@ _NO_SHARE = -1e9  # a logit whose softmax is 0; minus infinity would make 0·(in
 
 
 def cells(care: Tensor, grid: tuple[int, int]) -> Tensor:
-    """(B, 1, H, W) -> (B, 1, h, w): which cells of a grid count: those of which at least half does.
+    """(B, 1, H, W) -> (B, 1, h, w): which cells of a grid count, those of which at least half does.
 
     If none of a picture's cells does, the best covered ones count; if none of its pixels does, no cell.
     """

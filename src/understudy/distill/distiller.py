@@ -86,11 +86,11 @@ class Distiller(nn.Module):
         self, images: Tensor, lap: Lap = untimed, care: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Like :meth:`score`, with the teacher's (B, D) embedding, from one pass of the teacher."""
-        with lap("teacher", len(images)):
+        with lap("teacher", images.shape[0]):
             features = self.teacher(images)
-        with lap("student", len(images)):
+        with lap("student", images.shape[0]):
             pairs = self.pairs_from(features, images, care)
-        with lap("map", len(images)):
+        with lap("map", images.shape[0]):
             anomaly_map = self.to_map(pairs, _size(images), care)
             return anomaly_map, image_score(anomaly_map), embedding(features)
 

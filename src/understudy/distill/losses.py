@@ -43,7 +43,7 @@ class Term:
     Attributes:
         name: as it appears in the log.
         weight: its lambda.
-        error: (pair of one level, partner shift) -> scalar; summed over the levels.
+        error: (pair of one level, partner shift) -> scalar of the cells that count; summed over the levels.
         needs_partner: compares different pictures, so a batch of one has nothing to give.
         levels: which of the student's pairs it looks at; all by default.
     """

@@ -24,8 +24,8 @@ Combine = Literal["sum", "product"]
 class MapRecipe:
     """Pairs -> (B, 1, H, W) float32 map; 0 where both agree. Eq. (10)-(13) of SNL, arXiv:2402.17091.
 
-    Called with pairs, (H, W), and which pixels (B, 1, H, W) count: the errors of those that do not leak into
-    no other, and the map has its lowest value there (docs/decisions/0022).
+    Called with pairs, (H, W), and which pixels (B, 1, H, W) count: the error of an ignored one leaks
+    into no other, and the map has its lowest value there (docs/decisions/0022).
 
     Attributes:
         feature: weight of the feature map, one minus the cosine; 2 makes it the squared distance of

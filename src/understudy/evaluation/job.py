@@ -81,7 +81,7 @@ def evaluate(
         raise InputError(f"AUPRO's limit is a false-positive rate above 0 and at most 1, got {aupro_limit:g}")
     reporter = reporter or Reporter()
     found = open_pictures(Path(data))
-    found = found.only(categories) if categories else model.known(found)
+    found = found.only(categories) if categories else found.among(model.categories)
     records = found.test()
     applied = thresholds_by_category(model, found.categories, thresholds)
     side = model.preprocess.image_size

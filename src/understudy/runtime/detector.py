@@ -47,12 +47,13 @@ class Inspector:
     categories: Sequence[str]
 
     @classmethod
-    def load(cls, folder: str | Path, threads: int | None = None) -> Inspector:
+    def load(cls, folder: str | Path, threads: int | None = None, *, calibrated: bool = True) -> Inspector:
         """Open what ``understudy export`` wrote; needs no torch.
 
         Args:
             folder: of the exported model.
             threads: that score; ``None`` for one a core.
+            calibrated: read its thresholds, which may be damaged or missing.
 
         Raises:
             BundleError: no exported model is there, or it is incomplete, altered, of another version or
@@ -64,7 +65,7 @@ class Inspector:
             network=open_graph(folder, manifest, threads),
             preprocess=manifest.preprocess,
             prototypes=bundle.read_prototypes(folder),
-            calibration=bundle.read_calibration(folder, manifest),
+            calibration=bundle.read_calibration(folder, manifest) if calibrated else None,
             rois=bundle.read_rois(folder),
         )
         return cls(scorer, sorted(manifest.training.categories))
@@ -78,6 +79,15 @@ class Inspector:
     def thresholds(self) -> Thresholds | None:
         """For a picture of any category; ``None`` while the model is not calibrated."""
         return self.calibration.thresholds if self.calibration else None
+
+    def named(self, category: str) -> str | None:
+        """A category by the model's own name, ``None`` for another product.
+
+        A model of one product takes every folder for it, whatever the folder's name.
+        """
+        if category in self.categories:
+            return category
+        return self.categories[0] if len(self.categories) == 1 else None
 
     def inspect(
         self, pictures: Pictures, batch_size: int = 8, category: str | None = None, lap: Lap = untimed
