@@ -374,7 +374,7 @@ def test_an_unforeseen_fault_is_one_line_too(
     def fault(*args: object, **kwargs: object) -> None:
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr("understudy.load", fault, raising=False)
+    monkeypatch.setattr("understudy.runtime.bundle.holds_graph", fault)
     assert run("predict", tmp_path, tmp_path) == 1
     assert (
         the_error(capsys)

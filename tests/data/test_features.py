@@ -68,7 +68,9 @@ def test_pictures_are_found_by_what_they_hold_in_any_order_and_number(
 def test_a_loader_gives_features_in_the_layout_of_a_channels_last_network(levels: list[Tensor]) -> None:
     store = keep_in_memory(5, LAYOUTS, parts(levels))
     (batch,) = DataLoader(store, batch_sampler=[[4, 1, 2]])
-    for given, level in zip(as_features(batch), levels, strict=True):
+    features, care = as_features(batch)
+    assert care is None
+    for given, level in zip(features, levels, strict=True):
         assert torch.equal(given, level[[4, 1, 2]].permute(0, 3, 1, 2))
         assert given.is_contiguous(memory_format=torch.channels_last)
 

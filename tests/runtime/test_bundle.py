@@ -75,6 +75,7 @@ def test_the_folder_holds_tensors_and_json_alone(model_folder: Path) -> None:
         "calibration.json",
         "pictures.json",
         "prototypes.json",
+        "roi.json",
         "student.safetensors",
         "teacher.safetensors",
         "training.jsonl",
