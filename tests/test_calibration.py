@@ -236,13 +236,13 @@ def test_masks_of_held_out_pictures_are_empty_and_small_regions_are_dropped(
     held_out = set(model.pictures.held_out)
     for found in model.predict(factory):
         assert isinstance(found, Prediction)
-        mask = model.defect_mask(found)
+        mask = model.inspector.defect_mask(found)
         if digest_of(found.path.read_bytes()) in held_out:
             assert not mask.any()
         above = found.anomaly_map > model.calibration.masks.overall
         np.testing.assert_array_equal(mask, large_regions(above, 40))
     with pytest.raises(InputError, match="calibrate it first"):
-        replace(model, calibration=None).defect_mask(found)
+        replace(model, calibration=None).inspector.defect_mask(found)
 
 
 @pytest.mark.parametrize("area", [0, 64 * 64 + 1])
