@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from understudy import TrainedModel, fit, load
+from understudy import TrainedModel, export, fit, load
 from understudy.data.factory import FactoryPlan, write_factory
 from understudy.distill.teacher import Teacher
 from understudy.distill.weights import load_teacher
@@ -44,8 +44,16 @@ def model_folder(factory: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture(scope="session")
+def exported(model_folder: Path, factory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same as ONNX, compared on the pictures that it knows; not to be changed."""
+    out = tmp_path_factory.mktemp("exported") / "model"
+    export(model_folder, out, data=factory)
+    return out
+
+
+@pytest.fixture(scope="session")
 def model(model_folder: Path) -> TrainedModel:
-    """The same, loaded."""
+    """The saved model, loaded."""
     return load(model_folder, "cpu")
 
 

@@ -6,9 +6,11 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from understudy import InputError, PictureError, Prediction, calibrate, fit, load
 from understudy.calibration import HeldOut, Rates, calibration_from, thresholds_from
@@ -16,7 +18,9 @@ from understudy.conformal import conformal_threshold, promise
 from understudy.reporter import Reporter
 from understudy.runtime.decision import Limits
 from understudy.runtime.decode import digest_of
+from understudy.runtime.network import Answers
 from understudy.runtime.regions import large_regions, surviving_level
+from understudy.scoring import TorchNetwork
 
 
 def test_a_review_rate_below_the_false_alarm_rate_is_refused() -> None:
@@ -118,6 +122,43 @@ def test_pictures_that_all_have_one_score_do_not_calibrate(
         calibrate(copy, tmp_path / "good", 0.5)
 
 
+def test_a_picture_whose_score_is_no_number_stops_a_calibration_by_name(
+    model_folder: Path, factory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = TorchNetwork.__call__
+
+    def faulty(self: TorchNetwork, images: np.ndarray, *others: Any) -> Answers:
+        """Says of a picture of one colour what is no number."""
+        answers = network(self, images, *others)
+        flat = np.ptp(images, axis=(1, 2, 3)) == 0
+        return answers._replace(maps=np.where(flat[:, None, None], np.float32("nan"), answers.maps))
+
+    monkeypatch.setattr(TorchNetwork, "__call__", faulty)
+    good = Path(shutil.copytree(factory / "nut" / "test" / "good", tmp_path / "good"))
+    copy = Path(shutil.copytree(model_folder, tmp_path / "m"))
+    before = (copy / "calibration.json").read_bytes()
+    assert calibrate(copy, good, 0.5).thresholds.n_good == 2
+    (copy / "calibration.json").write_bytes(before)
+    Image.new("RGB", (64, 64)).save(good / "dark.png")
+    with pytest.raises(InputError, match=r"dark\.png has a score .* no number; .* without that picture"):
+        calibrate(copy, good, 0.5)
+    assert (copy / "calibration.json").read_bytes() == before
+
+
+def test_without_a_picture_that_the_training_has_not_seen_nothing_is_calibrated(
+    model_folder: Path, factory: Path, tmp_path: Path
+) -> None:
+    trained = set(json.loads((model_folder / "pictures.json").read_text())["trained"])
+    good = tmp_path / "good"
+    good.mkdir()
+    for path in (factory / "nut" / "train" / "good").iterdir():
+        if digest_of(path.read_bytes()) in trained:
+            shutil.copy(path, good)
+    copy = Path(shutil.copytree(model_folder, tmp_path / "m"))
+    with pytest.raises(InputError, match="no good pictures are left that the model was not trained on"):
+        calibrate(copy, good, 0.5)
+
+
 def test_a_fresh_model_is_calibrated_on_its_held_out_pictures(model_folder: Path) -> None:
     pictures = json.loads((model_folder / "pictures.json").read_text())
     thresholds = load(model_folder).thresholds
@@ -195,13 +236,13 @@ def test_masks_of_held_out_pictures_are_empty_and_small_regions_are_dropped(
     held_out = set(model.pictures.held_out)
     for found in model.predict(factory):
         assert isinstance(found, Prediction)
-        mask = model.defect_mask(found)
+        mask = model.inspector.defect_mask(found)
         if digest_of(found.path.read_bytes()) in held_out:
             assert not mask.any()
         above = found.anomaly_map > model.calibration.masks.overall
         np.testing.assert_array_equal(mask, large_regions(above, 40))
     with pytest.raises(InputError, match="calibrate it first"):
-        replace(model, calibration=None).defect_mask(found)
+        replace(model, calibration=None).inspector.defect_mask(found)
 
 
 @pytest.mark.parametrize("area", [0, 64 * 64 + 1])

@@ -192,6 +192,31 @@ def test_a_region_of_another_aspect_than_the_pictures_is_refused_before_any_trai
         fit(factory, tmp_path / "model", roi=lower_half(tmp_path / "roi.png", (64, 32)), **QUICK)
 
 
+def test_a_region_that_leaves_no_pixel_at_the_models_size_is_refused_before_any_training(
+    factory: Path, tmp_path: Path
+) -> None:
+    thin = np.zeros((64, 64), bool)
+    thin[7] = True
+    Image.fromarray(thin).save(tmp_path / "roi.png")
+    with pytest.raises(InputError, match=r"no pixel left of its region of interest at 32x32; draw a larger"):
+        fit(factory, tmp_path / "model", roi=tmp_path / "roi.png", **QUICK | {"image_size": 32})
+    assert not (tmp_path / "model" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("method", ["snl-rd", "dskd"])
+def test_a_region_smaller_than_any_feature_still_trains_and_scores(
+    method: str, factory: Path, tmp_path: Path
+) -> None:
+    """Of a level without a half covered cell, the best covered one counts."""
+    pixel = np.zeros((64, 64), bool)
+    pixel[21, 42] = True
+    Image.fromarray(pixel).save(tmp_path / "roi.png")
+    model = fit(factory, tmp_path / "model", method=method, roi=tmp_path / "roi.png", **QUICK)
+    found = scored(model, factory / "nut" / "test")
+    assert len({s.score for s in found}) > 1
+    assert all(s.score == s.anomaly_map[21, 42] and np.isfinite(s.anomaly_map).all() for s in found)
+
+
 def test_a_picture_that_does_not_fit_the_region_is_reported_and_the_rest_is_scored(
     factory: Path, tmp_path: Path
 ) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from understudy.conformal import conformal_threshold, good_pictures_needed, promise
 from understudy.data.folder import describe, open_pictures
@@ -19,6 +22,7 @@ from understudy.runtime.detector import Inspector
 from understudy.runtime.images import read_bytes
 from understudy.runtime.recognition import distances_to
 from understudy.runtime.regions import surviving_level
+from understudy.runtime.scoring import Scored
 
 __all__ = [
     "HeldOut",
@@ -210,6 +214,7 @@ def calibrate_on(
     ):
         if isinstance(result, PictureError):
             raise result
+        _refuse_no_number(result)
         pixels = result.anomaly_map.size
         if not 1 <= min_area <= pixels:
             raise InputError(
@@ -226,6 +231,15 @@ def calibrate_on(
     counts = Counter(each.category for each in found)
     _report(calibration, {c: counts[c] for c in inspector.categories}, reporter)
     return calibration
+
+
+def _refuse_no_number(found: Scored) -> None:
+    """A score or an embedding that is no number would make a threshold or a distance that is none."""
+    if not (math.isfinite(found.score) and np.isfinite(found.embedding).all()):
+        raise InputError(
+            f"{found.path} has a score or an embedding that is no number; train the model again, or "
+            "calibrate without that picture"
+        )
 
 
 def _refuse_constant(scores: Sequence[float]) -> None:

@@ -72,8 +72,8 @@ def fit(
     found = open_pictures(Path(data)).only(asked.categories)
     parts = divide(found, asked)
     if resume and bundle.holds_model(out):
-        reporter.say(f"{out} is trained already; there is nothing to resume")
         model = load(out, asked.device)
+        reporter.say(f"{out} is trained already; there is nothing to resume")
     else:
         _refuse_to_lose(out, resume=resume, overwrite=overwrite)
         _train_and_save(asked, found, parts, out, resume, reporter)

@@ -167,7 +167,7 @@ def load(folder: str | Path, device: DeviceChoice = "auto") -> TrainedModel:
     """Load a saved model.
 
     Raises:
-        BundleError: no model is there, or it is incomplete, altered or of a newer version.
+        BundleError: no model is there, or it is exported, incomplete, altered or of a newer version.
         InputError: the device is not there.
     """
     model = load_uncalibrated(folder, device)
@@ -178,6 +178,11 @@ def load_uncalibrated(folder: str | Path, device: DeviceChoice = "auto") -> Trai
     """Load a saved model without its thresholds, which may be damaged or missing; see :func:`load`."""
     folder = Path(folder)
     manifest = bundle.read_manifest(folder)
+    if manifest.graph:
+        raise BundleError(
+            f"{folder} is an exported model, which only scores pictures; name the folder of the model that "
+            "it was made of"
+        )
     card = manifest.teacher
     teacher = Teacher(card.name, card.strides, manifest.preprocess.image_size)
     _load_weights(teacher.load_state_dict, folder / TEACHER)
