@@ -19,11 +19,13 @@ from understudy.types import Verdict
 
 __all__ = ["RANK_FLOOR", "TOLERANCE", "answers_of", "fault_of", "measure_parity", "statement"]
 
-TOLERANCE = 1e-3
-"""Largest error in float32, of maps and of scores, as a share of the maps' range."""
+TOLERANCE = 1e-4
+"""Largest error in float32, of maps and of scores, as a share of the maps' range: ten thousandth, where a
+hundredth of that was measured for every method in both runtimes."""
 
-RANK_FLOOR = 0.9
-"""Least rank correlation of an int8 graph's scores with the model's own."""
+RANK_FLOOR = 0.99
+"""Least rank correlation of an int8 graph's scores with the model's own: 0.998 and more was measured, and
+0.985 where image AUROC had suffered."""
 
 _FLAT = 1e-12  # range of maps that are constant
 
