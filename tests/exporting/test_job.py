@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from understudy import BundleError, InputError, WorkError, export, load
-from understudy.exporting import job
+from understudy.exporting import job, parity
 from understudy.reporter import Reporter
 from understudy.runtime import bundle
 from understudy.runtime.detector import Inspector
@@ -56,9 +56,11 @@ def test_an_export_holds_a_graph_and_what_a_verdict_needs_and_no_more(exported: 
 
 
 def test_an_export_gives_the_models_own_verdicts(exported: Path, model_folder: Path, factory: Path) -> None:
-    ours = list(load(model_folder, "cpu").predict(factory))
-    theirs = list(Inspector.load(exported, threads=1).inspect(factory))
-    assert len(ours) == len(theirs) > 20
+    """On test pictures: a limit is the figure of a held-out one, which is exactly there."""
+    pictures = sorted(factory.glob("*/test"))
+    ours = list(load(model_folder, "cpu").predict(pictures))
+    theirs = list(Inspector.load(exported, threads=1).inspect(pictures))
+    assert len(ours) == len(theirs) == 20
     for a, b in zip(ours, theirs, strict=True):
         assert isinstance(a, Prediction)
         assert isinstance(b, Prediction)
@@ -116,13 +118,18 @@ def test_without_data_made_pictures_are_compared_and_it_says_so(model_folder: Pa
     assert "no --data is named: compared on made pictures and noise" in said
     assert manifest.graph is not None
     assert manifest.graph.parity is not None
-    assert (manifest.graph.parity.windows, manifest.graph.parity.source) == (32, "made pictures and noise")
+    assert manifest.graph.parity.source == "made pictures and noise"
+    assert manifest.graph.parity.windows > 20
 
 
 @pytest.mark.usefixtures("written")
 def test_int8_is_proved_by_ranks_and_smaller(
-    exported: Path, model_folder: Path, factory: Path, tmp_path: Path
+    exported: Path, model_folder: Path, factory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(parity, "RANK_FLOOR", 1.1)
+    with pytest.raises(WorkError, match=r"the rank correlation .*; nothing was exported, .* without --int8"):
+        export(model_folder, tmp_path / "out", int8=True, data=factory)
+    monkeypatch.setattr(parity, "RANK_FLOOR", 0.9)  # scores after six steps of training are all much alike
     manifest = export(model_folder, tmp_path / "out", int8=True, data=factory)
     assert manifest.graph is not None
     assert manifest.graph.precision == "int8"
@@ -135,7 +142,7 @@ def test_a_graph_that_says_something_else_is_loud_and_leaves_nothing(
     error: float, model_folder: Path, factory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(job, "open_graph", off_by(error))
-    with pytest.raises(WorkError, match="does not follow .* its map is off by .*; nothing was exported"):
+    with pytest.raises(WorkError, match=r"does not follow .* its map is off by .*; nothing was exported"):
         export(model_folder, tmp_path / "out", data=factory)
     assert list((tmp_path / "out").iterdir()) == []
 
@@ -145,7 +152,7 @@ def test_an_earlier_export_is_replaced_only_when_asked_and_only_by_a_proved_one(
     exported: Path, model_folder: Path, factory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = Path(shutil.copytree(exported, tmp_path / "out"))
-    with pytest.raises(InputError, match="already holds an exported model; .* --overwrite it"):
+    with pytest.raises(InputError, match=r"already holds an exported model; .* --overwrite it"):
         export(model_folder, out, data=factory)
     with monkeypatch.context() as patch:
         patch.setattr(job, "open_graph", off_by(0.1))

@@ -85,6 +85,14 @@ def test_windows_too_near_a_threshold_are_told_apart_from_other_verdicts() -> No
     assert (found.verdicts, found.at_threshold) == ((2, 1), 0)
 
 
+def test_a_window_too_near_to_being_an_unknown_product_is_told_apart() -> None:
+    ours, theirs = answers(0.1, 0.9), answers(0.1, 0.9)
+    at_limit = NUT + np.array([0, LIMITS.overall], np.float32)
+    ours.embeddings[0], theirs.embeddings[0] = at_limit, at_limit + np.array([0, 1e-6], np.float32)
+    found = compare(ours, theirs, CALIBRATION)
+    assert (found.verdicts, found.at_threshold) == ((1, 0), 1)
+
+
 def test_a_product_that_the_graph_does_not_recognise_is_another_verdict() -> None:
     ours, theirs = answers(0.1, 0.9), answers(0.1, 0.9)
     theirs.embeddings[0] = -NUT
