@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Callable
 from pathlib import Path
 
+import export_tables
 from ceilings_table import ceilings
 from versus import tables as versus
 
@@ -39,7 +40,7 @@ def rendered(page: str) -> str:
         _, _, after = rest.partition(end)
         if begin not in page:
             continue
-        with (RESULTS / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        with (RESULTS / f"{FILES.get(name, name)}.csv").open(encoding="utf-8", newline="") as file:
             page = before + begin + make(list(csv.DictReader(file))) + end + after
     return page
 
@@ -282,7 +283,10 @@ TABLES: dict[str, Callable[[list[Row]], str]] = {
     "calibration": calibration,
     "ceilings": ceilings,
     **versus.TABLES,
+    **export_tables.TABLES,
 }
+# The results of tables that share a file; every other table's file has its name.
+FILES = dict.fromkeys(export_tables.TABLES, "export")
 
 if __name__ == "__main__":
     main()
