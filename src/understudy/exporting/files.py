@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,9 @@ def write_onnx(distiller: Distiller, path: Path, image_size: int, care: bool = F
     names = GRAPH_INPUTS[: len(examples)]
     batch = torch.export.Dim("batch")
     try:
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            # Said where two inputs share their batch's length, which is what is meant.
+            warnings.filterwarnings("ignore", "# The axis name: batch will not be used", UserWarning)
             program = torch.onnx.export(
                 _Inspection(distiller).eval(),
                 tuple(examples),
