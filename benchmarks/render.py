@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from machine import read
-from tables import ceilings, choices, cost, drawings, quality
+from tables import ceilings, choices, cost, drawings, export, quality
 from tables.wording import Row
 from versus import tables as versus
 
@@ -41,8 +41,11 @@ TABLES: dict[str, Callable[[list[Row]], str]] = {
     "scoring": cost.scoring,
     "optimiser": cost.optimiser,
     "ceilings": ceilings.ceilings,
+    "export_parity": export.parity,
+    "export_int8": export.int8,
     **versus.TABLES,
 }
+FILES = {"export_parity": "export", "export_int8": "export"}  # where a table's results have another name
 DRAWINGS: dict[str, Callable[[list[Row]], str]] = {
     "affinity": drawings.affinity,
     "recipe": drawings.recipe,
@@ -65,7 +68,7 @@ def rendered(page: str) -> str:
         _, _, after = rest.partition(end)
         if begin not in page:
             continue
-        rows = read(RESULTS / f"{name}.csv")
+        rows = read(RESULTS / f"{FILES.get(name, name)}.csv")
         page = before + begin + (make(rows) if rows else NOT_RUN) + end + after
     return page
 

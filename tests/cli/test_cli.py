@@ -61,6 +61,7 @@ def the_error(capsys: pytest.CaptureFixture[str]) -> str:
             "predict",
             ["MODEL", "PATH", "--out", "--format", "--heatmaps", "--masks", "--category", "--profile"],
         ),
+        ("export", ["MODEL", "--out", "--format", "--int8", "--data", "--batch-size", "--overwrite"]),
     ],
 )
 def test_every_help_names_what_can_be_asked(
@@ -84,7 +85,7 @@ HEAVY = ("torch", "numpy", "scipy", "PIL", "pyarrow", "lightning", "timm")
 
 
 @pytest.mark.parametrize(
-    "verb", ["", "fit", "predict", "evaluate", "calibrate", "diagnose", "demo", "data inspect"]
+    "verb", ["", "fit", "predict", "evaluate", "calibrate", "diagnose", "export", "demo", "data inspect"]
 )
 def test_help_waits_for_nothing_heavy(verb: str) -> None:
     code = (

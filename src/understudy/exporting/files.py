@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,9 @@ def write_onnx(distiller: Distiller, path: Path, image_size: int, care: bool = F
     names = GRAPH_INPUTS[: len(examples)]
     batch = torch.export.Dim("batch")
     try:
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            # Said where two inputs share their batch's length, which is what is meant.
+            warnings.filterwarnings("ignore", "# The axis name: batch will not be used", UserWarning)
             program = torch.onnx.export(
                 _Inspection(distiller).eval(),
                 tuple(examples),
@@ -71,10 +74,10 @@ def write_onnx(distiller: Distiller, path: Path, image_size: int, care: bool = F
 
 
 def quantise(source: Path, target: Path, inputs: Iterable[tuple[_Array, _Array | None]]) -> None:
-    """Turn the convolutions of teacher and student into int8; inputs, outputs and the rest stay float32.
+    """Turn the student's convolutions into int8; inputs, outputs and the rest stay float32.
 
-    What follows the features (lengths, affinities, maps, smoothing) compares nearly equal numbers and is
-    left as it is; see docs/decisions/0023.
+    A teacher in int8 costs points of AUROC, and what follows the features (lengths, affinities, maps,
+    smoothing) compares nearly equal numbers; see docs/decisions/0023.
 
     Args:
         source: ONNX in float32.
@@ -86,7 +89,8 @@ def quantise(source: Path, target: Path, inputs: Iterable[tuple[_Array, _Array |
     from onnxruntime import quantization as q
 
     model = onnx.load(source)
-    learned = [node.name for node in model.graph.node if _is_learned(node)]
+    q.quant_utils.add_pre_process_metadata(model)  # the exporter has folded constants and inferred shapes
+    learned = [node.name for node in model.graph.node if _is_students(node)]
     q.quantize_static(
         model,
         target,
@@ -118,9 +122,9 @@ class _Reader:
         return {name: array for name, array in given if array is not None} or None
 
 
-def _is_learned(node: Any) -> bool:
-    """Whether a node is a convolution with weights of the teacher or the student."""
-    return node.op_type in _QUANTISED and node.input[1].startswith("distiller.")
+def _is_students(node: Any) -> bool:
+    """Whether a node is a convolution with weights of the student: the exporter keeps their names."""
+    return node.op_type in _QUANTISED and node.input[1].startswith("distiller.student.")
 
 
 def _forget_origin(model: Any) -> None:

@@ -47,7 +47,7 @@ def export(
         model: folder of the model.
         out: folder for the exported one; on failure it stays as it was.
         format: ``onnx``, run by onnxruntime, or ``openvino``.
-        int8: compute the convolutions in int8, by scales from good training pictures of ``data``.
+        int8: compute the student's convolutions in int8, by scales from good training pictures of ``data``.
         data: folder or list of pictures that the model knows, to compare on; made ones by default.
         batch_size: windows compared at once.
         overwrite: replace an earlier export in ``out``.

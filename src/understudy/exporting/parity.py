@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,13 @@ from understudy.types import Verdict
 
 __all__ = ["RANK_FLOOR", "TOLERANCE", "answers_of", "fault_of", "measure_parity", "statement"]
 
-TOLERANCE = 1e-3
-"""Largest error in float32, of maps and of scores, as a share of the maps' range."""
+TOLERANCE = 1e-4
+"""Largest error in float32, of maps and of scores, as a share of the maps' range: ten thousandth, where a
+hundredth of that was measured for every method in both runtimes."""
 
-RANK_FLOOR = 0.9
-"""Least rank correlation of an int8 graph's scores with the model's own."""
+RANK_FLOOR = 0.99
+"""Least rank correlation of an int8 graph's scores with the model's own: 0.998 and more was measured, and
+0.985 where image AUROC had suffered."""
 
 _FLAT = 1e-12  # range of maps that are constant
 
@@ -132,12 +134,19 @@ def _verdicts(answers: Answers, prototypes: Prototypes, calibration: Calibration
 
 def _near_threshold(
     answers: Answers, prototypes: Prototypes, calibration: Calibration, slack: float
-) -> Iterable[bool]:
-    """Of each window, whether an error that is allowed could change its verdict."""
+) -> Iterator[bool]:
+    """Of each window, whether an error that is allowed could change its verdict.
+
+    A limit is the figure of one held-out picture, which is exactly there.
+    """
     shown = _categories(answers, prototypes, calibration)
-    for score, category in zip(answers.scores, shown, strict=True):
+    for score, embedding, category in zip(answers.scores, answers.embeddings, shown, strict=True):
         own = thresholds_for(calibration, category)
-        yield min(abs(score - own.fail_above), abs(score - own.review_above)) <= slack
+        away = distances_to(embedding, prototypes)
+        yield (
+            min(abs(score - own.fail_above), abs(score - own.review_above)) <= slack
+            or min(abs(d - calibration.distances.of(c)) for c, d in away.items()) <= TOLERANCE
+        )
 
 
 def _rank_correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float | None:

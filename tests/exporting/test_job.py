@@ -1,0 +1,208 @@
+"""An export proves that it says the same, keeps to its folder, and leaves nothing behind when it does not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from understudy import BundleError, InputError, WorkError, export, load
+from understudy.exporting import job, parity
+from understudy.reporter import Reporter
+from understudy.runtime import bundle
+from understudy.runtime.detector import Inspector
+from understudy.runtime.graph import open_graph
+from understudy.runtime.network import Answers, Network
+from understudy.stopwatch import Lap
+from understudy.types import Prediction
+
+
+@pytest.fixture
+def written(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exporting takes the graph that is there, since writing one takes long."""
+    monkeypatch.setattr(
+        job, "write_onnx", lambda distiller, path, side, care: shutil.copyfile(exported / "model.onnx", path)
+    )
+
+
+def off_by(error: float) -> Callable[[Path, bundle.Manifest], Network]:
+    """Opens a graph whose maps and scores are wrong."""
+
+    def opened(folder: Path, manifest: bundle.Manifest) -> Network:
+        network = open_graph(folder, manifest)
+
+        def wrong(images: NDArray[np.float32], care: NDArray[np.float32] | None, lap: Lap) -> Answers:
+            found = network(images, care, lap)
+            return found._replace(maps=found.maps + np.float32(error))
+
+        return wrong
+
+    return opened
+
+
+def test_an_export_holds_a_graph_and_what_a_verdict_needs_and_no_more(exported: Path) -> None:
+    assert sorted(path.name for path in exported.iterdir()) == [
+        "calibration.json",
+        "manifest.json",
+        "model.onnx",
+        "prototypes.json",
+        "roi.json",
+    ]
+
+
+def test_an_export_gives_the_models_own_verdicts(exported: Path, model_folder: Path, factory: Path) -> None:
+    """On test pictures: a limit is the figure of a held-out one, which is exactly there."""
+    pictures = sorted(factory.glob("*/test"))
+    ours = list(load(model_folder, "cpu").predict(pictures))
+    theirs = list(Inspector.load(exported, threads=1).inspect(pictures))
+    assert len(ours) == len(theirs) == 20
+    for a, b in zip(ours, theirs, strict=True):
+        assert isinstance(a, Prediction)
+        assert isinstance(b, Prediction)
+        assert (a.path, a.verdict, a.category, a.size) == (b.path, b.verdict, b.category, b.size)
+        assert b.score == pytest.approx(a.score, rel=1e-4)
+
+
+def test_what_was_compared_is_said_in_two_lines_and_kept(exported: Path, said: list[str]) -> None:
+    card = bundle.read_manifest(exported).graph
+    assert card is not None
+    assert card.parity is not None
+    assert (card.parity.windows, card.parity.source) == (32, f"pictures of {_name(said)}")
+    assert card.parity.map_error_relative < 1e-4
+    assert card.parity.verdicts is not None
+    assert card.parity.verdicts[1] == 0
+    first, *lines = said
+    assert first == "writing snl-rd on tf_efficientnet_lite0 as onnx"
+    assert len(lines) == 2
+    assert lines[0].startswith("onnxruntime ")
+    assert "verdicts alike" in lines[1]
+
+
+def _name(said: list[str]) -> str:
+    return said[1].partition("pictures of ")[2].partition(":")[0]
+
+
+@pytest.mark.usefixtures("written")
+def test_openvino_is_proved_too_and_a_model_that_is_not_calibrated_has_no_verdicts(
+    model_folder: Path, factory: Path, tmp_path: Path
+) -> None:
+    model = Path(shutil.copytree(model_folder, tmp_path / "model"))
+    (model / "calibration.json").unlink()
+    said: list[str] = []
+    manifest = export(
+        model, tmp_path / "out", format="openvino", data=factory, reporter=Reporter(say=said.append)
+    )
+    assert manifest.graph is not None
+    assert manifest.graph.parity is not None
+    assert manifest.graph.parity.runtime.startswith("openvino ")
+    assert manifest.graph.parity.verdicts is None
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "manifest.json",
+        "model.bin",
+        "model.xml",
+        "prototypes.json",
+        "roi.json",
+    ]
+    assert Inspector.load(tmp_path / "out", threads=1).calibration is None
+
+
+@pytest.mark.usefixtures("written")
+def test_without_data_made_pictures_are_compared_and_it_says_so(model_folder: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    manifest = export(model_folder, tmp_path / "out", reporter=Reporter(say=said.append))
+    assert "no --data is named: compared on made pictures and noise" in said
+    assert manifest.graph is not None
+    assert manifest.graph.parity is not None
+    assert manifest.graph.parity.source == "made pictures and noise"
+    assert manifest.graph.parity.windows > 20
+
+
+@pytest.mark.usefixtures("written")
+def test_int8_is_proved_by_ranks_and_smaller(
+    exported: Path, model_folder: Path, factory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parity, "RANK_FLOOR", 1.1)
+    with pytest.raises(WorkError, match=r"the rank correlation .*; nothing was exported, .* without --int8"):
+        export(model_folder, tmp_path / "out", int8=True, data=factory)
+    monkeypatch.setattr(parity, "RANK_FLOOR", 0.9)  # scores after six steps of training are all much alike
+    manifest = export(model_folder, tmp_path / "out", int8=True, data=factory)
+    assert manifest.graph is not None
+    assert manifest.graph.precision == "int8"
+    assert (tmp_path / "out" / "model.onnx").stat().st_size < 0.7 * (exported / "model.onnx").stat().st_size
+
+
+@pytest.mark.usefixtures("written")
+@pytest.mark.parametrize("error", [0.1, np.nan])
+def test_a_graph_that_says_something_else_is_loud_and_leaves_nothing(
+    error: float, model_folder: Path, factory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job, "open_graph", off_by(error))
+    with pytest.raises(WorkError, match=r"does not follow .* its map is off by .*; nothing was exported"):
+        export(model_folder, tmp_path / "out", data=factory)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.usefixtures("written")
+def test_an_earlier_export_is_replaced_only_when_asked_and_only_by_a_proved_one(
+    exported: Path, model_folder: Path, factory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = Path(shutil.copytree(exported, tmp_path / "out"))
+    with pytest.raises(InputError, match=r"already holds an exported model; .* --overwrite it"):
+        export(model_folder, out, data=factory)
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "open_graph", off_by(0.1))
+        with pytest.raises(WorkError):
+            export(model_folder, out, data=factory, overwrite=True)
+    assert Inspector.load(out, threads=1).categories == Inspector.load(exported, threads=1).categories
+    export(model_folder, out, format="openvino", data=factory, overwrite=True)
+    assert not (out / "model.onnx").exists()
+    assert bundle.read_manifest(out).files.keys() == {"model.xml", "model.bin", "prototypes.json", "roi.json"}
+
+
+def test_a_folder_of_something_else_is_left_alone(model_folder: Path, tmp_path: Path) -> None:
+    for out in (tmp_path, model_folder):
+        (tmp_path / "mine.txt").touch()
+        with pytest.raises(InputError, match="something that no export made; choose an empty folder"):
+            export(model_folder, out, overwrite=True)
+    assert (model_folder / "student.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ({"int8": True}, "int8 takes its scales from good pictures; name them with --data"),
+        ({"format": "tflite"}, "exported as onnx or openvino, got 'tflite'"),
+        ({"data": "nowhere"}, "nowhere does not exist"),
+    ],
+)
+def test_what_cannot_be_asked_is_one_sentence_and_makes_no_folder(
+    asked: dict[str, object], sentence: str, model_folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=sentence):
+        export(model_folder, tmp_path / "out", **asked)  # type: ignore[arg-type]
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_exported_model_cannot_be_exported_again(exported: Path, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="is an exported model"):
+        export(exported, tmp_path / "out")
+
+
+@pytest.mark.parametrize(("package", "extra"), [("onnxscript", "train"), ("openvino", "openvino")])
+def test_a_tool_that_is_not_installed_is_named_with_its_extra(
+    package: str, extra: str, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = job.importlib.util.find_spec
+    monkeypatch.setattr(job.importlib.util, "find_spec", lambda name: None if name == package else find(name))
+    with pytest.raises(InputError, match=rf"understudy\[{extra}\]"):
+        export(model_folder, tmp_path / "out", format="openvino")
+
+
+def test_the_originals_calibration_fits_its_export(exported: Path, model_folder: Path) -> None:
+    ours, theirs = (json.loads((f / "calibration.json").read_text()) for f in (model_folder, exported))
+    assert ours == theirs
