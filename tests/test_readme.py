@@ -35,11 +35,21 @@ def test_every_command_runs_in_the_order_shown(workplace: Path) -> None:
     assert made == [["make", "demo"], ["make", "test"]]  # run by .ci/run
     assert all(" ".join(c) in (ROOT / ".ci" / "run").read_text() for c in made)
     verbs = [c[1:] for c in commands if c[0] == "understudy"]
-    assert [v[0] for v in verbs] == ["data", "fit", "calibrate", "evaluate", "predict", "diagnose"]
+    assert [v[0] for v in verbs] == [
+        "data",
+        "fit",
+        "calibrate",
+        "evaluate",
+        "predict",
+        "diagnose",
+        "export",
+        "predict",
+    ]
     quick = [f"--{k.replace('_', '-')}={v}" for k, v in QUICK.items()]
     verbs[1] += [*quick, "--holdout=0.84"]  # twenty pictures promise one in twenty
-    assert [main(v) for v in verbs] == [0] * 6
+    assert [main(v) for v in verbs] == [0] * len(verbs)
     assert len(list((workplace / "found" / "heatmaps").iterdir())) == 5
+    assert len(list((workplace / "marked" / "masks").iterdir())) == 5
 
 
 def test_the_python_lines_run(
@@ -47,8 +57,11 @@ def test_the_python_lines_run(
 ) -> None:
     fit = understudy.fit
     monkeypatch.setattr(understudy, "fit", lambda *a, **k: fit(*a, **k, **QUICK), raising=False)
-    (code,) = blocks("python")
-    exec(compile(code, "README.md", "exec"), {})
+    training, inspection = blocks("python")
+    exec(compile(training, "README.md", "exec"), {})
+    assert len(capsys.readouterr().out.splitlines()) == 5
+    understudy.export("model", "line")
+    exec(compile(inspection, "README.md", "exec"), {})
     assert len(capsys.readouterr().out.splitlines()) == 5
 
 
