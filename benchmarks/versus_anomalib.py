@@ -55,7 +55,7 @@ EQUAL_BATCH, LARGEST_BATCH = 8, 32
 # of each side, what scores; the light runtime is left out where nothing was exported
 WAYS = {
     "understudy": ("torch", "onnx", "openvino"),
-    "anomalib": ("torch", "torch without gradients", "openvino"),
+    "anomalib": ("torch", "torch without gradients", "openvino", "openvino in float32"),
 }
 
 Job = dict[str, Any]
