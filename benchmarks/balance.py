@@ -17,7 +17,7 @@ from typing import Any
 
 from apart import print_rows, run_missing
 from machine import read
-from render import balance
+from tables.quality import balance
 from unified import fit_and_evaluate, rows_of
 
 SAMPLINGS = ("natural", "balanced")

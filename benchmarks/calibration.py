@@ -79,9 +79,9 @@ def fitted(data: Path, holdout: float, steps: int) -> understudy.TrainedModel:
 
 def good_pictures(model: understudy.TrainedModel, data: Path) -> list[Good]:
     """Every good picture of a known category that the training has not seen, scored."""
-    known = model.known(open_pictures(data))
+    known = open_pictures(data).among(model.categories)
     records = [r for r in known.records if r.is_good and r.category in model.categories]
-    records = unseen_pictures(model, records)
+    records = unseen_pictures(model.pictures, records)
     found = []
     for record, result in zip(records, model.score([r.path for r in records]), strict=True):
         if isinstance(result, understudy.PictureError):

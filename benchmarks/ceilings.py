@@ -26,8 +26,8 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from apart import print_rows, run_missing
-from ceilings_table import ceilings
 from machine import provenance, read
+from tables.ceilings import ceilings
 from understudy.distill.teacher import default_strides
 from understudy.distill.weights import RANDOM, load_teacher
 from understudy.methods import METHODS, build, settings_for

@@ -33,10 +33,12 @@ from understudy.feature_cache import cache_for
 from understudy.methods import METHODS, build, settings_for
 from understudy.reporter import Reporter
 from understudy.runtime.bundle import TeacherCard
-from understudy.runtime.images import Preprocess
+from understudy.runtime.preprocess import Preprocess
+from understudy.runtime.roi import NO_ROIS
 from understudy.training import Plan, train
 
 WAYS = ("off", "auto")
+FIGURES = ("computed_in", "pictures", "step_ms", "filling_s", "features_mb", "peak_mib")
 
 
 def main() -> None:
@@ -60,9 +62,7 @@ def main() -> None:
     names = ("teacher", "weights", "steps", "batch_size", "image_size", "precision")
     common = {name: getattr(asked, name) for name in names}
     with TemporaryDirectory() as made:
-        data = asked.data or Path(made)
-        if not asked.data:
-            write_factory(data, FactoryPlan(train=16, good=0, each_defect=0, size=asked.image_size))
+        data = asked.data or good_pictures(Path(made), asked.image_size)
         for method in asked.methods.split(","):
             for number in range(asked.rounds):
                 for way in WAYS:
@@ -70,6 +70,12 @@ def main() -> None:
                     run_missing(__file__, data, asked.out, job)
     for line in ratios(read(asked.out)):
         print(line)
+
+
+def good_pictures(folder: Path, side: int, each: int = 16) -> Path:
+    """Make synthetic pictures to learn from, so many a category."""
+    write_factory(folder, FactoryPlan(train=each, good=0, each_defect=0, size=side))
+    return folder
 
 
 def run(
@@ -97,7 +103,7 @@ def run(
     pictures = PictureStore([r.path for r in open_pictures(data).train()], preprocess)
     began = time.perf_counter()
     cache = cache_for(
-        cache_features, distiller, card, preprocess, plan, len(pictures), 2**40, Reporter(say=print)
+        cache_features, distiller, card, preprocess, NO_ROIS, plan, len(pictures), 2**40, Reporter(say=print)
     )
     features = cache.keep(pictures, Reporter()) if cache else None
     filling = time.perf_counter() - began
@@ -120,18 +126,15 @@ def run(
             advance=note,
         )
     gaps = [(t1 - t0) / (s1 - s0) for (s0, t0), (s1, t1) in pairwise(reports)]
-    return (
-        key
-        | {
-            "computed_in": computed,
-            "pictures": len(pictures),
-            "step_ms": round(1000 * median(gaps), 2),
-            "filling_s": round(filling, 2),
-            "features_mb": round(cache.memory / 1e6, 1) if cache else 0,
-            "peak_mib": peak_mib(),
-        }
-        | provenance()
+    figures = (
+        computed,
+        len(pictures),
+        round(1000 * median(gaps), 2),
+        round(filling, 2),
+        round(cache.memory / 1e6, 1) if cache else 0,
+        peak_mib(),
     )
+    return key | dict(zip(FIGURES, figures, strict=True)) | provenance()
 
 
 def ratios(rows: list[dict[str, str]]) -> list[str]:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import csv
 import datetime
+import importlib.metadata
 import os
 import platform
 import subprocess
 from pathlib import Path
 from typing import Any
-
-import timm
-import torch
 
 import understudy  # noqa: F401  (so that a missing installation is named first)
 
@@ -24,8 +22,13 @@ def provenance() -> dict[str, str]:
         "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
         "commit": _commit(),
         "machine": f"{_processor()}, {os.cpu_count()} cores, {_memory_gib()} GiB",
-        "versions": f"python {platform.python_version()}, torch {torch.__version__}, timm {timm.__version__}",
+        "versions": ", ".join([f"python {platform.python_version()}", *map(_installed, ("torch", "timm"))]),
     }
+
+
+def _installed(package: str) -> str:
+    """Name and version, without an import: a process whose memory is measured may need none of it."""
+    return f"{package} {importlib.metadata.version(package)}"
 
 
 def _commit() -> str:
@@ -54,10 +57,13 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 def append(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Add rows, with a header if the file is new."""
-    new = not path.is_file()
+    """Add rows of the file's columns, in any order; a new file gets the first row's."""
+    columns, new = list(rows[0]), True
+    if path.is_file():
+        with path.open(encoding="utf-8", newline="") as file:
+            columns, new = next(csv.reader(file)), False
     with path.open("a", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, list(rows[0]))
+        table = csv.DictWriter(file, columns)
         if new:
             table.writeheader()
         table.writerows(rows)

@@ -19,7 +19,7 @@ from typing import Any
 from apart import print_rows, run_missing
 from machine import read
 from memory import peak_mib
-from render import methods
+from tables.quality import methods
 from understudy.data.folder import open_pictures
 from unified import fit_and_evaluate, rows_of
 

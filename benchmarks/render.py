@@ -1,288 +1,80 @@
-"""Write the tables of README and docs from benchmarks/results/*.csv: python benchmarks/render.py."""
+"""Write tables and drawings from benchmarks/results/*.csv into the pages: python benchmarks/render.py."""
 
 from __future__ import annotations
 
-import csv
-import statistics
 from collections.abc import Callable
 from pathlib import Path
 
-from ceilings_table import ceilings
+from machine import read
+from tables import ceilings, choices, cost, drawings, quality
+from tables.wording import Row
 from versus import tables as versus
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
+IMAGES = ROOT / "docs" / "images"
 PAGES = tuple(
     ROOT / name
     for name in (
         "README.md",
+        "benchmarks/README.md",
         "docs/metrics.md",
         "docs/from-score-to-decision.md",
         "docs/decisions/0020-every-category-equally-often.md",
     )
 )
+NOT_RUN = "Not measured yet.\n"
 
-Row = dict[str, str]
+TABLES: dict[str, Callable[[list[Row]], str]] = {
+    "methods": quality.methods,
+    "logical": quality.logical,
+    "unified": quality.unified,
+    "balance": quality.balance,
+    "calibration": choices.calibration,
+    "recipe": choices.recipe,
+    "precision": choices.precision,
+    "metrics": cost.metrics,
+    "feature_cache": cost.feature_cache,
+    "startup": cost.startup,
+    "affinity": cost.affinity,
+    "structure_cost": cost.structure_cost,
+    "scoring": cost.scoring,
+    "optimiser": cost.optimiser,
+    "ceilings": ceilings.ceilings,
+    **versus.TABLES,
+}
+DRAWINGS: dict[str, Callable[[list[Row]], str]] = {
+    "affinity": drawings.affinity,
+    "recipe": drawings.recipe,
+}
 
 
 def main() -> None:
-    """Replace what stands between each pair of markers."""
+    """Replace what stands between each pair of markers, and every drawing."""
     for page in PAGES:
         page.write_text(rendered(page.read_text(encoding="utf-8")), encoding="utf-8")
+    for path, drawing in drawn().items():
+        path.write_text(drawing, encoding="utf-8")
 
 
 def rendered(page: str) -> str:
-    """The page with every table made anew."""
+    """The page with every table made anew; one that has no results yet says so."""
     for name, make in TABLES.items():
         begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
         before, _, rest = page.partition(begin)
         _, _, after = rest.partition(end)
         if begin not in page:
             continue
-        with (RESULTS / f"{name}.csv").open(encoding="utf-8", newline="") as file:
-            page = before + begin + make(list(csv.DictReader(file))) + end + after
+        rows = read(RESULTS / f"{name}.csv")
+        page = before + begin + (make(rows) if rows else NOT_RUN) + end + after
     return page
 
 
-def unified(rows: list[Row]) -> str:
-    """Image / pixel AUROC in percent per method and category: mean over seeds and range."""
-    categories = rows[0]["trained_on"].split()
-    seeds = sorted({row["seed"] for row in rows})
-    lines = [
-        f"| one model for all {len(categories)} | " + " | ".join(categories) + " | mean | training |",
-        "|---|" + "---|" * (len(categories) + 2),
-    ]
-    for method in dict.fromkeys(row["method"] for row in rows):
-        own = [row for row in rows if row["method"] == method]
-        if {row["seed"] for row in own} != set(seeds):
-            continue  # a mean over fewer seeds would not compare
-        cells = [_pair([r for r in own if r["category"] == c]) for c in categories]
-        per_seed = [[r for r in own if r["seed"] == seed] for seed in seeds]
-        means = {
-            k: [statistics.mean(float(r[k]) for r in one) for one in per_seed]
-            for k in ("image_auroc", "pixel_auroc")
-        }
-        spread = " / ".join(_range(means[k]) for k in means)
-        minutes = [float(one[0]["train_seconds"]) / 60 for one in per_seed]
-        time = f"{min(minutes):.1f} to {max(minutes):.1f} min"
-        lines.append(f"| {method} | " + " | ".join(cells) + f" | **{spread}** | {time} |")
-    first = rows[0]
-    note = (
-        f"\nImage / pixel AUROC in percent, mean over seeds {', '.join(seeds)} (± half the range in the mean "
-        f"column); {first['steps']} steps of {first['batch_size']}, {_where(rows)}.\n"
-        "Made by `python benchmarks/unified.py --data REALBENCH --out benchmarks/results/unified.csv`; "
-        "nothing was chosen on test pictures.\n"
-    )
-    return "\n".join(lines) + "\n" + note
+def drawn() -> dict[Path, str]:
+    """The SVG of every drawing that has results, by its file."""
+    found = {name: read(RESULTS / f"{name}.csv") for name in DRAWINGS}
+    return {IMAGES / f"{name}.svg": DRAWINGS[name](rows) for name, rows in found.items() if rows}
 
-
-def methods(rows: list[Row]) -> str:
-    """Quality, speed and memory per method, one model for all categories and one a category."""
-    first = rows[0]
-    unified_on = max((row["trained_on"] for row in rows), key=len)
-    categories, seeds = unified_on.split(), sorted({row["seed"] for row in rows})
-    lines = [
-        "| method | models | image AUROC | pixel AUROC | AUPRO | training | scoring | peak memory |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    image: dict[tuple[str, bool], float] = {}
-    for method in dict.fromkeys(row["method"] for row in rows):
-        for one_class in (False, True):
-            own = [r for r in rows if r["method"] == method and (r["trained_on"] != unified_on) == one_class]
-            per_seed = [[r for r in own if r["seed"] == seed] for seed in seeds]
-            if any(len(one) != len(categories) for one in per_seed):
-                continue  # a mean over fewer seeds or categories would not compare
-            means = {
-                name: [statistics.mean(float(r[name]) for r in one) for one in per_seed]
-                for name in ("image_auroc", "pixel_auroc", "aupro")
-            }
-            image[method, one_class] = statistics.mean(means["image_auroc"])
-            seconds = [
-                sum({r["trained_on"]: float(r["train_seconds"]) for r in one}.values()) for one in per_seed
-            ]
-            rate = statistics.median(float(r["scored_per_second"]) for r in own)
-            peak = max(float(r["peak_mib"]) for r in own) / 1024
-            cells = [
-                f"`{method}`",
-                f"one for each of {len(categories)}" if one_class else f"one for all {len(categories)}",
-                *(_range(means[name]) for name in means),
-                f"{statistics.median(seconds):.0f} s",
-                f"{rate:.1f} /s",
-                f"{peak:.1f} GiB",
-            ]
-            lines.append("| " + " | ".join(cells) + " |")
-    pictures = int(first["batch_size"]) * max(int(r["steps"]) for r in rows)
-    note = (
-        f"\nPercent, mean over {', '.join(categories)} and seeds {', '.join(seeds)} (± half the range "
-        f"over seeds), {_where(rows)}. Each method saw {pictures} pictures in batches of "
-        f"{first['batch_size']}, as one model or shared among the one-class models; the default is "
-        "12000. Training: seconds of a seed's models together, median over seeds. Scoring: "
-        "float32, decoding included.\n"
-        + "".join(_against_base(image, *pair) for pair in (("snl-rd", "rd"), ("snl-fd", "stpm")))
-        + "Made by `python benchmarks/methods.py --data REALBENCH --out benchmarks/results/methods.csv "
-        f"--pictures {pictures}`; nothing was chosen on test pictures.\n"
-    )
-    return "\n".join(lines) + "\n" + note
-
-
-def _against_base(image: dict[tuple[str, bool], float], snl: str, base: str) -> str:
-    """Say whether SNL is ahead of its base, as one model and one a category."""
-    said = []
-    for one_class, label in ((False, "as one model"), (True, "one model a category")):
-        if (snl, one_class) in image and (base, one_class) in image:
-            gain = 100 * (image[snl, one_class] - image[base, one_class])
-            verdict = "does not beat" if gain <= 0 else "is ahead of"
-            said.append(f"{label} `{snl}` {verdict} `{base}` ({gain:+.1f} points of image AUROC)")
-    return f"{'; '.join(said)[:1].upper()}{'; '.join(said)[1:]}. " if said else ""
-
-
-def logical(rows: list[Row]) -> str:
-    """Image AUROC of each map of the dual student on logical and structural anomalies."""
-    kinds = ("logical", "structural", "all")
-    rows = [row for row in rows if (row["steps"], row["settings"]) == (rows[0]["steps"], rows[0]["settings"])]
-    seeds = sorted({row["seed"] for row in rows})
-    lines = ["| map | " + " | ".join(kinds) + " | pixel AUROC |", "|---|" + "---|" * (len(kinds) + 1)]
-    labels = {"local": "local student", "global": "global student", "fused": "both, fused"}
-    for name, label in labels.items():
-        own = [row for row in rows if row["map"] == name]
-        cells = (_range([float(row[k]) for row in own]) for k in (*kinds, "pixel_auroc"))
-        lines.append(f"| {label} | " + " | ".join(cells) + " |")
-    first = rows[0]
-    note = (
-        f"\nImage AUROC in percent, mean over seeds {', '.join(seeds)} (± half the range), each with a set "
-        f"and a model of its own; {first['steps']} steps of {first['batch_size']}, {_where(rows)}. Made by "
-        "`python benchmarks/logical.py --out benchmarks/results/logical.csv"
-        f"`.\n"
-    )
-    return "\n".join(lines) + "\n" + note
-
-
-def metrics(rows: list[Row]) -> str:
-    """Time and memory of every contender, and how long the others take against ours on as many maps."""
-    lines = [
-        "| maps | contender | time | against ours | peak memory | AUPRO | pixel AUROC |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    ours = {row["maps"]: float(row["seconds"]) for row in rows if row["contender"] == "ours"}
-    for row in sorted(rows, key=lambda r: (int(r["maps"]), float(r["seconds"]))):
-        seconds = float(row["seconds"])
-        cells = [
-            row["maps"],
-            row["contender"],
-            f"{seconds:.2f} s",
-            f"x {seconds / ours[row['maps']]:.1f}",
-            f"{float(row['peak_mib']) / 1024:.2f} GiB",
-            f"{100 * float(row['aupro']):.3f}",
-            f"{100 * float(row['pixel_auroc']):.3f}",
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    first = rows[0]
-    note = (
-        f"\nMaps of {first['side']} x {first['side']}, both figures together, each contender in a process of "
-        f"its own, one after the other, on {first['machine']}, {first['date']}, commit {first['commit']}. "
-        "Made by `python benchmarks/metrics.py --out benchmarks/results/metrics.csv`.\n"
-    )
-    return "\n".join(lines) + "\n" + note
-
-
-def balance(rows: list[Row]) -> str:
-    """Image / pixel AUROC per category where every picture, or every category, is learned equally often."""
-    same = ("method", "steps", "batch_size", "trained_on")
-    first = rows[0]
-    rows = [row for row in rows if all(row[k] == first[k] for k in same)]
-    categories, seeds = first["trained_on"].split(), sorted({row["seed"] for row in rows})
-    sizes = {row["category"]: row["learned_from"] for row in rows}
-    lines = [
-        "| equally often | " + " | ".join(f"{c} ({sizes[c]})" for c in categories) + " | mean |",
-        "|---|" + "---|" * (len(categories) + 1),
-    ]
-    for sampling, label in {"natural": "every picture", "balanced": "every category"}.items():
-        own = [row for row in rows if row["sampling"] == sampling]
-        if {row["seed"] for row in own} != set(seeds):
-            continue  # a mean over fewer seeds would not compare
-        cells = []
-        for chosen in [*([c] for c in categories), categories]:
-            of_seeds = [[r for r in own if r["seed"] == s and r["category"] in chosen] for s in seeds]
-            cells.append(
-                " / ".join(
-                    _range([statistics.mean(float(r[name]) for r in one) for one in of_seeds])
-                    for name in ("image_auroc", "pixel_auroc")
-                )
-            )
-        lines.append(f"| {label} (`{sampling}`) | " + " | ".join(cells) + " |")
-    note = (
-        f"\nImage / pixel AUROC in percent of one `{first['method']}` model for all, mean over seeds "
-        f"{', '.join(seeds)} (± half the range), by category (pictures learned from); {first['steps']} steps "
-        f"of {first['batch_size']}, {_where(rows)}.\nMade by `python benchmarks/balance.py --data REALBENCH "
-        f"--out benchmarks/results/balance.csv --method {first['method']} --steps {first['steps']}`; nothing "
-        "was chosen on test pictures.\n"
-    )
-    return "\n".join(lines) + "\n" + note
-
-
-def calibration(rows: list[Row]) -> str:
-    """False alarms per category by one threshold for all, by its own and by that of what is recognised."""
-    first = rows[0]
-    rows = [r for r in rows if all(r[k] == first[k] for k in ("method", "steps", "rate", "draws", "commit"))]
-    ways = {"global": "one for all", "category": "its own", "recognised": "of the category recognised"}
-    lines = [
-        "| category (good pictures) | " + " | ".join(ways.values()) + " | recognised | unknown |",
-        "|---|" + "---|" * (len(ways) + 2),
-    ]
-    for category in dict.fromkeys(row["category"] for row in rows):
-        own = {row["way"]: row for row in rows if row["category"] == category}
-        label = f"{category} ({own['category']['pictures']})"
-        if float(own["category"]["own_thresholds"]) < 1:
-            label += ", too few for its own"
-        cells = [_percent(own[way], "false_alarms") + f" ({_percent(own[way], 'high')})" for way in ways]
-        cells += [_percent(own["recognised"], name) for name in ("recognised", "unknown")]
-        lines.append(f"| {label} | " + " | ".join(cells) + " |")
-    off = {way: max(float(r["false_alarms"]) for r in rows if r["way"] == way) for way in ways}
-    worst = ", ".join(f"{100 * rate:.1f} ({ways[way]})" for way, rate in off.items())
-    promised = 100 * float(first["rate"])
-    note = (
-        f"\nGood pictures that FAIL, in percent: mean over {first['draws']} random halves to calibrate "
-        f"with (95 % of them stay at or below the figure in brackets); {promised:g} are promised at most. "
-        f"In the worst category: {worst}. `{first['method']}`, {first['steps']} steps of "
-        f"{first['batch_size']}, {_where(rows)}. Made by `python "
-        f"benchmarks/calibration.py --data REALBENCH --out benchmarks/results/calibration.csv "
-        f"--rate {first['rate']}`.\n"
-    )
-    return "\n".join(lines) + "\n" + note
-
-
-def _percent(row: Row, name: str) -> str:
-    return f"{100 * float(row[name]):.1f}"
-
-
-def _where(rows: list[Row]) -> str:
-    """The machine and the code that figures come from, with size, teacher and precision."""
-    first = rows[0]
-    look = f"{first['image_size']} px, teacher `{first['teacher']}`, {first['precision']}"
-    commits = ", ".join(sorted({row["commit"] for row in rows}))
-    return f"{look}, on {first['machine']}, {first['date']}, commit {commits}"
-
-
-def _pair(rows: list[Row]) -> str:
-    return " / ".join(
-        f"{100 * statistics.mean(float(r[k]) for r in rows):.1f}" for k in ("image_auroc", "pixel_auroc")
-    )
-
-
-def _range(values: list[float]) -> str:
-    return f"{100 * statistics.mean(values):.1f} ± {50 * (max(values) - min(values)):.1f}"
-
-
-TABLES: dict[str, Callable[[list[Row]], str]] = {
-    "methods": methods,
-    "logical": logical,
-    "unified": unified,
-    "balance": balance,
-    "metrics": metrics,
-    "calibration": calibration,
-    "ceilings": ceilings,
-    **versus.TABLES,
-}
 
 if __name__ == "__main__":
     main()

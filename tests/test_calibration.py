@@ -13,9 +13,9 @@ import pytest
 from understudy import InputError, PictureError, Prediction, calibrate, fit, load
 from understudy.calibration import HeldOut, Rates, calibration_from, thresholds_from
 from understudy.conformal import conformal_threshold, promise
-from understudy.data.decode import digest_of
 from understudy.reporter import Reporter
 from understudy.runtime.decision import Limits
+from understudy.runtime.decode import digest_of
 from understudy.runtime.regions import large_regions, surviving_level
 
 

@@ -17,7 +17,8 @@ from understudy.feature_cache import cache_for
 from understudy.methods import Sgd
 from understudy.reporter import Reporter
 from understudy.runtime.bundle import TeacherCard
-from understudy.runtime.images import Preprocess
+from understudy.runtime.preprocess import Preprocess
+from understudy.runtime.roi import NO_ROIS
 from understudy.training import Plan, train
 
 LOOK = Preprocess(image_size=64, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
@@ -35,7 +36,9 @@ def learned(
     distiller = Distiller(teacher, student, [cosine], MapRecipe())
     pictures = PictureStore([r.path for r in open_pictures(factory).train()], LOOK)
     plan = Plan(steps, 6, Sgd(lr=0.05), 0, "32", torch.device("cpu"), 100, compiled)
-    cache = cache_for("auto" if cached else "off", distiller, CARD, LOOK, plan, 24, 2**30, Reporter())
+    cache = cache_for(
+        "auto" if cached else "off", distiller, CARD, LOOK, NO_ROIS, plan, 24, 2**30, Reporter()
+    )
     features = cache.keep(pictures, Reporter()) if cache else None
     train(distiller, pictures, LOOK, plan, folder, description="t", features=features)
     return distiller.learned()

@@ -12,7 +12,7 @@ from understudy.data.factory import FactoryPlan, LogicalPlan, write_factory, wri
 from understudy.distill.fusion import Fusion
 from understudy.evaluation import read_masks
 from understudy.runtime.images import resize_mask
-from understudy.scoring import Scored
+from understudy.runtime.scoring import Scored
 
 LOCAL = {"smoothing": 2.0, "cosine": "local"}
 

@@ -21,7 +21,8 @@ from understudy.feature_cache import FeatureCache, cache_for
 from understudy.methods import METHODS, Adam, build, settings_for
 from understudy.reporter import Reporter
 from understudy.runtime.bundle import TeacherCard
-from understudy.runtime.images import Preprocess
+from understudy.runtime.preprocess import Preprocess
+from understudy.runtime.roi import NO_ROIS
 from understudy.training import Plan, train
 
 LOOK = Preprocess(image_size=64, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
@@ -62,7 +63,7 @@ def decide(
     said: list[str] = []
     how = plan(**changes)
     reporter = Reporter(say=said.append)
-    return cache_for(choice, fresh(embedded, method), CARD, LOOK, how, 24, budget, reporter), said
+    return cache_for(choice, fresh(embedded, method), CARD, LOOK, NO_ROIS, how, 24, budget, reporter), said
 
 
 def features(
@@ -124,7 +125,7 @@ def test_the_teacher_looks_at_each_picture_once_and_pictures_are_needed_no_more(
     distiller, how, looks = fresh(embedded), plan(batch_size=6, steps=4), []
     handle = embedded.register_forward_hook(lambda _module, given, _found: looks.append(len(given[0])))
     try:
-        cache = cache_for("auto", distiller, CARD, LOOK, how, len(pictures), 2**30, QUIET)
+        cache = cache_for("auto", distiller, CARD, LOOK, NO_ROIS, how, len(pictures), 2**30, QUIET)
         assert cache is not None
         kept = cache.keep(pictures, QUIET)
         pictures.release()
@@ -221,7 +222,7 @@ def test_a_full_disk_is_named_in_one_line_and_the_training_goes_on_without(
 @pytest.mark.parametrize("change", [{"strides": (8, 16)}, {"sha256": "1"}, {"name": "another"}])
 def test_another_teacher_has_other_features(change: dict[str, object], embedded: Teacher) -> None:
     def origin(card: TeacherCard, look: Preprocess = LOOK, **changes: object) -> str:
-        cache = cache_for("auto", fresh(embedded), card, look, plan(**changes), 24, 2**30, QUIET)
+        cache = cache_for("auto", fresh(embedded), card, look, NO_ROIS, plan(**changes), 24, 2**30, QUIET)
         assert cache is not None
         return cache.reader.origin
 

@@ -11,13 +11,13 @@ import torch
 
 from understudy import InputError, TrainedModel, calibrate, fit
 from understudy.cli import main
-from understudy.data.decode import digest_of
 from understudy.data.factory import LogicalPlan, write_logical
 from understudy.data.folder import open_pictures
 from understudy.data.store import PictureStore
 from understudy.distill.fusion import Fusion
 from understudy.reporter import Reporter
 from understudy.runtime.bundle import TrainingCard
+from understudy.runtime.decode import digest_of
 
 QUICK = {"image_size": 64, "max_steps": 3, "batch_size": 4, "precision": "32", "device": "cpu"}
 QUICK |= {"holdout": 0.34, "false_alarm_rate": 0.2, "strides": (8, 16)}

@@ -14,12 +14,12 @@ from PIL import Image
 from torch import Tensor
 
 from understudy import Prediction, TrainedModel, calibrate, fit, load
-from understudy.data.decode import digest_of
 from understudy.data.folder import open_pictures
 from understudy.distill.teacher import embedding
 from understudy.runtime.decision import decide
+from understudy.runtime.decode import digest_of
 from understudy.runtime.images import find_pictures
-from understudy.scoring import Scored
+from understudy.runtime.scoring import Scored
 
 TINY = {"image_size": 64, "max_steps": 2, "batch_size": 4, "strides": (8, 16), "device": "cpu"}
 

@@ -22,7 +22,7 @@ from understudy.device import resolve_precision
 from understudy.distill.distiller import Distiller
 from understudy.distill.teacher import Teacher
 from understudy.methods import Adam, Sgd, build, settings_for
-from understudy.runtime.images import Preprocess
+from understudy.runtime.preprocess import Preprocess
 from understudy.training import Plan, _Lesson, _partner_shift, checkpoint_file, train
 
 LOOK = Preprocess(image_size=64, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))

@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from understudy.calibration import calibrate
     from understudy.diagnosis import Diagnosis, diagnose
     from understudy.evaluation import Evaluation, evaluate
+    from understudy.exporting import export
     from understudy.fitting import fit
     from understudy.methods import METHODS
     from understudy.model import TrainedModel, load
+    from understudy.runtime.detector import Inspector
 
 __all__ = [
     "METHODS",
@@ -35,6 +37,7 @@ __all__ = [
     "Diagnosis",
     "Evaluation",
     "InputError",
+    "Inspector",
     "PictureError",
     "Prediction",
     "TrainedModel",
@@ -43,6 +46,7 @@ __all__ = [
     "calibrate",
     "diagnose",
     "evaluate",
+    "export",
     "fit",
     "load",
 ]
@@ -51,10 +55,12 @@ _HOME = {
     "METHODS": "methods",
     "Diagnosis": "diagnosis",
     "Evaluation": "evaluation",
+    "Inspector": "runtime.detector",
     "TrainedModel": "model",
     "calibrate": "calibration",
     "diagnose": "diagnosis",
     "evaluate": "evaluation",
+    "export": "exporting",
     "fit": "fitting",
     "load": "model",
 }

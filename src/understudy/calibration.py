@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from understudy.conformal import conformal_threshold, good_pictures_needed, promise
-from understudy.data.decode import digest_of
 from understudy.data.folder import describe, open_pictures
 from understudy.data.records import Record
 from understudy.errors import InputError, PictureError
-from understudy.model import TrainedModel, load_uncalibrated
 from understudy.reporter import Reporter
 from understudy.runtime import bundle
 from understudy.runtime.decision import Calibration, Limits, Thresholds
+from understudy.runtime.decode import digest_of
+from understudy.runtime.detector import Inspector
 from understudy.runtime.images import read_bytes
 from understudy.runtime.recognition import distances_to
 from understudy.runtime.regions import surviving_level
@@ -153,7 +153,7 @@ def calibrate(
     """Calibrate a saved model on those good pictures of a folder that it was not trained on.
 
     Args:
-        model: folder of the model; its ``calibration.json`` is replaced.
+        model: folder of the model, trained or exported; its ``calibration.json`` is replaced.
         data: folder of pictures; of several categories those that the model knows are taken, and test
             pictures never.
         false_alarm_rate: see :class:`Rates`.
@@ -166,23 +166,34 @@ def calibrate(
         InputError: the model or the data cannot be used, there are too few pictures, or the area is
             none of a map.
     """
-    loaded = load_uncalibrated(model)
-    reporter = reporter or Reporter()
-    known = loaded.known(open_pictures(Path(data)))
+    folder, reporter = Path(model), reporter or Reporter()
+    inspector = _uncalibrated(folder)
+    known = open_pictures(Path(data)).among(inspector.categories)
     reporter.say(describe(known))
-    unseen = unseen_pictures(loaded, known.train() + known.validation())
+    unseen = unseen_pictures(bundle.read_pictures(folder), known.train() + known.validation())
     rates = Rates(false_alarm_rate, review_rate, unknown_rate)
-    return calibrate_on(loaded, Path(model), unseen, rates, reporter, min_area)
+    manifest = bundle.read_manifest(folder)
+    return calibrate_on(inspector, manifest, folder, unseen, rates, reporter, min_area)
 
 
-def unseen_pictures(model: TrainedModel, records: Sequence[Record]) -> list[Record]:
+def _uncalibrated(folder: Path) -> Inspector:
+    """A model, trained or exported, without its thresholds."""
+    if bundle.holds_graph(folder):
+        return Inspector.load(folder, calibrated=False)
+    from understudy.model import load_uncalibrated  # needs torch, which an exported model does not
+
+    return load_uncalibrated(folder).inspector
+
+
+def unseen_pictures(pictures: bundle.Pictures, records: Sequence[Record]) -> list[Record]:
     """Those pictures whose content the training has not seen, under whatever name."""
-    seen = {*model.pictures.trained, *model.pictures.validation}
+    seen = {*pictures.trained, *pictures.validation}
     return [record for record in records if digest_of(read_bytes(record.path)) not in seen]
 
 
 def calibrate_on(
-    model: TrainedModel,
+    inspector: Inspector,
+    manifest: bundle.Manifest,
     folder: Path,
     unseen: Sequence[Record],
     rates: Rates,
@@ -190,28 +201,30 @@ def calibrate_on(
     min_area: int = MIN_AREA,
 ) -> Calibration:
     """Score good pictures that the model has not seen; write what they set into its folder."""
-    pixels = model.preprocess.image_size**2
-    if not 1 <= min_area <= pixels:
-        raise InputError(
-            f"the least area of a defect lies between 1 and the map's {pixels} pixels, got {min_area}"
-        )
     if len(unseen) < good_pictures_needed(rates.false_alarm):  # say so before the work, not after
         conformal_threshold([0.0] * len(unseen), rates.false_alarm)
     found: list[HeldOut] = []
-    for record, result in zip(unseen, model.score([r.path for r in unseen]), strict=True):
+    named = [inspector.named(record.category) for record in unseen]
+    for category, result in zip(
+        named, inspector.scorer.score([r.path for r in unseen], categories=named), strict=True
+    ):
         if isinstance(result, PictureError):
             raise result
-        category = model.named(record.category)
-        away = distances_to(result.embedding, model.prototypes)
+        pixels = result.anomaly_map.size
+        if not 1 <= min_area <= pixels:
+            raise InputError(
+                f"the least area of a defect lies between 1 and the map's {pixels} pixels, got {min_area}"
+            )
+        away = distances_to(result.embedding, inspector.scorer.prototypes)
         distance = min(away.values()) if category is None else away[category]
         level = surviving_level(result.anomaly_map, min_area)
         found.append(HeldOut(category, result.score, distance, level))
         reporter.advance("calibrate", len(found), len(unseen), "")
     _refuse_constant([each.score for each in found])
     calibration = calibration_from(found, rates, min_area)
-    bundle.write_calibration(folder, model.manifest, calibration)
+    bundle.write_calibration(folder, manifest, calibration)
     counts = Counter(each.category for each in found)
-    _report(calibration, {c: counts[c] for c in model.categories}, reporter)
+    _report(calibration, {c: counts[c] for c in inspector.categories}, reporter)
     return calibration
 
 

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import beta
 
 from understudy.errors import InputError
 
@@ -77,8 +76,22 @@ def true_rate(n_good: int, rate: float) -> tuple[int, int]:
 
 
 def rate_bound(n_good: int, rate: float, confidence: float = CONFIDENCE) -> float:
-    """Below which the true rate of one calibration lies, in so many of them: the beta's quantile."""
-    return float(beta.ppf(confidence, *true_rate(n_good, rate)))
+    """Below which the true rate of one calibration lies, in so many of them: the beta's quantile.
+
+    Beta(k, n + 1 - k) lies below p exactly if of n draws, each above with probability p, at least k are.
+    """
+    k, _ = true_rate(n_good, rate)
+    low, high = 0.0, 1.0
+    while low < (middle := (low + high) / 2) < high:
+        low, high = (low, middle) if _fewer(k, n_good, middle) <= 1 - confidence else (middle, high)
+    return high
+
+
+def _fewer(k: int, n: int, p: float) -> float:
+    """Probability that of n draws fewer than k hit, each with probability p in (0, 1)."""
+    i = np.arange(k)
+    chances = np.append(0, np.cumsum(np.log((n - i[:-1]) / i[1:])))  # log of n over i
+    return float(np.exp(chances + i * math.log(p) + (n - i) * math.log1p(-p)).sum())
 
 
 def promise(n_good: int, rate: float, happens: str = "fail") -> str:

@@ -14,55 +14,63 @@ from understudy.data.feature_files import read_features, write_features
 from understudy.data.features import FeatureStore, Layout, bytes_of, keep_in_memory
 from understudy.data.memory import readable
 from understudy.data.normaliser import Normaliser
-from understudy.data.store import PictureStore
+from understudy.data.store import PictureStore, channels_of
 from understudy.distill.distiller import Distiller
 from understudy.distill.teacher import Teacher
 from understudy.errors import InputError, WorkError
 from understudy.reporter import Reporter
 from understudy.runtime.bundle import TeacherCard
-from understudy.runtime.images import Preprocess
+from understudy.runtime.preprocess import Preprocess
+from understudy.runtime.roi import Rois
 from understudy.training import Plan
 
 __all__ = ["FeatureCache", "FeatureReader", "cache_for"]
 
 
 class FeatureReader:
-    """(B, S, S, 3) uint8 pictures -> (B, h, w, D) features a level, as a training computes them.
+    """(B, S, S, 3 or 4) uint8 windows -> (B, h, w, D) features a level, as a training computes them.
+
+    Of four channels the last becomes one level more; see :mod:`understudy.data.features`.
 
     Args:
         teacher: brought to the training's device and left there.
         card: names it and its weights.
         preprocess: turns pictures into its input.
+        rois: which pixels count.
         plan: of the training.
 
     Attributes:
         layouts: of each level.
-        origin: digest of all that decides a picture's features.
+        origin: digest of all that decides a window's features.
     """
 
-    def __init__(self, teacher: Teacher, card: TeacherCard, preprocess: Preprocess, plan: Plan) -> None:
+    def __init__(
+        self, teacher: Teacher, card: TeacherCard, preprocess: Preprocess, rois: Rois, plan: Plan
+    ) -> None:
         self._device, self._precision = plan.device, plan.precision
         self._teacher = teacher.to(plan.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._images = Normaliser(preprocess).to(plan.device)
+        self._inputs = Normaliser(preprocess).to(plan.device)
         side = preprocess.image_size
-        probe = self(torch.zeros((1, side, side, 3), dtype=torch.uint8))
+        probe = self(torch.zeros((1, side, side, channels_of(preprocess, rois)), dtype=torch.uint8))
         self.layouts = [Layout((f.shape[1], f.shape[2], f.shape[3]), f.dtype) for f in probe]
         what = (
             card.name,
             card.strides,
             card.sha256,
             preprocess,
+            rois.digest,
             plan.precision,
             plan.device.type,
             self.layouts,
         )
         self.origin = hashlib.sha256(repr(what).encode()).hexdigest()
 
-    def __call__(self, pictures: Tensor) -> list[Tensor]:  # noqa: D102
-        images, bf16 = self._images(pictures.to(self._device)), self._precision == "bf16"
+    def __call__(self, windows: Tensor) -> list[Tensor]:  # noqa: D102
+        (images, _), bf16 = self._inputs(windows.to(self._device)), self._precision == "bf16"
         with torch.no_grad(), torch.autocast(self._device.type, torch.bfloat16, enabled=bf16):
             features = self._teacher(images)
-        return [level.permute(0, 2, 3, 1).contiguous().cpu() for level in features]
+        levels = [level.permute(0, 2, 3, 1).contiguous().cpu() for level in features]
+        return [*levels, windows[..., 3:].contiguous()] if windows.shape[-1] == 4 else levels
 
 
 @dataclass(frozen=True)
@@ -91,13 +99,13 @@ class FeatureCache:
         if self.folder is None:
             return keep_in_memory(n, layouts, parts)
         what = f"the teacher's features of {n} pictures ({readable(n * bytes_of(layouts))})"
-        found = read_features(self.folder, self.reader.origin, pictures.digests, reporter.say)
+        found = read_features(self.folder, self.reader.origin, pictures.names, reporter.say)
         if found is not None:
             reporter.say(f"{what} are read from {self.folder}")
             return found
         reporter.say(f"{what} are computed once and kept in {self.folder}")
         try:
-            return write_features(self.folder, self.reader.origin, pictures.digests, layouts, parts)
+            return write_features(self.folder, self.reader.origin, pictures.names, layouts, parts)
         except WorkError as error:
             reporter.say(f"{error}; until then features are computed at each step")
             return None
@@ -117,6 +125,7 @@ def cache_for(
     distiller: Distiller,
     card: TeacherCard,
     preprocess: Preprocess,
+    rois: Rois,
     plan: Plan,
     n: int,
     budget: int,
@@ -129,8 +138,9 @@ def cache_for(
         distiller: before the training.
         card: names its teacher.
         preprocess: of pictures.
+        rois: which pixels count.
         plan: of the training.
-        n: pictures to learn from.
+        n: windows to learn from.
         budget: bytes of memory that features may take.
         reporter: takes the line.
 
@@ -146,7 +156,7 @@ def cache_for(
             "save nothing; leave out --cache-features"
         )
     folder = None if choice == "auto" else _made(Path(choice))
-    reader = FeatureReader(distiller.teacher, card, preprocess, plan)
+    reader = FeatureReader(distiller.teacher, card, preprocess, rois, plan)
     if folder:
         return FeatureCache(reader, plan.batch_size, folder, memory=0)
     size = n * bytes_of(reader.layouts)

@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import shutil
 import time
-import zlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
 import torch
+from pydantic import ValidationError
 
 from understudy.calibration import Rates, calibrate_on, unseen_pictures
 from understudy.compiling import require_compiler
 from understudy.conformal import smallest_rate
-from understudy.data.features import FeatureStore
 from understudy.data.folder import describe, open_pictures
-from understudy.data.memory import budget_of, statement, worker_count
 from understudy.data.records import PictureSet, Record
-from understudy.data.store import PictureStore
 from understudy.device import resolve_device, resolve_precision
-from understudy.distill.distiller import Distiller
 from understudy.distill.fusion import Fusion
 from understudy.distill.teacher import default_strides
-from understudy.distill.weights import load_teacher
+from understudy.distill.weights import Normalisation, load_teacher
+from understudy.dividing import Parts, divide
 from understudy.errors import InputError
-from understudy.feature_cache import cache_for
+from understudy.gathering import gather, store_of, windows_of
 from understudy.methods import METHODS, build, settings_for
 from understudy.model import TrainedModel, load, save
 from understudy.options import FitOptions, fit_options
@@ -35,11 +31,12 @@ from understudy.prototypes import learn_prototypes
 from understudy.reporter import Reporter
 from understudy.runtime import bundle
 from understudy.runtime.decision import Calibration
-from understudy.runtime.images import Preprocess
+from understudy.runtime.preprocess import Preprocess
+from understudy.runtime.roi import NO_ROIS, read_rois
 from understudy.scaling import scale_maps
 from understudy.training import Plan, checkpoint_file, train
 
-__all__ = ["fit", "split_off"]
+__all__ = ["fit"]
 
 
 def fit(
@@ -73,7 +70,7 @@ def fit(
     if resume and overwrite:
         raise InputError("--resume keeps what the folder holds and --overwrite discards it; choose one")
     found = open_pictures(Path(data)).only(asked.categories)
-    parts = _divide(found, asked)
+    parts = divide(found, asked)
     if resume and bundle.holds_model(out):
         reporter.say(f"{out} is trained already; there is nothing to resume")
         model = load(out, asked.device)
@@ -101,19 +98,23 @@ def _train_and_save(
     torch.manual_seed(asked.seed)  # for a teacher of random weights
     teacher, look, source = load_teacher(asked.teacher, strides, asked.teacher_weights, asked.image_size)
     card = bundle.TeacherCard(name=teacher.name, strides=strides, **asdict(source))
-    preprocess = Preprocess(image_size=asked.image_size, mean=look.mean, std=look.std)
+    preprocess = _preprocess(asked, look)
+    rois = read_rois(asked.roi, found.categories) if asked.roi else NO_ROIS
     reporter.say(describe(found))
     reporter.say(
         f"{len(parts.learn)} good pictures to learn from, {len(parts.held_out)} held out"
         + (f", {len(parts.validation)} to validate with" if parts.validation else "")
     )
-    plan = _plan(asked, len(parts.learn))
+    windows = windows_of(parts.learn, preprocess, rois)
+    if windows > len(parts.learn):
+        reporter.say(f"{windows} tiles of {preprocess.tile} pixels to learn from")
+    plan = _plan(asked, windows)
     balanced = asked.sampling == "balanced" and len(found.categories) > 1
     torch.manual_seed(asked.seed)  # the student starts alike, whatever the teacher drew
     distiller = build(asked.method, teacher, settings)
-    given = _gather(asked, parts, distiller, card, preprocess, plan, reporter)
+    given = gather(asked, parts, distiller, card, preprocess, rois, windows, plan, reporter)
     pictures, validation = given.pictures, given.validation
-    kept_away = PictureStore([r.path for r in parts.held_out], preprocess, budget=0)
+    kept_away = store_of(parts.held_out, preprocess, rois, budget=0)
     reporter.say(
         f"{asked.method} on {teacher.name}: {plan.steps} steps of {plan.batch_size} pictures, "
         f"{plan.device}, {plan.precision}, seed {plan.seed}"
@@ -125,14 +126,14 @@ def _train_and_save(
     choose_epoch = METHODS[asked.method].recipe.choose_epoch
     if choose_epoch and not parts.validation:
         reporter.say("no picture is left to validate with: the last epoch is kept")
-    categories = [r.category for r in parts.learn]
+    categories = [parts.learn[owner].category for owner in pictures.owners]
     trained = train(
         distiller,
         pictures,
         preprocess,
         plan,
         out,
-        description=repr((asked.method, settings.model_dump(), card, preprocess)),
+        description=repr((asked.method, settings.model_dump(), card, preprocess, rois.digest)),
         categories=categories if balanced else None,
         validation=validation if choose_epoch and parts.validation else None,
         features=given.features,
@@ -147,7 +148,10 @@ def _train_and_save(
         out,
         distiller,
         bundle.Pictures(trained=pictures.digests, validation=validation.digests, held_out=kept_away.digests),
-        learn_prototypes(teacher, pictures, categories, preprocess, plan.device),
+        learn_prototypes(
+            teacher, pictures, categories, preprocess, plan.device, rois_hold=not rois.depend_on_category
+        ),
+        rois,
         method=asked.method,
         settings=settings.model_dump(mode="json"),
         teacher=card,
@@ -163,7 +167,7 @@ def _train_and_save(
             loss=trained.loss,
             kept_step=trained.step,
             layout=found.layout,
-            categories=dict(Counter(categories)),
+            categories=dict(Counter(r.category for r in parts.learn)),
             validation=len(parts.validation),
             held_out=len(parts.held_out),
             holdout_share=asked.holdout,
@@ -172,56 +176,11 @@ def _train_and_save(
     )
 
 
-@dataclass(frozen=True)
-class _Given:
-    """What a training learns from and validates with.
-
-    Attributes:
-        pictures: to learn from.
-        features: of those pictures, where they are computed once.
-        validation: pictures.
-        seconds: that computing the features took: a part of the training.
-    """
-
-    pictures: PictureStore
-    features: FeatureStore | None
-    validation: PictureStore
-    seconds: float
-
-
-def _gather(
-    asked: FitOptions,
-    parts: Parts,
-    distiller: Distiller,
-    card: bundle.TeacherCard,
-    preprocess: Preprocess,
-    plan: Plan,
-    reporter: Reporter,
-) -> _Given:
-    """Decode every picture once; pictures and features together stay within one budget of memory."""
-    budget, workers = budget_of(asked.cache), worker_count(asked.workers)
-    n = len(parts.learn)
-    cache = cache_for(asked.cache_features, distiller, card, preprocess, plan, n, budget, reporter)
-    room = budget - cache.memory if cache else budget
-    to_keep = len(parts.validation) + (0 if cache else n)
-    if to_keep:
-        reporter.say(statement(to_keep, asked.image_size, room, workers))
-    pictures = PictureStore([r.path for r in parts.learn], preprocess, room, workers, reporter.advance)
-    began = time.monotonic()
-    features = cache.keep(pictures, reporter) if cache else None
-    seconds = time.monotonic() - began
-    if features is not None:
-        pictures.release()
-    left = room - pictures.kept_bytes
-    validation = PictureStore([r.path for r in parts.validation], preprocess, left, workers)
-    return _Given(pictures, features, validation, seconds)
-
-
 def _first_calibration(
     model: TrainedModel, out: Path, held_out: Sequence[Record], asked_rate: float, reporter: Reporter
 ) -> Calibration | None:
     """Calibrate a fresh model at the asked rate, or at the smallest that its held-out pictures allow."""
-    unseen = unseen_pictures(model, held_out)
+    unseen = unseen_pictures(model.pictures, held_out)
     if not unseen:
         return None
     rate = max(asked_rate, smallest_rate(len(unseen)))
@@ -230,47 +189,7 @@ def _first_calibration(
             f"a false-alarm rate of {asked_rate:g} was asked for; {len(unseen)} held-out pictures can "
             f"promise {rate:.3g} at best: hold out more, or calibrate with further good pictures"
         )
-    return calibrate_on(model, out, unseen, Rates(rate), reporter)
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Good pictures by what they are for: to learn from, to validate, and held out for the thresholds."""
-
-    learn: list[Record]
-    validation: list[Record]
-    held_out: list[Record]
-
-
-def _divide(found: PictureSet, asked: FitOptions) -> Parts:
-    """A category's own validation pictures are used as such, or held out where nothing is validated."""
-    recipe = METHODS[asked.method].recipe
-    share = recipe.validation if asked.validation is None else asked.validation
-    if share and not recipe.validation:
-        raise InputError(f"{asked.method} validates nothing; leave out --validation")
-    learn, held_out = split_off(found.train(), asked.holdout, asked.seed)
-    own = found.validation()
-    if not share:
-        return Parts(learn, [], sorted(held_out + own))
-    without_own = [r for r in learn if r.category not in {v.category for v in own}]
-    _, taken = split_off(without_own, share, asked.seed, "validation")
-    return Parts([r for r in learn if r not in set(taken)], sorted(own + taken), held_out)
-
-
-def split_off(
-    records: Sequence[Record], share: float, seed: int, purpose: str = ""
-) -> tuple[list[Record], list[Record]]:
-    """Take a seeded share of every category away: (what is left, what was taken), both sorted.
-
-    A category's choice depends on its own pictures, its name, the purpose and the seed alone; one
-    picture at least is left.
-    """
-    taken: set[Record] = set()
-    for category in {r.category for r in records}:
-        own = sorted(r for r in records if r.category == category)
-        rng = np.random.default_rng([seed, zlib.crc32((category + purpose).encode())])
-        taken.update(own[i] for i in rng.permutation(len(own))[: min(round(share * len(own)), len(own) - 1)])
-    return sorted(r for r in records if r not in taken), sorted(taken)
+    return calibrate_on(model.inspector, model.manifest, out, unseen, Rates(rate), reporter)
 
 
 def _refuse_to_lose(out: Path, *, resume: bool, overwrite: bool) -> None:
@@ -288,6 +207,20 @@ def _clear(out: Path) -> None:
         (out / name).unlink(missing_ok=True)
     for folder in (checkpoint_file(out).parent, out / "evaluation", out / "diagnosis"):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _preprocess(asked: FitOptions, look: Normalisation) -> Preprocess:
+    try:
+        return Preprocess(
+            image_size=asked.image_size,
+            mean=look.mean,
+            std=look.std,
+            keep_aspect=asked.keep_aspect,
+            tile=asked.tile,
+            overlap=asked.overlap,
+        )
+    except ValidationError as error:
+        raise InputError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
 
 
 def _plan(asked: FitOptions, n_pictures: int) -> Plan:

@@ -15,18 +15,20 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from understudy.data.records import PictureSet
 from understudy.device import DeviceChoice, resolve_device
 from understudy.distill.distiller import Distiller
 from understudy.distill.teacher import Teacher
-from understudy.errors import BundleError, InputError, PictureError
+from understudy.errors import BundleError, PictureError
 from understudy.methods import build, settings_for
 from understudy.runtime import bundle
-from understudy.runtime.decision import Calibration, Thresholds, judge
-from understudy.runtime.images import Picture, Preprocess, find_pictures
-from understudy.runtime.recognition import Prototypes, distances_to, recognise
-from understudy.runtime.regions import large_regions
-from understudy.scoring import Found, Scored, score_arrays, score_pictures
+from understudy.runtime.decision import Calibration, Thresholds
+from understudy.runtime.detector import Inspector, Pictures
+from understudy.runtime.images import Picture
+from understudy.runtime.preprocess import Preprocess
+from understudy.runtime.recognition import Prototypes
+from understudy.runtime.roi import Rois
+from understudy.runtime.scoring import Scored, Scorer
+from understudy.scoring import Found, TorchNetwork, score_windows
 from understudy.stopwatch import Lap, untimed
 from understudy.types import Prediction
 
@@ -44,6 +46,7 @@ class TrainedModel:
         manifest: method, settings, teacher, preprocessing, training, versions.
         pictures: digests of the pictures learned from, validated with and held out.
         prototypes: mean embedding of each category, by which it is recognised.
+        rois: which pixels of each category count.
         calibration: ``None`` while the model is not calibrated.
         device: what it scores on.
     """
@@ -52,6 +55,7 @@ class TrainedModel:
     manifest: bundle.Manifest
     pictures: bundle.Pictures
     prototypes: Prototypes
+    rois: Rois
     calibration: Calibration | None
     device: torch.device
 
@@ -71,101 +75,50 @@ class TrainedModel:
         return sorted(self.manifest.training.categories)
 
     def named(self, category: str) -> str | None:
-        """The category by the model's own name, ``None`` for another product.
+        """See :meth:`understudy.runtime.detector.Inspector.named`."""
+        return self.inspector.named(category)
 
-        A model of one product takes every folder for it, whatever the folder's name.
-        """
-        if category in self.categories:
-            return category
-        return self.categories[0] if len(self.categories) == 1 else None
+    @property
+    def network(self) -> TorchNetwork:
+        """Teacher, student and map, on the device."""
+        return TorchNetwork(self.distiller, self.device)
 
-    def known(self, found: PictureSet) -> PictureSet:
-        """Those categories of a folder that the model was trained on; all if it knows none by name."""
-        names = [c for c in found.categories if c in self.categories]
-        return found.only(names or None)
+    @property
+    def takes_care(self) -> bool:
+        """Whether some pixels of its windows may not count."""
+        return self.preprocess.pads or bool(self.rois)
+
+    @property
+    def inspector(self) -> Inspector:
+        """The same model as one that inspects pictures."""
+        scorer = Scorer(self.network, self.preprocess, self.prototypes, self.calibration, self.rois)
+        return Inspector(scorer, self.categories)
 
     def score(
-        self, paths: Sequence[Path], batch_size: int = 8, lap: Lap = untimed
+        self,
+        paths: Sequence[Path],
+        batch_size: int = 8,
+        categories: Sequence[str | None] | None = None,
+        lap: Lap = untimed,
     ) -> Iterator[Scored | PictureError]:
-        """One raw result a picture, in order."""
-        return score_pictures(self.distiller, self.preprocess, paths, batch_size, self.device, lap)
+        """One raw result a picture, in order; see :meth:`understudy.runtime.scoring.Scorer.score`."""
+        return self.inspector.scorer.score(paths, batch_size, categories, lap)
 
-    def score_arrays(
-        self, pictures: Iterable[Picture | NDArray[np.float32]], batch_size: int = 8
+    def score_windows(
+        self, windows: Iterable[Picture | NDArray[np.float32]], batch_size: int = 8
     ) -> Iterator[Found]:
-        """Score and map of each (S, S, 3) picture, uint8 or float32 in [0, 1], in order."""
-        return score_arrays(self.distiller, self.preprocess, pictures, batch_size, self.device)
+        """Score and map of each (S, S, 3) window, uint8 or float32 in [0, 1], in order."""
+        return score_windows(self.network, self.preprocess, windows, batch_size)
 
     def predict(
-        self,
-        paths: Sequence[str | Path] | str | Path,
-        batch_size: int = 8,
-        category: str | None = None,
-        lap: Lap = untimed,
+        self, pictures: Pictures, batch_size: int = 8, category: str | None = None, lap: Lap = untimed
     ) -> Iterator[Prediction | PictureError]:
-        """One result a picture, in order.
-
-        Args:
-            paths: pictures, or folders that are searched for them.
-            batch_size: pictures scored at once.
-            category: that all of them show; where it is not said, each picture's is recognised, and
-                one like no category that the model knows is a REVIEW.
-            lap: times the parts of the work; see :class:`understudy.stopwatch.Stopwatch`.
-
-        Returns:
-            An iterator of Predictions; a picture that cannot be read gives its PictureError instead.
-
-        Raises:
-            InputError: a path does not exist, no picture is found, or the category is none that the
-                model was trained on.
-        """
-        if category is not None and category not in self.categories:
-            raise InputError(
-                f"the model was not trained on category {category!r}; it knows {', '.join(self.categories)}"
-            )
-        asked = [paths] if isinstance(paths, str | Path) else paths
-        found = [picture for path in asked for picture in find_pictures(Path(path))]
-        if not found:
-            raise InputError(f"no pictures in {', '.join(map(str, asked)) or 'an empty list'}")
-        return self._predictions(found, batch_size, category, lap)
-
-    def _predictions(
-        self, paths: Sequence[Path], batch_size: int, category: str | None, lap: Lap
-    ) -> Iterator[Prediction | PictureError]:
-        for result in self.score(paths, batch_size, lap):
-            if isinstance(result, PictureError):
-                yield result
-            else:
-                shown = category or self.recognise(result)
-                judged = judge(result.score, self.calibration, shown)
-                yield Prediction(
-                    result.path,
-                    result.score,
-                    result.anomaly_map,
-                    result.size,
-                    judged.verdict,
-                    shown,
-                    judged.reason,
-                )
-
-    def defect_mask(self, found: Prediction) -> NDArray[np.bool_]:
-        """Where the defect is: (S, S), true in regions above the pixel threshold and of the least area.
-
-        Raises:
-            InputError: the model is not calibrated.
-        """
-        if self.calibration is None:
-            raise InputError("a mask needs a pixel threshold and the model has none; calibrate it first")
-        above = self.calibration.masks.of(found.category)
-        return large_regions(found.anomaly_map > above, self.calibration.min_area)
+        """One result a picture, in order; see :meth:`understudy.runtime.detector.Inspector.inspect`."""
+        return self.inspector.inspect(pictures, batch_size, category, lap)
 
     def recognise(self, found: Scored) -> str | None:
-        """The category that a picture shows, ``None`` for a product that is like none of them.
-
-        Without calibration, which sets how far from a category its pictures are, it is the nearest.
-        """
-        limits = self.calibration.distances if self.calibration else None
-        return recognise(distances_to(found.embedding, self.prototypes), limits)
+        """The category that a picture shows, ``None`` for a product that is like none of them."""
+        return self.inspector.scorer.recognise(found.embedding)
 
 
 def save(
@@ -173,6 +126,7 @@ def save(
     distiller: Distiller,
     pictures: bundle.Pictures,
     prototypes: Prototypes,
+    rois: Rois,
     *,
     method: str,
     settings: dict[str, object],
@@ -190,6 +144,7 @@ def save(
         _save_weights(distiller.teacher.state_dict(), folder / TEACHER)
         _save_weights(distiller.learned(), folder / STUDENT)
     bundle.write_prototypes(folder, prototypes)
+    regions = bundle.write_rois(folder, rois)
     bundle.write_json(folder / bundle.PICTURES, pictures.model_dump(mode="json"))
     manifest = bundle.Manifest(
         bundle_schema=bundle.BUNDLE_SCHEMA,
@@ -200,7 +155,8 @@ def save(
         training=training,
         versions=versions(),
         files={
-            n: bundle.sha256_of(folder / n) for n in (TEACHER, STUDENT, bundle.PROTOTYPES, bundle.PICTURES)
+            n: bundle.sha256_of(folder / n)
+            for n in (TEACHER, STUDENT, bundle.PROTOTYPES, bundle.PICTURES, *regions)
         },
     )
     bundle.write_manifest(folder, manifest)
@@ -228,8 +184,8 @@ def load_uncalibrated(folder: str | Path, device: DeviceChoice = "auto") -> Trai
     distiller = build(manifest.method, teacher, settings_for(manifest.method, manifest.settings))
     _load_weights(distiller.load_learned, folder / STUDENT)
     pictures = bundle.read_pictures(folder)
-    prototypes = bundle.read_prototypes(folder)
-    return TrainedModel(distiller.eval(), manifest, pictures, prototypes, None, resolve_device(device))
+    prototypes, rois = bundle.read_prototypes(folder), bundle.read_rois(folder)
+    return TrainedModel(distiller.eval(), manifest, pictures, prototypes, rois, None, resolve_device(device))
 
 
 def _save_weights(weights: Mapping[str, Tensor], path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -25,7 +26,12 @@ class FitOptions(BaseModel):
         teacher: timm name.
         teacher_weights: file, ``"random"``, or ``None`` for embedded or hub.
         strides: the teacher's levels.
-        image_size: side of the square input, in pixels.
+        image_size: side of the network's square input, in pixels.
+        keep_aspect: pad pictures to a square; else they are stretched to it.
+        tile: cut pictures into tiles of that many of their own pixels; ``None`` for whole pictures.
+        overlap: of neighbouring tiles at least, in the pictures' own pixels.
+        roi: mask of the pixels that count, or a folder with one a category; see
+            :func:`understudy.runtime.roi.read_rois`.
         epochs: passes over the pictures; excludes ``max_steps``.
         max_steps: optimiser steps.
         batch_size: pictures a step.
@@ -57,6 +63,10 @@ class FitOptions(BaseModel):
     teacher_weights: str | None = None
     strides: tuple[int, ...] | None = None
     image_size: int = Field(default=256, ge=32, le=4096)
+    keep_aspect: bool = False
+    tile: int | None = Field(default=None, ge=32, le=4096)
+    overlap: int = Field(default=0, ge=0)
+    roi: Path | None = None
     epochs: int | None = Field(default=None, ge=1)
     max_steps: int | None = Field(default=None, ge=1)
     batch_size: int | None = Field(default=None, ge=1)
@@ -85,6 +95,12 @@ class FitOptions(BaseModel):
     def _one_length(self) -> FitOptions:
         if self.epochs and self.max_steps:
             raise ValueError("epochs and max_steps exclude each other")
+        return self
+
+    @model_validator(mode="after")
+    def _one_framing(self) -> FitOptions:
+        if self.keep_aspect and self.tile:
+            raise ValueError("keep_aspect and tile exclude each other: tiles keep the aspect anyway")
         return self
 
 

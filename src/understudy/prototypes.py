@@ -8,15 +8,17 @@ from itertools import islice
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 
 from understudy.data.store import PictureStore
 from understudy.device import full_precision
 from understudy.distill.teacher import Teacher, embedding
-from understudy.runtime.images import Preprocess
+from understudy.runtime.preprocess import Preprocess
 from understudy.runtime.recognition import Prototypes
 
 __all__ = ["learn_prototypes"]
+
+_ENOUGH = 1000  # windows of a category
 
 
 def learn_prototypes(
@@ -26,25 +28,39 @@ def learn_prototypes(
     preprocess: Preprocess,
     device: torch.device,
     batch_size: int = 8,
+    *,
+    rois_hold: bool = True,
 ) -> Prototypes:
-    """Mean embedding of each category, brought to length one.
+    """Mean embedding of each category, brought to length one; of very many windows some tell enough.
 
     Args:
         teacher: that the model scores with.
-        good: pictures learned from.
+        good: windows learned from.
         categories: of each of them.
         preprocess: how a picture becomes input.
         device: to compute on.
-        batch_size: pictures at once.
+        batch_size: windows at once.
+        rois_hold: leave out what lies beyond the regions of interest; where they depend on the category,
+            a picture is recognised from all of it.
     """
     teacher.to(device)
     sums: dict[str, Tensor] = {}
-    names = iter(categories)
-    for batch in DataLoader(good, batch_size=batch_size):
-        images = torch.from_numpy(preprocess.normalise(batch.numpy())).to(device)
+    chosen = _some_of_each(categories)
+    names = iter([categories[i] for i in chosen])
+    for batch in DataLoader(Subset(good, chosen), batch_size=batch_size):
+        windows = batch.numpy() if rois_hold else batch.numpy()[..., :3]
+        images = torch.from_numpy(preprocess.inputs(windows)[0]).to(device)
         with torch.inference_mode(), full_precision():
             embeddings = embedding(teacher(images)).double().cpu()
         for name, each in zip(islice(names, len(embeddings)), embeddings, strict=True):
             sums[name] = sums.get(name, 0) + each
     teacher.to("cpu")
     return {name: F.normalize(sums[name], dim=0).float().numpy() for name in sorted(sums)}
+
+
+def _some_of_each(categories: Sequence[str]) -> list[int]:
+    """Places of every window of a category, or of evenly spread ones where there are too many."""
+    places: dict[str, list[int]] = {}
+    for place, category in enumerate(categories):
+        places.setdefault(category, []).append(place)
+    return sorted(i for own in places.values() for i in own[:: -(-len(own) // _ENOUGH)])

@@ -11,7 +11,7 @@ from understudy.data.store import PictureStore
 from understudy.device import full_precision
 from understudy.distill.distiller import Distiller
 from understudy.distill.fusion import Fusion
-from understudy.runtime.images import Preprocess
+from understudy.runtime.preprocess import Preprocess
 
 __all__ = ["scale_maps"]
 
@@ -32,10 +32,14 @@ def scale_maps(
     step = -(-len(good) * preprocess.image_size**2 // _MOST_PIXELS)
     found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in fusion.parts}
     for batch in DataLoader(good, batch_size=batch_size):
-        images = torch.from_numpy(preprocess.normalise(batch.numpy())).to(device)
+        images, care = (
+            None if x is None else torch.from_numpy(x).to(device) for x in preprocess.inputs(batch.numpy())
+        )
+        assert images is not None
         with torch.inference_mode(), full_precision():
-            maps = fusion.maps(distiller.pairs(images), (images.shape[-2], images.shape[-1]))
-        for name, each in maps.items():
-            found[name].append(each.flatten()[::step].float().cpu().numpy())
+            pairs = distiller.pairs(images, care)
+            values = fusion.values(pairs, (images.shape[-2], images.shape[-1]), care)
+        for name, each in values.items():
+            found[name].append(each[::step].float().cpu().numpy())
     fusion.fit({name: np.concatenate(each) for name, each in found.items()})
     distiller.to("cpu")

@@ -30,7 +30,7 @@ from understudy.errors import InputError, WorkError
 from understudy.journal import Journal
 from understudy.methods.recipe import Optimiser
 from understudy.reporter import Advance, ignore_progress
-from understudy.runtime.images import Preprocess
+from understudy.runtime.preprocess import Preprocess
 from understudy.selection import BestEpoch
 from understudy.types import Features, Pair
 
@@ -193,13 +193,13 @@ class _Lesson(L.LightningModule):
         self.terms: dict[str, Tensor] = {}
         self.distiller = distiller.to(memory_format=torch.channels_last)
         self._plan, self._fingerprint = plan, fingerprint
-        self._images = Normaliser(preprocess)
+        self._inputs = Normaliser(preprocess)
         fast: Callable[[Any], Any] = torch.compile if plan.compiled else _as_it_is
-        self._of_images: Callable[[Tensor], list[Pair]] = fast(distiller.pairs)
-        self._of_features: Callable[[Features], list[Pair]] = fast(distiller.pairs_from)
+        self._of_images: Callable[[Tensor, Tensor | None], list[Pair]] = fast(distiller.pairs)
+        self._of_features: Callable[[Features, None, Tensor | None], list[Pair]] = fast(distiller.pairs_from)
 
     def training_step(self, batch: Tensor | list[Tensor], batch_idx: int) -> Tensor:
-        """(B, S, S, 3) uint8 pictures, or (B, h, w, D) features a level -> scalar loss."""
+        """(B, S, S, 3 or 4) uint8 windows, or (B, h, w, D) features a level -> scalar loss."""
         pairs = self._pairs(batch)
         shift = _partner_shift(self._plan.seed, self.global_step, len(pairs[0].teacher))
         self.terms = self.distiller.loss(pairs, shift)
@@ -210,17 +210,18 @@ class _Lesson(L.LightningModule):
         total = 0.0
         loader = DataLoader(pictures, batch_size=self._plan.batch_size, num_workers=pictures.workers)
         for batch in loader:
-            images = self._images(batch.to(self.device))
+            images, care = self._inputs(batch.to(self.device))
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self._plan.precision == "bf16"):
-                pairs = self.distiller.pairs(images)
-            maps = self.distiller.to_map(pairs, (images.shape[-2], images.shape[-1]))
+                pairs = self.distiller.pairs(images, care)
+            maps = self.distiller.to_map(pairs, (images.shape[-2], images.shape[-1]), care)
             total += float(maps.mean()) * len(batch)
         return total / len(pictures)
 
     def _pairs(self, batch: Tensor | list[Tensor]) -> list[Pair]:
         if isinstance(batch, Tensor):
-            return self._of_images(self._images(batch))
-        return self._of_features(as_features(batch))
+            return self._of_images(*self._inputs(batch))
+        features, care = as_features(batch)
+        return self._of_features(features, None, care)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The plan's optimiser, over the student."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-__all__ = ["Features", "Level", "Pair", "Prediction", "Verdict"]
+__all__ = ["Features", "Level", "Pair", "Prediction", "Region", "Verdict"]
 
 Features: TypeAlias = "list[Tensor]"
 """Teacher features, one (B, D, H, W) tensor a level, finest level first."""
@@ -27,10 +27,37 @@ class Level(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """Teacher and student features of one level, both (B, D, H, W)."""
+    """Teacher and student features of one level.
+
+    Attributes:
+        teacher: (B, D, H, W).
+        student: (B, D, H, W).
+        care: (B, 1, H, W), 1 where a cell counts and 0 where it does not; ``None`` if every cell does.
+    """
 
     teacher: Tensor
     student: Tensor
+    care: Tensor | None = None
+
+
+class Region(NamedTuple):
+    """Where a defect is, in the picture's own pixels.
+
+    Attributes:
+        left: of the box around it.
+        top: likewise.
+        right: the first column beyond the box.
+        bottom: the first row beyond it.
+        area: pixels of the region itself.
+        peak: highest value of the map in it.
+    """
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    area: int
+    peak: float
 
 
 @dataclass(frozen=True)
@@ -38,13 +65,15 @@ class Prediction:
     """What a model says about one picture.
 
     Attributes:
-        path: the picture.
+        path: the picture's file; of an array its place among the others, such as ``array-0``.
         score: image-level anomaly score, raw; larger is more abnormal.
-        anomaly_map: (H, W) float32 at the model's own resolution; larger is more abnormal.
+        anomaly_map: (h, w) float32 at the model's own resolution; larger is more abnormal. Where nothing
+            counts it has its lowest value.
         size: (height, width) of the picture.
         verdict: PASS, REVIEW or FAIL, or ``None`` while the model is not calibrated.
         category: the product that it shows, as said or recognised; ``None`` for an unknown one.
         reason: of a verdict that does not come from the score.
+        regions: of the defect, the highest peak first; none while the model is not calibrated.
     """
 
     path: Path
@@ -54,3 +83,4 @@ class Prediction:
     verdict: Verdict | None
     category: str | None
     reason: str | None
+    regions: tuple[Region, ...] = ()

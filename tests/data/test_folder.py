@@ -10,8 +10,9 @@ from understudy import InputError
 from understudy.data.folder import describe, open_pictures
 from understudy.data.mvtec import folders_in
 from understudy.data.store import PictureStore
-from understudy.fitting import split_off
-from understudy.runtime.images import Preprocess, find_pictures
+from understudy.dividing import split_off
+from understudy.runtime.images import find_pictures
+from understudy.runtime.preprocess import Preprocess
 
 LOOK = Preprocess(image_size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 

@@ -11,7 +11,7 @@ import torch
 from understudy import PictureError
 from understudy.data.folder import open_pictures
 from understudy.data.store import PictureStore
-from understudy.runtime.images import Preprocess
+from understudy.runtime.preprocess import Preprocess
 
 LOOK = Preprocess(image_size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 EACH = 32 * 32 * 3

@@ -20,7 +20,7 @@ from understudy.diagnosis.synthesis import Trials
 from understudy.report.diagnosis import write_diagnosis
 from understudy.report.histogram import HEIGHT, WIDTH, histogram
 from understudy.runtime.images import unit
-from understudy.scoring import score_arrays
+from understudy.scoring import TorchNetwork, score_windows
 
 SIDE = 40
 BLACK, GRAY, WHITE = 0, 102, 255  # 102 / 255 is 0.4
@@ -157,11 +157,11 @@ def test_arrays_are_scored_as_their_files_are(model: TrainedModel, factory: Path
     paths = sorted((factory / "nut" / "test" / "good").iterdir())
     results = list(model.score(paths))
     pictures = Trials(_good(model, factory)).good["nut"]
-    found = list(model.score_arrays(pictures))
+    found = list(model.score_windows(pictures))
     for result, (score, anomaly_map) in zip(results, found, strict=True):
         assert result.score == score  # type: ignore[union-attr]
         np.testing.assert_array_equal(result.anomaly_map, anomaly_map)  # type: ignore[union-attr]
-    floats = list(model.score_arrays(unit(pictures)))
+    floats = list(model.score_windows(unit(pictures)))
     assert [score for score, _ in floats] == [score for score, _ in found]
 
 
@@ -173,7 +173,7 @@ def test_arrays_are_taken_a_batch_at_a_time(model: TrainedModel) -> None:
             taken.append(i)
             yield np.full((64, 64, 3), 30 * i, np.uint8)
 
-    found = score_arrays(model.distiller, model.preprocess, pictures(), batch_size=3)
+    found = score_windows(TorchNetwork(model.distiller), model.preprocess, pictures(), batch_size=3)
     next(found)
     assert len(taken) == 3
     assert len(list(found)) == 6

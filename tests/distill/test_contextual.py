@@ -18,7 +18,7 @@ def literal(pair: Pair, against: AffinityAgainst, measure: RowMeasure) -> torch.
     b, _, h, w = pair.teacher.shape
     out = torch.zeros(b, h * w)
     for k in range(b):
-        t, s = ([f[k, :, i // w, i % w] for i in range(h * w)] for f in pair)
+        t, s = ([f[k, :, i // w, i % w] for i in range(h * w)] for f in pair[:2])
         for i in range(h * w):
             other = s if against == "self" else t
             t_row = [float(torch.dot(t[i], x) / (t[i].norm() * x.norm())) for x in t]

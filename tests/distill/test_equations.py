@@ -82,7 +82,7 @@ def mean_error(errors: Vectors, form: str) -> float:
 
 
 def affinity_term(pair: Pair, shift: int, form: str) -> float:
-    t, s = pair
+    t, s, _ = pair
     count = len(t)
     each = []
     for b in range(count):
@@ -179,7 +179,7 @@ def test_equation_7_is_the_weighted_sum_of_the_terms_over_the_levels(shift: int)
     assert [tuple(p.teacher.shape) for p in pairs] == [(3, 128, 4, 4), (3, 256, 2, 2)]
     literal = dict.fromkeys(("cosine", "spatial", "intra", "inter"), 0.0)
     for level in pairs:
-        for t, s in zip(*level, strict=True):
+        for t, s in zip(level.teacher, level.student, strict=True):
             by_position = distances(t, s)
             literal["cosine"] += sum(by_position) / len(by_position) / 3
             literal["spatial"] += 0.5 * spatial_sum(t, s) / 3

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from understudy.metrics import aupro
 from understudy.reporter import Reporter
 from understudy.runtime.decision import Thresholds
 from understudy.runtime.images import resize_map
-from understudy.scoring import Scored
+from understudy.runtime.scoring import Scored
 
 
 @pytest.fixture
@@ -166,8 +167,8 @@ def test_test_pictures_that_the_training_has_seen_are_counted(model: TrainedMode
 
 def test_a_score_that_is_no_number_leaves_its_picture_out(model: TrainedModel, factory: Path) -> None:
     class Broken(TrainedModel):
-        def score(self, paths: Sequence[Path], batch_size: int = 8) -> Iterator[Scored | PictureError]:
-            for found in super().score(paths, batch_size):
+        def score(self, *given: Any, **named: Any) -> Iterator[Scored | PictureError]:
+            for found in super().score(*given, **named):
                 assert isinstance(found, Scored)
                 yield replace(found, score=float("nan")) if found.path.name == "001.png" else found
 

@@ -21,7 +21,7 @@ from understudy.report.charts import SIDE, chart, roc_path
 from understudy.report.gallery import Plan, choose, galleries, plan_for
 from understudy.report.outcome import chance_of
 from understudy.runtime.decision import Thresholds
-from understudy.scoring import Scored
+from understudy.runtime.scoring import Scored
 
 Made = Callable[..., Evaluation]
 

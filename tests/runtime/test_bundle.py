@@ -19,7 +19,9 @@ from understudy.methods import build, settings_for
 from understudy.model import save
 from understudy.runtime import bundle
 from understudy.runtime.images import find_pictures
-from understudy.scoring import Scored, score_pictures
+from understudy.runtime.roi import NO_ROIS
+from understudy.runtime.scoring import Scored, Scorer
+from understudy.scoring import TorchNetwork
 
 
 @pytest.fixture
@@ -50,12 +52,13 @@ def test_a_model_is_scored_alike_before_and_after_saving(
     if isinstance(distiller.to_map, Fusion):
         distiller.to_map.fit({"local": np.arange(9.0), "global": np.arange(3.0)})
     paths = find_pictures(factory / "nut" / "test")
-    before = scored(score_pictures(distiller, model.preprocess, paths))
+    before = scored(Scorer(TorchNetwork(distiller), model.preprocess, model.prototypes).score(paths))
     save(
         tmp_path,
         distiller,
         model.pictures,
         model.prototypes,
+        NO_ROIS,
         method=method,
         settings={},
         teacher=model.manifest.teacher,

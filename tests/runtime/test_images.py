@@ -9,14 +9,8 @@ import pytest
 from PIL import Image
 
 from understudy import InputError, PictureError
-from understudy.runtime.images import (
-    Preprocess,
-    decode_picture,
-    find_pictures,
-    read_mask,
-    read_picture,
-    resize_mask,
-)
+from understudy.runtime.images import decode_picture, find_pictures, read_mask, read_picture, resize_mask
+from understudy.runtime.preprocess import Preprocess
 
 RGB = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3) * 3
 LOOK = Preprocess(image_size=32, mean=(0.5, 0.4, 0.3), std=(0.5, 0.25, 0.2))

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from understudy.runtime.regions import large_regions, surviving_level
+from understudy.runtime.regions import find_regions, large_regions, surviving_level
+from understudy.types import Region
 
 shapes = st.tuples(st.integers(1, 9), st.integers(1, 9))
 masks = shapes.flatmap(lambda shape: arrays(np.bool_, shape))
@@ -64,3 +65,19 @@ def test_a_large_noisy_map_has_the_regions_that_scipy_finds() -> None:
     noise = np.random.default_rng(1).random((200, 300))
     for share in (0.3, 0.4, 0.6):
         np.testing.assert_array_equal(large_regions(noise < share, 25), areas(noise < share) >= 25)
+
+
+@given(maps, st.integers(1, 6), st.integers(0, 5))
+def test_regions_found_are_those_of_scipy_the_highest_peak_first(
+    anomaly_map: np.ndarray, min_area: int, above: int
+) -> None:
+    labels, _ = ndimage.label(anomaly_map > above, np.ones((3, 3)))
+    expected = []
+    for i, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
+        own = labels == i
+        if own.sum() >= min_area:
+            box = (columns.start, rows.start, columns.stop, rows.stop)
+            expected.append(Region(*box, area=int(own.sum()), peak=float(anomaly_map[own].max())))
+    found = find_regions(anomaly_map, above, min_area, anomaly_map.shape)
+    assert sorted(found) == sorted(expected)
+    assert [r.peak for r in found] == sorted((r.peak for r in found), reverse=True)

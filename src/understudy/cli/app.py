@@ -15,6 +15,7 @@ from understudy.cli.data import data_app
 from understudy.cli.demo import demo
 from understudy.cli.diagnose import diagnose
 from understudy.cli.evaluate import evaluate
+from understudy.cli.export import export
 from understudy.cli.fit import fit
 from understudy.cli.predict import predict
 from understudy.errors import UnderstudyError, extra_needed
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, fit, calibrate, evaluate, predict, diagnose):
+for verb in (demo, fit, calibrate, evaluate, predict, diagnose, export):
     app.command()(verb)
 app.add_typer(data_app)
 

@@ -53,6 +53,20 @@ def fit(
         str | None, typer.Option(metavar="A,B,C", help="The teacher's levels, such as 8,16,32.")
     ] = None,
     image_size: Annotated[int, typer.Option(metavar="N", help="Side of the input in pixels.")] = 256,
+    keep_aspect: Annotated[
+        bool, typer.Option("--keep-aspect", help="Pad pictures to squares, rather than stretch them.")
+    ] = False,
+    tile: Annotated[
+        int | None, typer.Option(metavar="N", help="Cut pictures into tiles of N of their own pixels.")
+    ] = None,
+    overlap: Annotated[int, typer.Option(metavar="N", help="Pixels that neighbouring tiles share.")] = 0,
+    roi: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MASK",
+            help="White where pixels count, black where not; or a folder with one mask a category.",
+        ),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(metavar="N", help="Passes over the pictures.")] = None,
     max_steps: Annotated[int | None, typer.Option(metavar="N", help="Or optimiser steps.")] = None,
     batch_size: Annotated[int | None, typer.Option(metavar="N", help="Pictures a step.")] = None,
@@ -127,6 +141,10 @@ def fit(
             settings=parse_assignments(set_ or []),
             teacher_weights=teacher_weights,
             image_size=image_size,
+            keep_aspect=keep_aspect,
+            tile=tile,
+            overlap=overlap,
+            roi=roi,
             seed=seed,
             holdout=holdout,
             false_alarm_rate=false_alarm_rate,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from understudy.runtime.decision import Thresholds
+    from understudy.runtime.detector import Inspector
     from understudy.types import Prediction
 
 __all__ = ["predict"]
@@ -60,11 +61,12 @@ def predict(
     watch = Stopwatch() if profile else None
     lap: Lap = watch.lap if watch else untimed
     with lap("import", 0):
-        import understudy
-        from understudy.device import waiting_for
-        from understudy.runtime.bundle import prepare_folder
+        from understudy.errors import PictureError
+        from understudy.runtime.bundle import holds_graph, prepare_folder
 
-        load = understudy.load  # imports what it needs
+        exported = holds_graph(model)
+        if not exported:
+            import understudy.model  # noqa: F401  # takes longer than all the rest
 
     form: TableFormat = format_.value
     asked = {"--heatmaps": heatmaps, "--masks": masks, "--format parquet": form == "parquet"}
@@ -75,20 +77,18 @@ def predict(
             f"{out} lies among the pictures, and would be scored next time; choose another --out"
         )
     with lap("load", 0):
-        loaded = load(model, device.value)
-    if watch:
-        watch.settle = waiting_for(loaded.device)
-    if (heatmaps or masks) and loaded.thresholds is None:
+        inspector = _exported(model, device) if exported else _trained(model, device, watch)
+    if (heatmaps or masks) and inspector.thresholds is None:
         what = "--heatmaps colours" if heatmaps else "--masks marks"
         raise InputError(f"{what} by thresholds, and {model} has none; calibrate it first")
-    results = loaded.predict(paths, batch_size, category, lap)
+    results = inspector.inspect(paths, batch_size, category, lap)
     if out:
         prepare_folder(out)
     broken = done = 0
     with table_writer(form, out / f"predictions.{form}" if out else None) as write:
         for result in results:
             row: Row = dict.fromkeys(COLUMNS) | {"path": str(result.path)}
-            if isinstance(result, understudy.PictureError):
+            if isinstance(result, PictureError):
                 broken += 1
                 typer.echo(f"understudy: {result}", err=True)
                 with lap("write", 1):
@@ -103,12 +103,12 @@ def predict(
             }
             if out:
                 name = f"{done:05d}-{result.path.stem}.png"
-                if heatmaps and loaded.thresholds:
+                if heatmaps and inspector.thresholds:
                     with lap("heat map", 1):
-                        row["heatmap"] = _write_heatmap(out / "heatmaps" / name, result, loaded.thresholds)
+                        row["heatmap"] = _write_heatmap(out / "heatmaps" / name, result, inspector.thresholds)
                 if masks:
                     with lap("mask", 1):
-                        row["mask"] = _write_mask(out / "masks" / name, result, loaded.defect_mask(result))
+                        row["mask"] = _write_mask(out / "masks" / name, result, inspector.defect_mask(result))
             with lap("write", 1):
                 write(row)
     print(f"{done} pictures scored, {broken} unreadable", file=sys.stderr)
@@ -116,6 +116,25 @@ def predict(
         print(*watch.report(), sep="\n", file=sys.stderr)
     if broken:
         raise typer.Exit(1)
+
+
+def _exported(model: Path, device: DeviceName) -> Inspector:
+    """Needs no torch."""
+    from understudy.runtime.detector import Inspector
+
+    if device is DeviceName.CUDA:
+        raise InputError(f"{model} is exported and runs on the processor; leave out --device")
+    return Inspector.load(model)
+
+
+def _trained(model: Path, device: DeviceName, watch: Stopwatch | None) -> Inspector:
+    from understudy.device import waiting_for
+    from understudy.model import load
+
+    loaded = load(model, device.value)
+    if watch:
+        watch.settle = waiting_for(loaded.device)
+    return loaded.inspector
 
 
 def _write_heatmap(path: Path, found: Prediction, thresholds: Thresholds) -> str:

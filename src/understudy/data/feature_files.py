@@ -36,12 +36,12 @@ class _LevelCard(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     shape: tuple[int, int, int]
-    dtype: Literal["float32", "bfloat16"]
+    dtype: Literal["float32", "bfloat16", "uint8"]
     sha256: str
 
 
 class _Card(BaseModel):
-    """What a set is: ``origin`` decides its values, ``digests`` name its pictures, row by row."""
+    """What a set is: ``origin`` decides its values, ``digests`` name its windows, row by row."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -53,12 +53,12 @@ class _Card(BaseModel):
 def read_features(
     folder: Path, origin: str, digests: Sequence[str], say: Callable[[str], None]
 ) -> FeatureStore | None:
-    """Map the features of some pictures, or say why a set that is there is of no use.
+    """Map the features of some windows, or say why a set that is there is of no use.
 
     Args:
         folder: where :func:`write_features` wrote.
         origin: digest of all that decides a picture's features.
-        digests: of the pictures; the set may hold others too, in any order.
+        digests: of the windows; the set may hold others too, in any order.
         say: takes one line.
     """
     found = folder / _SET
@@ -89,9 +89,9 @@ def write_features(
     Args:
         folder: gets one subfolder.
         origin: digest of all that decides a picture's features.
-        digests: of the pictures.
+        digests: of the windows.
         layouts: of each level.
-        parts: (b, h, w, D) a level, in the order of the pictures.
+        parts: (b, h, w, D) a level, in the order of the windows.
 
     Raises:
         WorkError: it cannot be written (a full disk, say); nothing of it is left behind.

@@ -1,4 +1,7 @@
-"""A frozen teacher's features of good pictures: with them a training needs neither pictures nor teacher."""
+"""A frozen teacher's features of good pictures: with them a training needs neither pictures nor teacher.
+
+Where some pixels may not count, which ones do is kept as one level more, of (S, S, 1) bytes.
+"""
 
 from __future__ import annotations
 
@@ -45,9 +48,13 @@ class FeatureStore(Dataset[list[Tensor]]):
         return [level[self._rows[index]] for level in self._levels]
 
 
-def as_features(batch: Sequence[Tensor]) -> Features:
-    """(B, h, w, D) a level, as a loader puts a store's items together -> what the teacher gave."""
-    return [level.permute(0, 3, 1, 2) for level in batch]
+def as_features(batch: Sequence[Tensor]) -> tuple[Features, Tensor | None]:
+    """(B, h, w, D) a level, as a loader puts a store's items together -> what the teacher gave.
+
+    Also (B, 1, S, S), 1 where a pixel counts: the last item where it is of bytes.
+    """
+    levels = [level.permute(0, 3, 1, 2) for level in batch]
+    return (levels[:-1], levels[-1] / 255) if batch[-1].dtype == torch.uint8 else (levels, None)
 
 
 def bytes_of(layouts: Sequence[Layout]) -> int:

@@ -75,14 +75,14 @@ def worker_count(asked: int | None) -> int:
     return min(_MOST_WORKERS, usable or 1)
 
 
-def bytes_each(side: int) -> int:
-    """Bytes of one (side, side, 3) picture."""
-    return side * side * 3
+def bytes_each(side: int, channels: int = 3) -> int:
+    """Bytes of one (side, side, channels) window."""
+    return side * side * channels
 
 
-def statement(n: int, side: int, budget: int, workers: int) -> str:
+def statement(n: int, side: int, budget: int, workers: int, channels: int = 3) -> str:
     """One line on ``n`` pictures within a budget: kept in memory, or decoded anew by whom."""
-    each = bytes_each(side)
+    each = bytes_each(side, channels)
     kept, size = min(n, budget // each), readable(n * each)
     if kept == n:
         return f"{n} pictures of {side}x{side} kept in memory ({size})"

@@ -122,6 +122,12 @@ class PictureSet:
             )
         return chosen
 
+    def among(self, categories: Iterable[str]) -> Self:
+        """The same set with those of some categories alone that it has; all where it has none of them."""
+        names = set(categories)
+        kept = tuple(r for r in self.records if r.category in names)
+        return replace(self, records=kept or self.records)
+
     def only(self, categories: Iterable[str] | None) -> Self:
         """The same set with these categories alone; ``None`` keeps all.
 

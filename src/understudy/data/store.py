@@ -11,33 +11,64 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from understudy.data.decode import decode_ahead
 from understudy.data.memory import MEMORY_BUDGET, bytes_each
 from understudy.errors import InputError, PictureError
 from understudy.reporter import Advance, ignore_progress
-from understudy.runtime.images import Preprocess, decode_picture, read_bytes
+from understudy.runtime.decode import decode_ahead, digest_of
+from understudy.runtime.images import Mask, Picture, read_picture, read_size
+from understudy.runtime.preprocess import Corner, Preprocess
+from understudy.runtime.roi import NO_ROIS, Rois
 
-__all__ = ["PictureStore"]
+__all__ = ["PictureStore", "channels_of", "count_windows"]
+
+
+def channels_of(preprocess: Preprocess, rois: Rois) -> int:
+    """Of a window: four where some pixels may not count."""
+    return 4 if preprocess.pads or rois else 3
+
+
+def count_windows(
+    paths: Sequence[Path], categories: Sequence[str], preprocess: Preprocess, rois: Rois = NO_ROIS
+) -> int:
+    """How many windows pictures have, as their files' headers say; one of a file that cannot be read."""
+    return sum(map(_windows_of, paths, categories, [preprocess] * len(paths), [rois] * len(paths)))
+
+
+def _windows_of(path: Path, category: str, preprocess: Preprocess, rois: Rois) -> int:
+    if preprocess.tile is None:
+        return 1
+    size = read_size(path)
+    if not all(size):
+        return 1
+    canvas = preprocess.canvas(size)
+    try:
+        return len(preprocess.corners(canvas, rois.care(category, size, canvas, path)))
+    except PictureError:  # the store will name it
+        return 1
 
 
 class PictureStore(Dataset[Tensor]):
-    """Pictures as (S, S, 3) uint8 tensors: the first ones from memory, within a budget, the others decoded.
+    """Windows of pictures as uint8 tensors: the first ones from memory, within a budget, the others decoded.
 
-    Every file is decoded once at the start either way, so that a broken one is named before any
-    training.
+    A window is (S, S, 3), or (S, S, 4) where some pixels may not count; see
+    :meth:`understudy.runtime.preprocess.Preprocess.cut`. Every file is decoded once at the start either
+    way, so that a broken one is named before any training.
 
     Args:
         paths: picture files.
-        preprocess: gives the size.
-        budget: bytes of decoded pictures to keep at most.
+        preprocess: cuts them into windows.
+        budget: bytes of windows to keep at most.
         workers: processes that may decode what is not kept.
         advance: called with ("decode", pictures done, pictures in all, "").
+        rois: which pixels count.
+        categories: of each picture; needed where regions of interest depend on it.
 
     Attributes:
         digests: of the files' contents.
+        owners: of each window, the index of its picture.
 
     Raises:
-        InputError: some pictures do not decode; the first ones are named.
+        InputError: some pictures do not decode, or do not fit their region of interest; the first is named.
     """
 
     def __init__(
@@ -47,21 +78,32 @@ class PictureStore(Dataset[Tensor]):
         budget: int = MEMORY_BUDGET,
         workers: int = 0,
         advance: Advance = ignore_progress,
+        rois: Rois = NO_ROIS,
+        categories: Sequence[str] | None = None,
     ) -> None:
-        self._paths, self._preprocess = list(paths), preprocess
-        side = preprocess.image_size
-        kept = min(len(paths), budget // bytes_each(side))
-        self._kept = np.empty((kept, side, side, 3), np.uint8)
+        self._paths, self._preprocess, self._rois = list(paths), preprocess, rois
+        self._categories = list(categories) if categories else [None] * len(paths)
         self._workers = workers
         self.digests: list[str] = []
+        self.owners: list[int] = []
+        self._corners: list[Corner] = []
+        self._kept: list[Picture] = []
+        left = budget // bytes_each(preprocess.image_size, channels_of(preprocess, rois))
         broken: list[PictureError] = []
-        for i, result in enumerate(decode_ahead(self._paths, preprocess)):
-            if isinstance(result, PictureError):
-                broken.append(result)
-            else:
-                self.digests.append(result.digest)
-                if i < kept:
-                    self._kept[i] = result.picture
+        for i, result in enumerate(decode_ahead(self._paths, preprocess, ahead=4 if preprocess.tile else 16)):
+            try:
+                if isinstance(result, PictureError):
+                    raise result
+                care = self._care(i, result.size, result.picture)
+            except PictureError as error:
+                broken.append(error)
+                continue
+            self.digests.append(result.digest)
+            for corner in preprocess.corners(result.picture.shape[:2], care):
+                self.owners.append(i)
+                self._corners.append(corner)
+                if len(self._kept) < left:
+                    self._kept.append(np.array(preprocess.cut(result.picture, corner, care)))
             advance("decode", i + 1, len(paths), "")
         if broken:
             more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
@@ -70,26 +112,40 @@ class PictureStore(Dataset[Tensor]):
     @property
     def kept_bytes(self) -> int:
         """What of the budget is used."""
-        return self._kept.nbytes
+        return sum(window.nbytes for window in self._kept)
+
+    @property
+    def names(self) -> list[str]:
+        """Of the windows: what they show, by content and place."""
+        if self._preprocess.tile is None and not self._rois:
+            return self.digests
+        places = zip(self.owners, self._corners, strict=True)
+        return [digest_of(f"{self.digests[i]} {c} {self._categories[i]}".encode()) for i, c in places]
 
     @property
     def workers(self) -> int:
-        """Processes to load batches with: none where every picture is kept."""
+        """Processes to load batches with: none where every window is kept."""
         return self._workers if len(self._kept) < len(self) else 0
 
     def release(self) -> None:
-        """Keep no picture any longer; from now on each is decoded on demand."""
-        self._kept = self._kept[:0].copy()
+        """Keep no window any longer; from now on each picture is decoded on demand."""
+        self._kept = []
 
     def __len__(self) -> int:
-        return len(self._paths)
+        return len(self._corners)
 
     def __getitem__(self, index: int) -> Tensor:
         if index < len(self._kept):
             return torch.from_numpy(self._kept[index])
-        path = self._paths[index]
-        return torch.from_numpy(self._preprocess.resize(decode_picture(read_bytes(path), path)).copy())
+        owner = self.owners[index]
+        picture = read_picture(self._paths[owner])
+        canvas = self._preprocess.resize(picture)
+        care = self._care(owner, picture.shape[:2], canvas)
+        return torch.from_numpy(np.array(self._preprocess.cut(canvas, self._corners[index], care)))
+
+    def _care(self, index: int, size: tuple[int, int], canvas: Picture) -> Mask | None:
+        return self._rois.care(self._categories[index], size, canvas.shape[:2], self._paths[index])
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the kept pictures out: a worker that does not share this memory must not hold it again."""
-        return self.__dict__ | {"_kept": self._kept[:0]}
+        """Leave the kept windows out: a worker that does not share this memory must not hold them again."""
+        return self.__dict__ | {"_kept": []}

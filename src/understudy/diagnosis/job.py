@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from understudy.data.decode import decode_ahead
 from understudy.data.folder import describe, open_pictures
 from understudy.data.records import PictureSet
 from understudy.diagnosis.examples import Example, examples_of
@@ -22,6 +21,7 @@ from understudy.diagnosis.synthesis import LAMS, Trials
 from understudy.errors import InputError, PictureError
 from understudy.model import TrainedModel
 from understudy.reporter import Reporter
+from understudy.runtime.decode import decode_ahead
 from understudy.runtime.images import Picture
 
 __all__ = ["Diagnosis", "diagnose"]
@@ -82,6 +82,11 @@ def diagnose(
     reporter = reporter or Reporter()
     if pictures < 1 or seed < 0:
         raise InputError(f"pictures must be 1 or more and the seed 0 or more, got {pictures} and {seed}")
+    if model.preprocess.pads:
+        raise InputError(
+            "interference is diagnosed on whole pictures, stretched to squares, and this model cuts or pads "
+            "them; train one without --tile and --keep-aspect to diagnose"
+        )
     found = open_pictures(Path(data))
     reporter.say(describe(found))
     paths = _good_tests(model, found, pairs)
@@ -96,11 +101,11 @@ def diagnose(
     )
     for category in (c for c, own in paths.items() if len(own) == 1):
         reporter.say(f"{category} has one good test picture, so its same-class controls are left out")
-    measured = measure(model.score_arrays, trials, mix_pairs, paste_pairs, reporter.advance)
-    examples = examples_of(model.score_arrays, trials, measured)
+    measured = measure(model.score_windows, trials, mix_pairs, paste_pairs, reporter.advance)
+    examples = examples_of(model.score_windows, trials, measured)
     if others:
         known = others
-        measured = compare(measured, lambda c: known.open(c, model).score_arrays, trials, reporter.advance)
+        measured = compare(measured, lambda c: known.open(c, model).score_windows, trials, reporter.advance)
     return Diagnosis(measured, examples, _figures(model, trials, measured, others))
 
 

@@ -18,6 +18,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from understudy.distill.care import cell_mean, counted, flat
+
 __all__ = ["AffinityForm", "AffinityNorm", "affinity_error", "affinity_rows", "normalised"]
 
 AffinityForm = Literal["rms", "abs", "squared"]
@@ -28,18 +30,19 @@ _SHORTEST = 1e-6  # length below which a vector shrinks to zero: bounds the grad
 _FLOOR = 1e-8  # of a mean square: bounds the gradient of its root where both agree
 
 
-def normalised(features: Tensor, norm: AffinityNorm) -> Tensor:
+def normalised(features: Tensor, norm: AffinityNorm, care: Tensor | None = None) -> Tensor:
     """(B, D, H, W) -> (B, D, n) float32 of unit length; zeros stay zeros.
 
     Args:
         features: of any precision.
         norm: what has length one: ``channel`` each position's vector over the channels (affinities
             are cosines), ``map`` each channel over the positions, ``tensor`` the whole picture.
+        care: which cells count; the others become zeros and have no part in any length.
     """
-    flat = features.float().flatten(2)
+    values = flat(features, care)
     if norm == "tensor":
-        return F.normalize(flat.flatten(1), dim=1, eps=_SHORTEST).view(flat.shape)
-    return F.normalize(flat, dim=1 if norm == "channel" else 2, eps=_SHORTEST)
+        return F.normalize(values.flatten(1), dim=1, eps=_SHORTEST).view(values.shape)
+    return F.normalize(values, dim=1 if norm == "channel" else 2, eps=_SHORTEST)
 
 
 def affinity_rows(
@@ -48,15 +51,27 @@ def affinity_rows(
     teacher_other: Tensor,
     student_other: Tensor,
     form: AffinityForm,
+    care_other: Tensor | None = None,
 ) -> Tensor:
     """Four (B, D, n) -> (B, n): row i's error over all columns j.
 
     ``squared`` is the mean of (A_s - A_t)² over j, ``rms`` its root, ``abs`` the mean of
-    |A_s - A_t|. The plain matrix product needs float32: the squared forms cancel.
+    |A_s - A_t|. The plain matrix product needs float32: the squared forms cancel. Without the matrix, 4096
+    positions of 256 channels are within 2e-6 of the double-precision ``squared`` and within 1.5e-3 of its
+    ``rms``, which is deliberately taken 1e-4 low, however alike teacher, student and positions are; an odd
+    position's own row has an ``rms`` of 0.07 or more.
+
+    Args:
+        teacher: as :func:`normalised` gives it; zeros at cells that do not count, whose rows are then zero.
+        student: likewise.
+        teacher_other: of the partner; the teacher itself for a picture's own affinity.
+        student_other: likewise.
+        form: of the error.
+        care_other: (B, 1, h, w), which of the partner's cells count and so are columns; all by default.
     """
     if form == "abs":
-        return _absolute_rows(teacher, student, teacher_other, student_other)
-    squared = _squared_rows(teacher, student, teacher_other, student_other)
+        return _absolute_rows(teacher, student, teacher_other, student_other, care_other)
+    squared = _squared_rows(teacher, student, teacher_other, student_other, care_other)
     return squared if form == "squared" else _root(squared)
 
 
@@ -66,17 +81,20 @@ def affinity_error(
     teacher_other: Tensor,
     student_other: Tensor,
     form: AffinityForm,
+    care: Tensor | None = None,
+    care_other: Tensor | None = None,
 ) -> Tensor:
     """Four (B, D, n) -> scalar: mean over pictures of the whole matrix's error; 0 where equal.
 
     Eq. (5) with ``other`` the same picture and (6) with another one, as means over i and j (the
     printed sums are 10⁷ times the cosine term). ``rms`` is the root of the whole matrix's mean
-    square, so it has the scale of ``abs`` at the cost of ``squared``.
+    square, so it has the scale of ``abs`` at the cost of ``squared``. With ``care`` (B, 1, h, w) the
+    matrix has rows of cells that count alone, and columns of those of the partner, ``care_other``.
     """
     rows = affinity_rows(
-        teacher, student, teacher_other, student_other, "abs" if form == "abs" else "squared"
+        teacher, student, teacher_other, student_other, "abs" if form == "abs" else "squared", care_other
     )
-    each = rows.mean(1)
+    each = cell_mean(rows, care)
     return (_root(each) if form == "rms" else each).mean()
 
 
@@ -86,22 +104,22 @@ def _root(mean_square: Tensor) -> Tensor:
     return (mean_square + _FLOOR).sqrt() - floor
 
 
-def _squared_rows(t: Tensor, s: Tensor, t2: Tensor, s2: Tensor) -> Tensor:
+def _squared_rows(t: Tensor, s: Tensor, t2: Tensor, s2: Tensor, care_other: Tensor | None) -> Tensor:
     n, depth = s2.shape[2], s.shape[1]
     if n <= depth:
-        return (s.mT @ s2 - t.mT @ t2).square().mean(2)
+        return cell_mean((s.mT @ s2 - t.mT @ t2).square(), care_other)
     ss, tt, st = s2 @ s2.mT, t2 @ t2.mT, s2 @ t2.mT
     rows = (s * (ss @ s)).sum(1) + (t * (tt @ t)).sum(1) - 2 * (s * (st @ t)).sum(1)
-    return rows.clamp_min(0) / n
+    return rows.clamp_min(0) / (n if care_other is None else counted(care_other)[:, None])
 
 
-def _absolute_rows(t: Tensor, s: Tensor, t2: Tensor, s2: Tensor) -> Tensor:
+def _absolute_rows(t: Tensor, s: Tensor, t2: Tensor, s2: Tensor, care_other: Tensor | None) -> Tensor:
     n = s.shape[2]
     tile = max(1, _TILE_ELEMENTS // s2.shape[2])
     recompute = n > tile and torch.is_grad_enabled() and s.requires_grad
     rows = []
     for at in range(0, n, tile):
-        here = (t[:, :, at : at + tile], s[:, :, at : at + tile], t2, s2)
+        here = (t[:, :, at : at + tile], s[:, :, at : at + tile], t2, s2, care_other)
         rows.append(
             checkpoint(_absolute_tile, *here, use_reentrant=False, preserve_rng_state=False)
             if recompute
@@ -110,5 +128,5 @@ def _absolute_rows(t: Tensor, s: Tensor, t2: Tensor, s2: Tensor) -> Tensor:
     return torch.cat(rows, dim=1)
 
 
-def _absolute_tile(t: Tensor, s: Tensor, t2: Tensor, s2: Tensor) -> Tensor:
-    return (s.mT @ s2 - t.mT @ t2).abs().mean(2)
+def _absolute_tile(t: Tensor, s: Tensor, t2: Tensor, s2: Tensor, care_other: Tensor | None) -> Tensor:
+    return cell_mean((s.mT @ s2 - t.mT @ t2).abs(), care_other)

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from understudy.distill.affinity import normalised
+from understudy.distill.care import batch_mean, centred, log_softmax
 from understudy.types import Pair
 
 __all__ = ["AffinityAgainst", "RowMeasure", "contextual_distance", "contextual_distillation"]
@@ -31,19 +31,18 @@ def contextual_distance(
     """(B, D, H, W) pair -> (B, 1, H, W): 0 where the rows agree, at most 2 with ``cosine``.
 
     Args:
-        pair: one level's features.
+        pair: one level's features; cells that do not count have no row, which gives 0, and no column.
         against: the student's rows compare its positions with its own (``self``) or with the
             teacher's (``teacher``), which ties it to the teacher's channels.
         measure: one minus the ``cosine`` of the rows, or ``kl``, the divergence of their softmax,
             which holds (B, n, n) in memory.
     """
     b, _, h, w = pair.teacher.shape
-    teacher, student = (normalised(f, "channel") for f in pair)
-    seen_by_teacher = teacher - teacher.mean(2, keepdim=True)
-    own = student if against == "self" else teacher
-    seen_by_student = own - own.mean(2, keepdim=True)
+    teacher, student = (normalised(f, "channel", pair.care) for f in pair[:2])
+    seen_by_teacher = centred(teacher, pair.care)
+    seen_by_student = centred(student if against == "self" else teacher, pair.care)
     if measure == "kl":
-        rows = _divergence(teacher.mT @ seen_by_teacher, student.mT @ seen_by_student)
+        rows = _divergence(teacher.mT @ seen_by_teacher, student.mT @ seen_by_student, pair.care)
     else:
         rows = _row_cosine(teacher, seen_by_teacher, student, seen_by_student)
     return rows.view(b, 1, h, w)
@@ -53,7 +52,7 @@ def contextual_distillation(
     pair: Pair, against: AffinityAgainst = "self", measure: RowMeasure = "cosine"
 ) -> Tensor:
     """(B, D, H, W) pair -> scalar: mean of :func:`contextual_distance`."""
-    return contextual_distance(pair, against, measure).mean()
+    return batch_mean(contextual_distance(pair, against, measure), pair.care)
 
 
 def _row_cosine(t: Tensor, x: Tensor, s: Tensor, y: Tensor) -> Tensor:
@@ -71,7 +70,7 @@ def _row_cosine(t: Tensor, x: Tensor, s: Tensor, y: Tensor) -> Tensor:
     return distance.clamp_min(0)
 
 
-def _divergence(t_rows: Tensor, s_rows: Tensor) -> Tensor:
+def _divergence(t_rows: Tensor, s_rows: Tensor, care: Tensor | None) -> Tensor:
     """KL(teacher || student) of the softmax of each row: two (B, n, n) -> (B, n)."""
-    log_t, log_s = torch.log_softmax(t_rows, 2), torch.log_softmax(s_rows, 2)
+    log_t, log_s = (log_softmax(rows, care) for rows in (t_rows, s_rows))
     return F.kl_div(log_s, log_t, reduction="none", log_target=True).sum(2).clamp_min(0)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from understudy.distill.care import cells
 from understudy.distill.fusion import Fusion
 from understudy.distill.losses import Term
 from understudy.distill.maps import MapRecipe, image_score
@@ -20,6 +21,9 @@ __all__ = ["Distiller"]
 
 class Distiller(nn.Module):
     """(B, 3, H, W) normalised images -> (B, 1, H, W) anomaly map, in train and eval mode alike.
+
+    Everywhere ``care`` is (B, 1, H, W) float32, 1 where a pixel counts and 0 where it does not; ``None`` if
+    every pixel counts. What does not is in no loss and in no map, and students know nothing of it.
 
     Args:
         teacher: images -> Features; frozen.
@@ -58,35 +62,41 @@ class Distiller(nn.Module):
         """Whether the student looks at pictures, beside the teacher's features of them."""
         return bool(getattr(self.student, "sees_images", True))
 
-    def pairs(self, images: Tensor) -> list[Pair]:
-        """(B, 3, H, W) -> teacher's and student's features of every level."""
-        return self.pairs_from(self.teacher(images), images)
+    def pairs(self, images: Tensor, care: Tensor | None = None) -> list[Pair]:
+        """(B, 3, H, W) -> teacher's and student's features of every level, and which of its cells count."""
+        return self.pairs_from(self.teacher(images), images, care)
 
-    def pairs_from(self, features: Features, images: Tensor | None = None) -> list[Pair]:
+    def pairs_from(
+        self, features: Features, images: Tensor | None = None, care: Tensor | None = None
+    ) -> list[Pair]:
         """Like :meth:`pairs`, from the teacher's features; images for a student that sees them."""
         pairs: list[Pair] = self.student(images, features)
-        return pairs
+        if care is None:
+            return pairs
+        return [pair._replace(care=cells(care, _size(pair.teacher))) for pair in pairs]
 
-    def forward(self, images: Tensor) -> Tensor:  # noqa: D102
-        return self.to_map(self.pairs(images), _size(images))
+    def forward(self, images: Tensor, care: Tensor | None = None) -> Tensor:  # noqa: D102
+        return self.to_map(self.pairs(images, care), _size(images), care)
 
-    def score(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def score(self, images: Tensor, care: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(B, 3, H, W) -> (B, 1, H, W) map and (B,) image-level score; larger is more abnormal."""
-        return self.inspect(images)[:2]
+        return self.inspect(images, care=care)[:2]
 
-    def inspect(self, images: Tensor, lap: Lap = untimed) -> tuple[Tensor, Tensor, Tensor]:
+    def inspect(
+        self, images: Tensor, lap: Lap = untimed, care: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Like :meth:`score`, with the teacher's (B, D) embedding, from one pass of the teacher."""
-        with lap("teacher", len(images)):
+        with lap("teacher", images.shape[0]):
             features = self.teacher(images)
-        with lap("student", len(images)):
-            pairs = self.pairs_from(features, images)
-        with lap("map", len(images)):
-            anomaly_map = self.to_map(pairs, _size(images))
+        with lap("student", images.shape[0]):
+            pairs = self.pairs_from(features, images, care)
+        with lap("map", images.shape[0]):
+            anomaly_map = self.to_map(pairs, _size(images), care)
             return anomaly_map, image_score(anomaly_map), embedding(features)
 
-    def training_loss(self, images: Tensor, shift: int = 1) -> dict[str, Tensor]:
+    def training_loss(self, images: Tensor, shift: int = 1, care: Tensor | None = None) -> dict[str, Tensor]:
         """(B, 3, H, W) good images -> each term; see :meth:`loss`."""
-        return self.loss(self.pairs(images), shift)
+        return self.loss(self.pairs(images, care), shift)
 
     def loss(self, pairs: list[Pair], shift: int = 1) -> dict[str, Tensor]:
         """Pairs of good pictures -> each term, weighted and summed over levels; add them up.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from understudy.distill.contextual import AffinityAgainst, RowMeasure, contextual_distance
 from understudy.distill.losses import cosine_distance
-from understudy.distill.maps import MapRecipe, enlarge, gaussian_blur
+from understudy.distill.maps import MapRecipe, enlarge, fill_ignored, smooth
 from understudy.types import Pair
 
 __all__ = ["ContextualMap", "Fusion", "Scaling"]
@@ -24,6 +24,8 @@ _LOW, _HIGH = 0.9, 0.995  # quantiles of good pixels that become 0 and 1
 
 class ContextualMap:
     """Pairs -> (B, 1, H, W) map of contextual affinity; 0 where both agree. See :mod:`.contextual`.
+
+    Called like :class:`understudy.distill.maps.MapRecipe`.
 
     Args:
         against: see :func:`understudy.distill.contextual.contextual_distance`.
@@ -37,9 +39,11 @@ class ContextualMap:
     ) -> None:
         self.against, self.measure, self.cosine, self.sigma = against, measure, cosine, sigma
 
-    def __call__(self, pairs: Sequence[Pair], size: tuple[int, int]) -> Tensor:  # noqa: D102
-        levels = [enlarge(self._level_map(pair), size, align_corners=True) for pair in pairs]
-        return gaussian_blur(torch.stack(levels).sum(0), self.sigma)
+    def __call__(  # noqa: D102
+        self, pairs: Sequence[Pair], size: tuple[int, int], care: Tensor | None = None
+    ) -> Tensor:
+        levels = [enlarge(self._level_map(pair), size, pair.care, align_corners=True) for pair in pairs]
+        return smooth(torch.stack(levels).sum(0), self.sigma, care)
 
     def _level_map(self, pair: Pair) -> Tensor:
         level = contextual_distance(pair, self.against, self.measure)
@@ -58,7 +62,8 @@ class Fusion(nn.Module):
         scaling: ``quantile`` puts the 90th and the 99.5th percentile of good pixels at 0 and 1;
             ``zscore`` their mean at 0 and a standard deviation at 1.
 
-    Until :meth:`fit` has seen good pictures, maps are averaged as they are.
+    Called like :class:`understudy.distill.maps.MapRecipe`. Until :meth:`fit` has seen good pictures, maps are
+    averaged as they are.
     """
 
     def __init__(self, parts: Mapping[str, Part], scaling: Scaling = "quantile") -> None:
@@ -68,17 +73,28 @@ class Fusion(nn.Module):
         self.zero = nn.Buffer(torch.zeros(len(parts)))
         self.unit = nn.Buffer(torch.ones(len(parts)))
 
-    def maps(self, pairs: Sequence[Pair], size: tuple[int, int]) -> dict[str, Tensor]:
+    def maps(
+        self, pairs: Sequence[Pair], size: tuple[int, int], care: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Each part's own map, (B, 1, H, W), as it is."""
-        return {name: to_map(pairs[which], size) for name, (which, to_map) in self.parts.items()}
+        return {name: to_map(pairs[which], size, care) for name, (which, to_map) in self.parts.items()}
 
-    def forward(self, pairs: Sequence[Pair], size: tuple[int, int]) -> Tensor:  # noqa: D102
-        maps = torch.stack(list(self.maps(pairs, size).values()))
+    def values(
+        self, pairs: Sequence[Pair], size: tuple[int, int], care: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Each part's map at the pixels that count, in one row: what :meth:`fit` takes of good pictures."""
+        maps = self.maps(pairs, size, care)
+        return {name: one.flatten() if care is None else one[care > 0] for name, one in maps.items()}
+
+    def forward(  # noqa: D102
+        self, pairs: Sequence[Pair], size: tuple[int, int], care: Tensor | None = None
+    ) -> Tensor:
+        maps = torch.stack(list(self.maps(pairs, size, care).values()))
         zero, unit = (b.view(-1, 1, 1, 1, 1) for b in (self.zero, self.unit))
-        return ((maps - zero) / unit).mean(0)
+        return fill_ignored(((maps - zero) / unit).mean(0), care)
 
     def fit(self, good: Mapping[str, NDArray[np.float32]]) -> None:
-        """Set each part's zero and unit from its maps of good pictures, of any shape."""
+        """Set each part's zero and unit from good pictures' pixels, of any shape; see :meth:`values`."""
         for i, name in enumerate(self.parts):
             values = good[name]
             if self.scaling == "quantile":

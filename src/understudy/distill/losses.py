@@ -1,7 +1,8 @@
 """Pairs -> scalar: the distillation losses, each 0 where teacher and student agree.
 
 All work in float32. Batch and positions are averaged, so that the terms are of one magnitude
-whatever the batch, the grid and the teacher (docs/decisions/0004).
+whatever the batch, the grid and the teacher (docs/decisions/0004). Cells of a pair that do not count are in
+no mean, no softmax and no gradient (docs/decisions/0022).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from understudy.distill.affinity import AffinityForm, AffinityNorm, affinity_error, normalised
+from understudy.distill.care import batch_mean, cell_mean, centred, flat, log_softmax
 from understudy.types import Pair
 
 __all__ = [
@@ -41,7 +43,7 @@ class Term:
     Attributes:
         name: as it appears in the log.
         weight: its lambda.
-        error: (pair of one level, partner shift) -> scalar; summed over the levels.
+        error: (pair of one level, partner shift) -> scalar of the cells that count; summed over the levels.
         needs_partner: compares different pictures, so a batch of one has nothing to give.
         levels: which of the student's pairs it looks at; all by default.
     """
@@ -57,10 +59,10 @@ def cosine_distance(pair: Pair) -> Tensor:
     """(B, D, H, W) pair -> (B, 1, H, W): 0 where both agree, at most 2. Eq. (1) of SNL.
 
     One minus the cosine, as half the squared distance of the unit vectors: exactly zero where both are
-    equal, also where both are zero, and twice this is STPM's distance.
+    equal, also where both are zero, and twice this is STPM's distance. Zero at cells that do not count.
     """
     b, _, h, w = pair.teacher.shape
-    teacher, student = (normalised(f, "channel") for f in pair)
+    teacher, student = (normalised(f, "channel", pair.care) for f in pair[:2])
     return 0.5 * (teacher - student).square().sum(1).view(b, 1, h, w)
 
 
@@ -73,8 +75,8 @@ def channel_distillation(pair: Pair, reading: CosineReading = "local") -> Tensor
             ``global`` compares each picture's whole tensor as one vector, as RD's release does.
     """
     if reading == "local":
-        return cosine_distance(pair).mean()
-    teacher, student = (normalised(f, "tensor") for f in pair)
+        return batch_mean(cosine_distance(pair), pair.care)
+    teacher, student = (normalised(f, "tensor", pair.care) for f in pair[:2])
     return 0.5 * (teacher - student).square().sum((1, 2)).mean()
 
 
@@ -99,17 +101,24 @@ def spatial_distillation(
         reduction: over channels: mean (``mean_d``), sum as printed (``sum_d``); ``mean_all`` also
             divides by the number of positions. The batch is always averaged.
     """
-    teacher, student = (f.float().flatten(2) for f in pair)
+    teacher, student = (flat(f, pair.care) for f in pair[:2])
     if scale == "teacher":
-        spread = teacher.std(2, keepdim=True, correction=0)
+        spread = _spread(teacher, pair.care)
         spread = spread.clamp_min(_DEAD_CHANNEL * spread.mean().clamp_min(1e-12))
         teacher, student = teacher / spread, student / spread
-    log_t, log_s = (F.log_softmax(f / temperature, dim=2) for f in (teacher, student))
+    log_t, log_s = (log_softmax(f / temperature, pair.care) for f in (teacher, student))
     each = F.kl_div(log_s, log_t, reduction="none", log_target=True)  # (B, D, n)
     if reduction == "mean_all":
-        return each.mean()
+        return batch_mean(each, pair.care)
     per_channel = each.sum(2)
     return per_channel.mean() if reduction == "mean_d" else per_channel.sum(1).mean()
+
+
+def _spread(teacher: Tensor, care: Tensor | None) -> Tensor:
+    """(B, D, n) -> (B, D, 1): standard deviation over the positions that count."""
+    if care is None:
+        return teacher.std(2, keepdim=True, correction=0)
+    return cell_mean(centred(teacher, care).square(), care).sqrt().unsqueeze(2)
 
 
 def affinity_distillation(
@@ -124,7 +133,10 @@ def affinity_distillation(
         form: see :func:`understudy.distill.affinity.affinity_rows`.
         norm: see :func:`understudy.distill.affinity.normalised`.
     """
-    teacher, student = (normalised(f, norm) for f in pair)
+    care = pair.care
+    teacher, student = (normalised(f, norm, care) for f in pair[:2])
     if shift == 0:
-        return affinity_error(teacher, student, teacher, student, form)
-    return affinity_error(teacher, student, teacher.roll(-shift, dims=0), student.roll(-shift, dims=0), form)
+        return affinity_error(teacher, student, teacher, student, form, care, care)
+    teacher_other, student_other = (f.roll(-shift, dims=0) for f in (teacher, student))
+    care_other = None if care is None else care.roll(-shift, dims=0)
+    return affinity_error(teacher, student, teacher_other, student_other, form, care, care_other)

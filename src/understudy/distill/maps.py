@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,10 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from understudy.distill.affinity import AffinityForm, AffinityNorm, affinity_rows, normalised
+from understudy.distill.care import cells
 from understudy.distill.losses import cosine_distance
 from understudy.types import Pair
 
-__all__ = ["Combine", "MapRecipe", "enlarge", "gaussian_blur", "image_score"]
+__all__ = ["Combine", "MapRecipe", "enlarge", "fill_ignored", "gaussian_blur", "image_score", "smooth"]
 
 Combine = Literal["sum", "product"]
 
@@ -22,6 +23,9 @@ Combine = Literal["sum", "product"]
 @dataclass(frozen=True, kw_only=True)
 class MapRecipe:
     """Pairs -> (B, 1, H, W) float32 map; 0 where both agree. Eq. (10)-(13) of SNL, arXiv:2402.17091.
+
+    Called with pairs, (H, W), and which pixels (B, 1, H, W) count: the error of an ignored one leaks
+    into no other, and the map has its lowest value there (docs/decisions/0022).
 
     Attributes:
         feature: weight of the feature map, one minus the cosine; 2 makes it the squared distance of
@@ -47,29 +51,56 @@ class MapRecipe:
     shrink: int = 1
     align_corners: bool = True
 
-    def __call__(self, pairs: Sequence[Pair], size: tuple[int, int]) -> Tensor:  # noqa: D102
+    def __call__(  # noqa: D102
+        self, pairs: Sequence[Pair], size: tuple[int, int], care: Tensor | None = None
+    ) -> Tensor:
         work = (max(1, size[0] // self.shrink), max(1, size[1] // self.shrink))
-        levels = torch.stack([self._enlarge(self._level_map(pair), work) for pair in pairs])
+        levels = torch.stack([self._enlarge(self._level_map(pair), work, pair.care) for pair in pairs])
         together = levels.sum(0) if self.combine == "sum" else levels.prod(0)
-        return gaussian_blur(self._enlarge(together, size), self.sigma)
+        weights = None if care is None else cells(care, work)
+        return smooth(self._enlarge(together, size, weights), self.sigma, care)
 
     def _level_map(self, pair: Pair) -> Tensor:
         level = self.feature * cosine_distance(pair)
         return level + self.affinity * self._affinity_map(pair) if self.affinity else level
 
-    def _enlarge(self, anomaly_map: Tensor, size: tuple[int, int]) -> Tensor:
-        return enlarge(anomaly_map, size, align_corners=self.align_corners)
+    def _enlarge(self, anomaly_map: Tensor, size: tuple[int, int], weights: Tensor | None) -> Tensor:
+        return enlarge(anomaly_map, size, weights, align_corners=self.align_corners)
 
     def _affinity_map(self, pair: Pair) -> Tensor:
         """(B, D, H, W) pair -> (B, 1, H, W): each position's error of affinity. Eq. (12)-(13)."""
         b, _, h, w = pair.teacher.shape
-        teacher, student = (normalised(f, self.norm) for f in pair)
-        return affinity_rows(teacher, student, teacher, student, self.form).view(b, 1, h, w)
+        teacher, student = (normalised(f, self.norm, pair.care) for f in pair[:2])
+        return affinity_rows(teacher, student, teacher, student, self.form, pair.care).view(b, 1, h, w)
 
 
 def image_score(anomaly_map: Tensor) -> Tensor:
     """(B, 1, H, W) map -> (B,) its maximum. Eq. (14) of SNL, arXiv:2402.17091."""
     return anomaly_map.amax(dim=(1, 2, 3))
+
+
+def smooth(anomaly_map: Tensor, sigma: float, care: Tensor | None) -> Tensor:
+    """(B, 1, H, W) -> same shape: :func:`gaussian_blur` over the pixels that count, the others filled."""
+    blurred = _weighted(lambda values: gaussian_blur(values, sigma), anomaly_map, care)
+    return fill_ignored(blurred, care)
+
+
+def fill_ignored(anomaly_map: Tensor, care: Tensor | None) -> Tensor:
+    """(B, 1, H, W) -> same shape: each picture's lowest value that counts where nothing does."""
+    if care is None:
+        return anomaly_map
+    counts = care > 0
+    highest = anomaly_map.amax(dim=(2, 3), keepdim=True)
+    lowest = torch.where(counts, anomaly_map, highest).amin(dim=(2, 3), keepdim=True)
+    return torch.where(counts, anomaly_map, lowest)
+
+
+def _weighted(spread: Callable[[Tensor], Tensor], values: Tensor, weights: Tensor | None) -> Tensor:
+    """Spread (B, 1, h, w) values linearly, each by its weight; 0 where none of those nearby has one."""
+    if weights is None:
+        return spread(values)
+    total = spread(weights)
+    return spread(weights * values) / (total + (total == 0))
 
 
 def gaussian_blur(anomaly_map: Tensor, sigma: float) -> Tensor:
@@ -94,8 +125,17 @@ def _mirrored(n: int, radius: int) -> Tensor:
     return torch.where(at < n, at, 2 * n - 1 - at)
 
 
-def enlarge(anomaly_map: Tensor, size: tuple[int, int], *, align_corners: bool) -> Tensor:
-    """(B, 1, h, w) -> (B, 1, H, W), bilinear; unchanged if it has that size."""
+def enlarge(
+    anomaly_map: Tensor, size: tuple[int, int], weights: Tensor | None = None, *, align_corners: bool
+) -> Tensor:
+    """(B, 1, h, w) -> (B, 1, H, W), bilinear; unchanged if it has that size.
+
+    Where ``weights`` of its shape is 0 a value is left out, and where no other is near, the map is 0.
+    """
     if anomaly_map.shape[-2:] == size:
         return anomaly_map
-    return F.interpolate(anomaly_map, size=size, mode="bilinear", align_corners=align_corners)
+
+    def bilinear(values: Tensor) -> Tensor:
+        return F.interpolate(values, size=size, mode="bilinear", align_corners=align_corners)
+
+    return _weighted(bilinear, anomaly_map, weights)

@@ -22,8 +22,8 @@ from understudy.metrics import AUPRO_LIMIT, Channel, by_channel, by_region
 from understudy.model import TrainedModel, versions
 from understudy.reporter import Reporter
 from understudy.runtime.decision import Thresholds, decide
-from understudy.runtime.images import resize_map, resize_mask
-from understudy.scoring import Scored
+from understudy.runtime.images import enlarge_care, resize_map, resize_mask
+from understudy.runtime.scoring import Scored
 
 __all__ = ["Evaluation", "MapResolution", "evaluate"]
 
@@ -81,11 +81,11 @@ def evaluate(
         raise InputError(f"AUPRO's limit is a false-positive rate above 0 and at most 1, got {aupro_limit:g}")
     reporter = reporter or Reporter()
     found = open_pictures(Path(data))
-    found = found.only(categories) if categories else model.known(found)
+    found = found.only(categories) if categories else found.among(model.categories)
     records = found.test()
     applied = thresholds_by_category(model, found.categories, thresholds)
     side = model.preprocess.image_size
-    pixel_room = room_for(records, side if map_resolution == "model" else None)
+    pixel_room = room_for(records, model.preprocess.canvas if map_resolution == "model" else None)
     spro_room = room_for([r for r in records if r.category in found.saturations], None)
     reporter.say(f"{describe(found)}, {len(records)} of them to test")
     reporter.say(pixel_room.statement("pixel metrics", pooled=True))
@@ -115,7 +115,7 @@ def evaluate(
         "image_size": side,
         "seed": model.manifest.training.seed,
         "data": {"root": str(found.root), "layout": found.layout, "seen_in_training": results.seen},
-        "map_resolution": f"{side}x{side}" if map_resolution == "model" else "mask",
+        "map_resolution": _resolution(model, map_resolution),
         "aupro_limit": aupro_limit,
         "thresholds": thresholds if applied else None,
         "pixel_mode": pixel_room.mode(pooled=True),
@@ -163,7 +163,8 @@ class _Results:
     def __iter__(self) -> Iterator[_Result]:
         pictures = self._model.pictures
         known = {*pictures.trained, *pictures.validation, *pictures.held_out}
-        scored = self._model.score([r.path for r in self._records])
+        named = [self._model.named(r.category) for r in self._records]
+        scored = self._model.score([r.path for r in self._records], categories=named)
         for done, (record, result) in enumerate(zip(self._records, scored, strict=True), start=1):
             self._reporter.advance("evaluate", done, len(self._records), "")
             try:
@@ -199,16 +200,28 @@ def _count(
     """Bring a picture's map and mask to one size and count their pixels, once for all."""
     scored, defects, pixels = result.scored, result.defects, None
     if defects is not None:
-        anomaly_map, mask = scored.anomaly_map, union_of(defects, scored.size)
-        large = resize_map(anomaly_map, scored.size) if spro or resolution == "mask" else anomaly_map
-        if spro:
-            spro.add(result.tested.record.defect, by_channel(large, defects))
+        anomaly_map, mask, care = scored.anomaly_map, union_of(defects, scored.size), scored.care
+        if spro or resolution == "mask":
+            large = resize_map(anomaly_map, scored.size)
+            counts = None if care is None else enlarge_care(care, scored.size)
+            if spro:
+                spro.add(result.tested.record.defect, by_channel(large, defects, counts))
         if resolution == "mask":
-            pixels = by_region(large, mask)
+            pixels = by_region(large, mask, counts)
         else:
-            pixels = by_region(anomaly_map, resize_mask(mask, anomaly_map.shape[:2]))
+            pixels = by_region(anomaly_map, resize_mask(mask, anomaly_map.shape[:2]), care)
     for each in figures:
         each.add(result.tested, pixels)
+
+
+def _resolution(model: TrainedModel, asked: MapResolution) -> str:
+    """In words, for ``metrics.json``."""
+    if asked == "mask":
+        return "mask"
+    side, tile = model.preprocess.image_size, model.preprocess.tile
+    if tile:
+        return f"picture x {side / tile:g}"
+    return f"{side} at most" if model.preprocess.keep_aspect else f"{side}x{side}"
 
 
 def _row(figures: Figures, spro: SproFigures | None, left_out: int) -> dict[str, Any]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from understudy.data.records import Record
 from understudy.metrics import BINS, EXACT_PIXELS
-from understudy.runtime.images import count_pixels
+from understudy.runtime.images import read_size
 
 __all__ = ["Room", "room_for"]
+
+Size = tuple[int, int]
+"""Height and width."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +56,15 @@ class Room:
         return [c for c in self.pixels if not self.is_exact(c)]
 
 
-def room_for(records: Sequence[Record], side: int | None) -> Room:
-    """Count the pixels of maps at ``side``, or at their pictures' own size as the files' headers say."""
+def room_for(records: Sequence[Record], canvas: Callable[[Size], Size] | None) -> Room:
+    """Count the pixels of maps of some pictures, whose sizes the files' headers say.
+
+    Args:
+        records: the pictures.
+        canvas: a picture's size -> its map's; ``None`` for maps of the pictures' own size.
+    """
     pixels: Counter[str] = Counter()
     for record in records:
-        pixels[record.category] += side * side if side else count_pixels(record.path)
+        size = read_size(record.path)
+        pixels[record.category] += math.prod(canvas(size) if canvas and all(size) else size)
     return Room(pixels, EXACT_PIXELS)

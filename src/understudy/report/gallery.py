@@ -15,7 +15,7 @@ from understudy.model import TrainedModel
 from understudy.report.embed import data_address
 from understudy.runtime.heatmap import colour_span, heatmap, outline
 from understudy.runtime.images import read_picture, resize_mask
-from understudy.scoring import Scored
+from understudy.runtime.scoring import Scored
 
 __all__ = ["Card", "Gallery", "Plan", "choose", "galleries", "plan_for"]
 

@@ -6,8 +6,11 @@
     teacher.safetensors   the frozen teacher's levels
     student.safetensors   what was learned: the student, and the scales of fused maps
     prototypes.json       mean embedding of each category, by which it is recognised
+    roi.json              which mask tells what counts in which category's pictures; the masks are roi*.png
     pictures.json         digests of the pictures trained on, validated with and held out
     calibration.json      thresholds and limits; may be absent, and may be changed without touching the rest
+
+An exported one has ``model.onnx``, or ``model.xml`` and ``model.bin``, in the place of weights and digests.
 """
 
 from __future__ import annotations
@@ -18,40 +21,55 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from PIL import Image
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from understudy.errors import BundleError, WorkError
 from understudy.runtime.decision import Calibration
-from understudy.runtime.images import Preprocess
+from understudy.runtime.images import read_mask
+from understudy.runtime.preprocess import Preprocess
 from understudy.runtime.recognition import Prototypes
+from understudy.runtime.roi import Rois
 
 __all__ = [
     "BUNDLE_SCHEMA",
+    "GraphCard",
+    "GraphFormat",
+    "GraphPrecision",
     "Manifest",
+    "ParityCard",
     "Pictures",
     "TeacherCard",
     "TrainingCard",
+    "holds_graph",
     "holds_model",
     "prepare_folder",
     "read_calibration",
     "read_manifest",
     "read_pictures",
     "read_prototypes",
+    "read_rois",
     "sha256_of",
     "write_calibration",
     "write_json",
     "write_manifest",
     "write_prototypes",
+    "write_rois",
     "writing",
 ]
 
-BUNDLE_SCHEMA = 3
+BUNDLE_SCHEMA = 4
 MANIFEST, CALIBRATION = "manifest.json", "calibration.json"
-PICTURES, PROTOTYPES = "pictures.json", "prototypes.json"
+PICTURES, PROTOTYPES, ROIS = "pictures.json", "prototypes.json", "roi.json"
+STUDENT = "student.safetensors"
 _DECIMALS = 8  # of a prototype: as fine as float32 numbers near one
+
+
+GraphFormat = Literal["onnx", "openvino"]
+GraphPrecision = Literal["float32", "int8"]
 
 
 class _Card(BaseModel):
@@ -87,8 +105,58 @@ class TrainingCard(_Card):
     sampling: str = "natural"
 
 
+class ParityCard(_Card):
+    """How closely a graph follows the model that it was made of, on the same windows.
+
+    Attributes:
+        runtime: that ran the graph, with its version.
+        source: where the windows come from, in words.
+        windows: compared.
+        map_error: largest absolute difference of a map's pixel.
+        map_error_relative: the same, as a share of the maps' range.
+        score_error: largest absolute difference of a score.
+        score_error_relative: the same, as a share of the maps' range.
+        rank_correlation: Spearman's, of the scores; ``None`` where they are all the same.
+        verdicts: windows judged alike by both, and not; ``None`` while the model is not calibrated.
+        at_threshold: windows left out there: an error that float32 is allowed could change their verdict.
+    """
+
+    runtime: str
+    source: str
+    windows: int
+    map_error: float
+    map_error_relative: float
+    score_error: float
+    score_error_relative: float
+    rank_correlation: float | None
+    verdicts: tuple[int, int] | None
+    at_threshold: int
+
+
+class GraphCard(_Card):
+    """What the graph of an exported model is.
+
+    Attributes:
+        format: of its file.
+        file: name of the graph's file; an OpenVINO graph has its weights beside it.
+        precision: of its weights and of what its convolutions compute in.
+        opset: of ONNX, which it is written in or was converted from.
+        care: whether it takes which pixels count.
+        student_sha256: hash of the student that it was made of.
+        parity: how closely it follows that model; ``None`` only while that is measured.
+    """
+
+    format: GraphFormat
+    file: str
+    precision: GraphPrecision
+    opset: int
+    care: bool
+    student_sha256: str
+    parity: ParityCard | None
+
+
 class Manifest(_Card):
-    """What a saved model is."""
+    """What a saved model is; ``graph`` is for an exported one."""
 
     bundle_schema: int
     method: str
@@ -98,6 +166,12 @@ class Manifest(_Card):
     training: TrainingCard
     versions: dict[str, str]
     files: dict[str, str]
+    graph: GraphCard | None = None
+
+    @property
+    def student_sha256(self) -> str:
+        """Hash of the student: what thresholds belong to, in whatever form the model is saved."""
+        return self.graph.student_sha256 if self.graph else self.files[STUDENT]
 
 
 class Pictures(_Card):
@@ -111,6 +185,11 @@ class Pictures(_Card):
 def holds_model(folder: Path) -> bool:
     """Whether a folder holds a finished model."""
     return (folder / MANIFEST).is_file()
+
+
+def holds_graph(folder: Path) -> bool:
+    """Whether a folder holds an exported model, which needs no torch; unchecked."""
+    return holds_model(folder) and bool(_read_json(folder / MANIFEST).get("graph"))
 
 
 def sha256_of(path: Path) -> str:
@@ -208,9 +287,31 @@ def read_prototypes(folder: Path) -> Prototypes:
     return {name: np.asarray(row, np.float32) for name, row in rows.items()}
 
 
+def write_rois(folder: Path, rois: Rois) -> list[str]:
+    """Write the regions of interest of a model, before its manifest; the names of the files."""
+    named = {name: f"roi-{i}.png" for i, name in enumerate(rois.categories)}
+    masks = {named[name]: mask for name, mask in rois.categories.items()}
+    overall = None
+    if rois.overall is not None:
+        overall = "roi.png"
+        masks[overall] = rois.overall
+    for file, mask in masks.items():
+        with writing(folder / file):
+            Image.fromarray(mask).save(folder / file)
+    write_json(folder / ROIS, {"overall": overall, "categories": named})
+    return [ROIS, *masks]
+
+
+def read_rois(folder: Path) -> Rois:
+    """Read the regions of interest of a model; checked with the manifest."""
+    named = _read_json(folder / ROIS)
+    overall = named["overall"] and read_mask(folder / named["overall"])
+    return Rois(overall, {name: read_mask(folder / file) for name, file in named["categories"].items()})
+
+
 def write_calibration(folder: Path, manifest: Manifest, calibration: Calibration) -> None:
     """Write what calibrating has set beside a model, with the format and the student it is for."""
-    head = {"bundle_schema": BUNDLE_SCHEMA, "student_sha256": manifest.files["student.safetensors"]}
+    head = {"bundle_schema": BUNDLE_SCHEMA, "student_sha256": manifest.student_sha256}
     write_json(folder / CALIBRATION, head | calibration.model_dump(mode="json"))
 
 
@@ -231,7 +332,7 @@ def read_calibration(folder: Path, manifest: Manifest) -> Calibration | None:
         calibration = Calibration.model_validate(content)
     except ValidationError as error:
         raise BundleError(f"{path} is no calibration: {_first(error)}; calibrate again") from error
-    if student != manifest.files["student.safetensors"]:
+    if student != manifest.student_sha256:
         raise BundleError(f"{path} was made for another model; calibrate again")
     return calibration
 

@@ -1,7 +1,4 @@
-"""Pictures and masks from files: decode, orient, convert, resize, normalise.
-
-Training and the runtime share this module, so what a model sees is the same in both.
-"""
+"""Pictures and masks: decode, orient, convert; and sizes of masks and maps."""
 
 from __future__ import annotations
 
@@ -11,20 +8,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
-from pydantic import BaseModel, ConfigDict, Field
 
 from understudy.errors import InputError, PictureError
 
 __all__ = [
     "PICTURE_SUFFIXES",
-    "Preprocess",
-    "count_pixels",
     "decode_picture",
+    "enlarge_care",
     "find_pictures",
+    "picture_of",
     "read_bytes",
     "read_mask",
     "read_mask_values",
     "read_picture",
+    "read_size",
     "resize_map",
     "resize_mask",
     "unit",
@@ -36,35 +33,6 @@ MAX_PIXELS = 178_956_970  # Pillow's own limit against decompression bombs
 
 Picture = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
-
-
-class Preprocess(BaseModel):
-    """How a picture becomes a network's input.
-
-    Attributes:
-        image_size: side of the square that every picture is resized to, in pixels.
-        mean: per channel, of pictures in [0, 1].
-        std: per channel, of pictures in [0, 1].
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    image_size: int = Field(ge=32, le=4096)
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-
-    def resize(self, picture: Picture) -> Picture:
-        """(H, W, 3) -> (S, S, 3), both uint8: bilinear with antialiasing; aspect is not kept."""
-        side = self.image_size
-        if picture.shape[:2] == (side, side):
-            return picture
-        return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BILINEAR))
-
-    def normalise(self, pictures: Picture | NDArray[np.float32]) -> NDArray[np.float32]:
-        """(B, S, S, 3) uint8, or float32 in [0, 1] -> (B, 3, S, S) float32, minus mean, over std."""
-        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
-        scaled = (unit(pictures) - mean) / std
-        return scaled.transpose(0, 3, 1, 2)
 
 
 def unit(pictures: Picture | NDArray[np.float32]) -> NDArray[np.float32]:
@@ -121,17 +89,38 @@ def decode_picture(data: bytes, path: Path) -> Picture:
         raise PictureError(path, f"does not decode: {error}; replace or remove it") from error
 
 
-def read_mask(path: Path, size: tuple[int, int]) -> Mask:
+def picture_of(array: NDArray[np.generic], name: Path) -> Picture:
+    """Like :func:`read_picture`, from an array; ``name`` only names it in errors.
+
+    Args:
+        array: (H, W), (H, W, 3) or (H, W, 4) uint8, or (H, W) uint16.
+        name: of the picture.
+
+    Raises:
+        PictureError: it is an array of another shape or type.
+    """
+    deep = array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype == np.uint8
+    flat = array.ndim == 2 and array.dtype in (np.uint8, np.uint16)
+    if not (deep or flat) or not array.size:
+        raise PictureError(
+            name,
+            f"is an array of {array.dtype} and shape {array.shape}; give (H, W) or (H, W, 3) uint8, or "
+            "(H, W) uint16",
+        )
+    return np.array(_to_rgb(Image.fromarray(array), name), dtype=np.uint8)
+
+
+def read_mask(path: Path, size: tuple[int, int] | None = None) -> Mask:
     """Decode a mask to (H, W) bool, true where its value is not zero; see :func:`read_mask_values`."""
     return np.asarray(read_mask_values(path, size) != 0)
 
 
-def read_mask_values(path: Path, size: tuple[int, int]) -> NDArray[np.generic]:
+def read_mask_values(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.generic]:
     """Decode a mask to (H, W) values, of several colours the largest; transparency is left out.
 
     Args:
         path: the mask file.
-        size: (height, width) of the picture it belongs to.
+        size: (height, width) of the picture it belongs to, ``None`` for any.
 
     Raises:
         PictureError: it does not decode, or its size is another one.
@@ -145,7 +134,7 @@ def read_mask_values(path: Path, size: tuple[int, int]) -> NDArray[np.generic]:
         values = values[..., :-1]
     if values.ndim == 3:
         values = values.max(axis=2)
-    if values.shape != size:
+    if size is not None and values.shape != size:
         (mh, mw), (ph, pw) = values.shape, size
         raise PictureError(
             path, f"is a mask of {mw}x{mh}, its picture is {pw}x{ph}: save it at its picture's size"
@@ -153,19 +142,24 @@ def read_mask_values(path: Path, size: tuple[int, int]) -> NDArray[np.generic]:
     return values
 
 
-def count_pixels(path: Path) -> int:
-    """How many pixels a picture has as its file's header says; none if it is no picture."""
+def read_size(path: Path) -> tuple[int, int]:
+    """(height, width) of a picture, upright, as its file's header says; zeros if it is no picture."""
     try:
         with Image.open(path) as image:
-            return image.width * image.height
+            return upright_size(image)
     except Exception:  # a damaged file makes decoders raise almost anything
-        return 0
+        return 0, 0
 
 
 def resize_map(anomaly_map: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     """(h, w) -> ``size``, a picture's own (height, width), bilinear."""
     height, width = size
     return np.asarray(Image.fromarray(anomaly_map).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def enlarge_care(care: Mask, size: tuple[int, int]) -> Mask:
+    """(h, w), false where nothing counts -> ``size``, a picture's own (height, width)."""
+    return np.asarray(Image.fromarray(care).resize((size[1], size[0]), Image.Resampling.NEAREST))
 
 
 def resize_mask(mask: Mask, size: tuple[int, int]) -> Mask:

@@ -1,16 +1,53 @@
-"""Connected regions of a map, diagonal neighbours included: which are large enough, and up to which level.
+"""Connected regions of a map, diagonal neighbours included: where, which are large enough, up to which level.
 
 Needs numpy alone. Regions are found through runs, the pixels of a row that touch each other.
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["large_regions", "surviving_level"]
+from understudy.types import Region
+
+__all__ = ["find_regions", "large_regions", "surviving_level"]
 
 Mask = NDArray[np.bool_]
+
+
+def find_regions(
+    anomaly_map: NDArray[np.float32], above: float, min_area: int, size: tuple[int, int]
+) -> tuple[Region, ...]:
+    """Regions of an (h, w) map above a level and of the least area, the highest peak first.
+
+    Args:
+        anomaly_map: of a picture.
+        above: level.
+        min_area: pixels of the map that a region has at least.
+        size: (height, width) of the picture, in whose pixels regions are told.
+    """
+    height, width = anomaly_map.shape
+    down, across = size[0] / height, size[1] / width
+    begins, ends = _runs(anomaly_map > above)
+    of_run = _regions(begins, ends, width)
+    found = []
+    for name in np.flatnonzero(np.bincount(of_run, ends - begins, len(of_run)) >= max(1, min_area)):
+        first, last = begins[of_run == name], ends[of_run == name]
+        rows, left, right = first // (width + 1), first % (width + 1), last % (width + 1)
+        peak = max(anomaly_map[row, a:b].max() for row, a, b in zip(rows, left, right, strict=True))
+        found.append(
+            Region(
+                left=math.floor(left.min() * across),
+                top=math.floor(rows.min() * down),
+                right=math.ceil(right.max() * across),
+                bottom=math.ceil((rows.max() + 1) * down),
+                area=round(int((last - first).sum()) * down * across),
+                peak=float(peak),
+            )
+        )
+    return tuple(sorted(found, key=lambda region: -region.peak))
 
 
 def large_regions(mask: Mask, min_area: int) -> Mask:
@@ -54,6 +91,12 @@ def _runs(mask: Mask) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 def _areas(begins: NDArray[np.intp], ends: NDArray[np.intp], width: int) -> NDArray[np.intp]:
     """Of each run, the pixels of the region that it belongs to."""
+    region = _regions(begins, ends, width)
+    return np.bincount(region, ends - begins, len(region))[region].astype(np.intp)
+
+
+def _regions(begins: NDArray[np.intp], ends: NDArray[np.intp], width: int) -> NDArray[np.intp]:
+    """Of each run, the first run of the region that it belongs to."""
     region = np.arange(len(begins))
     upper, lower = _touching(begins, ends, width + 1)
     while True:  # every run takes the lowest name around it, then that name's own, until all agree
@@ -62,7 +105,7 @@ def _areas(begins: NDArray[np.intp], ends: NDArray[np.intp], width: int) -> NDAr
         np.minimum.at(lowest, lower, region[upper])
         lowest = lowest[lowest]
         if np.array_equal(lowest, region):
-            return np.bincount(region, ends - begins, len(region))[region].astype(np.intp)
+            return region
         region = lowest
 
 

@@ -1,0 +1,136 @@
+"""Quality over the time of a training: one model over several categories, by batch size and learning rate.
+
+    python benchmarks/recipe.py --data REALBENCH --out benchmarks/results/recipe.csv
+
+Every training is one ``understudy fit``, in a process of its own. While it runs, copies of the student are
+put aside at some steps; afterwards each is evaluated as ``understudy evaluate`` does. Seconds are those of
+the training, without the copies. Rows are added as runs finish; a run whose rows are there is not repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+import understudy
+from apart import print_rows, run_missing
+from machine import read
+from tables.choices import recipe as table_of
+from understudy.distill.distiller import Distiller
+from understudy.distill.teacher import Teacher
+from understudy.methods import METHODS
+from understudy.reporter import Reporter
+from unified import rows_of
+
+
+def main() -> None:
+    """Run what is missing, seed by seed, and print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--categories", default="ballscrew,hazelnut,cookie")
+    parser.add_argument("--method", default="snl-rd")
+    parser.add_argument("--batch-sizes", default="8,16")
+    parser.add_argument("--lrs", default="0.005,0.001")
+    parser.add_argument("--points", default="50,100,200,400,800,1500", help="steps, multiples of ten")
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--run", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.run:
+        print_rows(run(asked.data, **json.loads(asked.run)))
+        return
+    if any(int(point) % 10 for point in asked.points.split(",")):
+        parser.error(f"a training tells of its progress every ten steps, so {asked.points} will not do")
+    for seed in map(int, asked.seeds.split(",")):
+        for batch_size in map(int, asked.batch_sizes.split(",")):
+            for lr in map(float, asked.lrs.split(",")):
+                job = {
+                    "method": asked.method,
+                    "batch_size": batch_size,
+                    "lr": lr,
+                    "seed": seed,
+                    "points": asked.points.replace(",", " "),
+                    "trained_on": asked.categories.replace(",", " "),
+                }
+                run_missing(__file__, asked.data, asked.out, job)
+    print(table_of(read(asked.out)))
+
+
+class Copies:
+    """Copies of a student at some steps of its training, and when they were taken.
+
+    Args:
+        method: whose next student is watched.
+        points: the steps.
+
+    Attributes:
+        weights: of the student, by step.
+        seconds: from the first sign of progress to each step, without the time for copies.
+        last: the same to the last sign of progress.
+        copying: seconds that the copies took.
+    """
+
+    def __init__(self, method: str, points: list[int]) -> None:
+        self.weights: dict[int, dict[str, Tensor]] = {}
+        self.seconds: dict[int, float] = {}
+        self.last = self.copying = 0.0
+        self._points, self._began = points, 0.0
+        known = METHODS[method]
+
+        def compose(teacher: Teacher, settings: Any) -> Distiller:
+            self._watched = known.compose(teacher, settings)
+            return self._watched
+
+        METHODS[method] = replace(known, compose=compose)
+
+    def advance(self, what: str, done: int, total: int, note: str) -> None:
+        """Take a copy where it is time."""
+        if what != "train":
+            return
+        now = time.monotonic()
+        self._began = self._began or now
+        self.last = now - self._began - self.copying
+        if done in self._points:
+            self.seconds[done] = self.last
+            self.weights[done] = {k: v.detach().cpu().clone() for k, v in self._watched.learned().items()}
+            self.copying += time.monotonic() - now
+
+
+def run(
+    data: Path, method: str, batch_size: int, lr: float, seed: int, points: str, trained_on: str
+) -> list[dict[str, Any]]:
+    """Fit once and evaluate every copy: a row a point and category."""
+    key = {"method": method, "lr": lr, "seed": seed, "points": points, "trained_on": trained_on}
+    steps, categories = [int(point) for point in points.split()], trained_on.split()
+    copies = Copies(method, steps)
+    with tempfile.TemporaryDirectory() as folder:
+        model = understudy.fit(
+            data,
+            Path(folder) / "model",
+            reporter=Reporter(say=print, advance=copies.advance),
+            method=method,
+            categories=tuple(categories),
+            max_steps=max(steps),
+            batch_size=batch_size,
+            lr=lr,
+            seed=seed,
+        )
+    trained = model.manifest.training.seconds - copies.copying
+    rows = []
+    for step in steps:
+        model.distiller.load_learned(copies.weights[step])
+        evaluation = understudy.evaluate(replace(model, calibration=None), data, categories)
+        at = {"step": step, "seconds": round(trained - copies.last + copies.seconds[step], 1)}
+        rows += [key | at | row for row in rows_of(model, evaluation.metrics)]
+    return rows
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Results files -> Markdown tables with the note below each."""

@@ -1,0 +1,109 @@
+"""What a choice costs or gains: thresholds, the length of a training, its precision."""
+
+from __future__ import annotations
+
+from statistics import mean
+
+from tables.wording import Row, chosen, made_on, pair, percent, table, where
+
+__all__ = ["calibration", "points_of", "precision", "recipe", "recipes_of"]
+
+
+def calibration(rows: list[Row]) -> str:
+    """False alarms per category by one threshold for all, by its own and by that of what is recognised."""
+    first = rows[0]
+    rows = [r for r in rows if all(r[k] == first[k] for k in ("method", "steps", "rate", "draws", "commit"))]
+    ways = {"global": "one for all", "category": "its own", "recognised": "of the category recognised"}
+    lines = [
+        "| category (good pictures) | " + " | ".join(ways.values()) + " | recognised | unknown |",
+        "|---|" + "---|" * (len(ways) + 2),
+    ]
+    for category in dict.fromkeys(row["category"] for row in rows):
+        own = {row["way"]: row for row in rows if row["category"] == category}
+        label = f"{category} ({own['category']['pictures']})"
+        if float(own["category"]["own_thresholds"]) < 1:
+            label += ", too few for its own"
+        cells = [percent(own[way], "false_alarms") + f" ({percent(own[way], 'high')})" for way in ways]
+        cells += [percent(own["recognised"], name) for name in ("recognised", "unknown")]
+        lines.append(f"| {label} | " + " | ".join(cells) + " |")
+    off = {way: max(float(r["false_alarms"]) for r in rows if r["way"] == way) for way in ways}
+    worst = ", ".join(f"{100 * rate:.1f} ({ways[way]})" for way, rate in off.items())
+    promised = 100 * float(first["rate"])
+    note = (
+        f"\nGood pictures that FAIL, in percent: mean over {first['draws']} random halves to calibrate "
+        f"with (95 % of them stay at or below the figure in brackets); {promised:g} are promised at most. "
+        f"In the worst category: {worst}. `{first['method']}`, {first['steps']} steps of "
+        f"{first['batch_size']}, {where(rows)}. Made by `python "
+        f"benchmarks/calibration.py --data REALBENCH --out benchmarks/results/calibration.csv "
+        f"--rate {first['rate']}`.\n"
+    )
+    return "\n".join(lines) + "\n" + note
+
+
+def recipes_of(rows: list[Row]) -> dict[str, list[Row]]:
+    """Rows by recipe, in the order of the file; those only that all seeds were trained by."""
+    seeds = {row["seed"] for row in rows}
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(f"batch {row['batch_size']}, lr {row['lr']}", []).append(row)
+    return {label: own for label, own in found.items() if {row["seed"] for row in own} == seeds}
+
+
+def points_of(rows: list[Row]) -> dict[int, list[Row]]:
+    """Rows by the step after which they were measured, in order."""
+    return {step: chosen(rows, step=str(step)) for step in sorted({int(row["step"]) for row in rows})}
+
+
+def recipe(rows: list[Row]) -> str:
+    """Quality and seconds at several points of a training, a line a recipe."""
+    steps = list(points_of(rows))
+    lines = []
+    for label, own in recipes_of(rows).items():
+        points = points_of(own)
+        cells = [
+            f"{pair(points[step])} ({mean(float(r['seconds']) for r in points[step]):.0f} s)"
+            if step in points
+            else ""
+            for step in steps
+        ]
+        lines.append([label, *cells])
+    first = rows[0]
+    note = (
+        f"\nImage / pixel AUROC in percent (seconds of training so far), means over "
+        f"{first['trained_on'].replace(' ', ', ')} and seeds {_listed(rows, 'seed')}, points of one training "
+        f"each. `{first['method']}`, one model for all, every category equally often, {where(rows)}. Made by "
+        "`python benchmarks/recipe.py --data REALBENCH --out benchmarks/results/recipe.csv`. The points show "
+        "what a length costs; no model was chosen by them.\n"
+    )
+    return table(["recipe", *(f"{step} steps" for step in steps)], lines) + note
+
+
+def precision(rows: list[Row]) -> str:
+    """bf16 against float32, seed by seed, and the means."""
+    names = {"image_auroc": "image AUROC", "pixel_auroc": "pixel AUROC", "aupro": "AUPRO"}
+    sides = {p: chosen(rows, precision=p) for p in ("bf16", "32")}
+    seeds = sorted({row["seed"] for row in rows})
+    seeds = [s for s in seeds if all(chosen(side, seed=s) for side in sides.values())]
+    lines = []
+    for label, wanted in [*((s, [s]) for s in seeds), ("mean", seeds)]:
+        halves = {p: [r for r in side if r["seed"] in wanted] for p, side in sides.items()}
+        cells = []
+        for name in names:
+            bf16, full = (100 * mean(float(r[name]) for r in half) for half in halves.values())
+            cells.append(f"{bf16:.1f} / {full:.1f} ({bf16 - full:+.1f})")
+        fast, slow = (mean(float(r["train_seconds"]) for r in half) for half in halves.values())
+        lines.append([label, *cells, f"{fast:.0f} / {slow:.0f} s ({fast / slow:.2f})"])
+    first = rows[0]
+    note = (
+        f"\nbf16 / float32 (difference; ratio of times), percent, means over "
+        f"{first['trained_on'].replace(' ', ', ')}; `{first['method']}`, one model for all, every category "
+        f"equally often, {first['steps']} steps of {first['batch_size']}, {first['image_size']} px, teacher "
+        f"`{first['teacher']}`, {made_on(rows)}. Made by `python benchmarks/precision.py --data REALBENCH "
+        f"--out benchmarks/results/precision.csv --steps {first['steps']}`; nothing was chosen on test "
+        "pictures.\n"
+    )
+    return table(["seed", *names.values(), "training"], lines) + note
+
+
+def _listed(rows: list[Row], name: str) -> str:
+    return ", ".join(sorted({row[name] for row in rows}))

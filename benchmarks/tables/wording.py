@@ -1,0 +1,57 @@
+"""What several tables say in the same way."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+
+__all__ = ["Row", "chosen", "made_on", "middle", "pair", "percent", "ranged", "table", "where"]
+
+Row = dict[str, str]
+"""One line of a results file, by column."""
+
+
+def table(header: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
+    """Cells -> a Markdown table."""
+    cells = [list(header), *map(list, lines)]
+    cells.insert(1, ["---"] * len(cells[0]))
+    return "".join("| " + " | ".join(line) + " |\n" for line in cells)
+
+
+def chosen(rows: Sequence[Row], **values: str) -> list[Row]:
+    """Those rows whose columns have these values."""
+    return [row for row in rows if all(row[name] == value for name, value in values.items())]
+
+
+def middle(rows: Sequence[Row], name: str) -> float:
+    """Median of a column."""
+    return statistics.median(float(row[name]) for row in rows)
+
+
+def percent(row: Row, name: str) -> str:
+    """A fraction in percent."""
+    return f"{100 * float(row[name]):.1f}"
+
+
+def where(rows: Sequence[Row]) -> str:
+    """The machine and the code that figures come from, with size, teacher and precision."""
+    first = rows[0]
+    return f"{first['image_size']} px, teacher `{first['teacher']}`, {first['precision']}, {made_on(rows)}"
+
+
+def made_on(rows: Sequence[Row]) -> str:
+    """The machine and the code that figures come from."""
+    commits = ", ".join(sorted({row["commit"] for row in rows}))
+    return f"on {rows[0]['machine']}, {rows[0]['date']}, commit {commits}"
+
+
+def pair(rows: Sequence[Row]) -> str:
+    """Image and pixel AUROC in percent, means over rows."""
+    return " / ".join(
+        f"{100 * statistics.mean(float(r[k]) for r in rows):.1f}" for k in ("image_auroc", "pixel_auroc")
+    )
+
+
+def ranged(values: Sequence[float]) -> str:
+    """Mean of fractions in percent, and half their range."""
+    return f"{100 * statistics.mean(values):.1f} ± {50 * (max(values) - min(values)):.1f}"

@@ -1,0 +1,126 @@
+"""An exported graph as a network that scores windows: onnxruntime or OpenVINO, on the processor."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from understudy.errors import BundleError, InputError, extra_needed
+from understudy.runtime.bundle import GraphFormat, Manifest
+from understudy.runtime.cores import usable_cores
+from understudy.runtime.network import Answers, Network
+from understudy.stopwatch import Lap, untimed
+
+__all__ = ["GRAPH_INPUTS", "GRAPH_OUTPUTS", "open_graph", "runtime_name"]
+
+GRAPH_INPUTS = ("images", "care")
+GRAPH_OUTPUTS = ("map", "score", "embedding")
+
+_ERRORS = 3  # as onnxruntime counts severities, from 0 for verbose
+
+_Arrays = Mapping[str, NDArray[np.float32]]
+_Run = Callable[[_Arrays], Sequence[NDArray[np.float32]]]
+"""Takes the inputs by name, gives the outputs in order; may be called by several threads at once."""
+
+
+def open_graph(folder: Path, manifest: Manifest, threads: int | None = None) -> Network:
+    """Open the graph of an exported model, ready to score.
+
+    Args:
+        folder: of the model.
+        manifest: of that folder, read and so checked.
+        threads: that compute; one a usable core by default.
+
+    Raises:
+        BundleError: the model is not exported, or its runtime cannot load the graph.
+        InputError: the graph's runtime is not installed.
+    """
+    card = manifest.graph
+    if card is None:
+        raise BundleError(f"{folder} holds no graph; make one with understudy export {folder} --out DIR")
+    open_file = _open_onnx if card.format == "onnx" else _open_openvino
+    path = folder / card.file
+    try:
+        run = open_file(path, threads or usable_cores())
+    except InputError:
+        raise
+    except Exception as error:  # the runtimes raise many kinds, and no common one
+        raise BundleError(
+            f"{path} is unaltered, but {runtime_name(card.format)} cannot load it (opset {card.opset}); "
+            "update that runtime, or export the model again"
+        ) from error
+    return _Graph(folder, run, card.care)
+
+
+def runtime_name(form: GraphFormat) -> str:
+    """What runs graphs of a format, with its version."""
+    package = "onnxruntime" if form == "onnx" else "openvino"
+    return f"{package} {importlib.metadata.version(package)}"
+
+
+@dataclass(frozen=True)
+class _Graph:
+    """See :class:`understudy.runtime.network.Network`."""
+
+    folder: Path
+    run: _Run
+    takes_care: bool
+
+    def __call__(
+        self, images: NDArray[np.float32], care: NDArray[np.float32] | None, lap: Lap = untimed
+    ) -> Answers:
+        given = {"images": np.ascontiguousarray(images)}
+        if self.takes_care:
+            given["care"] = np.ones_like(images[:, :1]) if care is None else np.ascontiguousarray(care)
+        elif care is not None:
+            raise BundleError(f"{self.folder} was exported for pictures that count whole; export it again")
+        with lap("network", len(images)):
+            maps, scores, embeddings = self.run(given)
+        return Answers(maps[:, 0], scores, embeddings)
+
+
+def _open_onnx(path: Path, threads: int) -> _Run:
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()
+    options = onnxruntime.SessionOptions()
+    # A number that is named also keeps onnxruntime from pinning threads to cores that a container lacks.
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ERRORS
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def run(given: _Arrays) -> Sequence[NDArray[np.float32]]:
+        found: Sequence[NDArray[np.float32]] = session.run(GRAPH_OUTPUTS, given)
+        return found
+
+    return run
+
+
+def _open_openvino(path: Path, threads: int) -> _Run:
+    try:
+        import openvino
+    except ImportError as error:
+        raise extra_needed("openvino", f"the OpenVINO graph {path}") from error
+    core = openvino.Core()
+    compiled = core.compile_model(
+        core.read_model(path),
+        "CPU",
+        # Some processors would compute in bfloat16 unless told not to; thresholds are of float32 scores.
+        {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"},
+    )
+    own = threading.local()  # a request serves one call at a time
+
+    def run(given: _Arrays) -> Sequence[NDArray[np.float32]]:
+        if not hasattr(own, "request"):
+            own.request = compiled.create_infer_request()
+        found = own.request.infer(dict(given))
+        return [found[name] for name in GRAPH_OUTPUTS]
+
+    return run

@@ -1,0 +1,162 @@
+"""How a picture becomes a network's input, and how the maps of its windows become the picture's map.
+
+A picture is resized to its *canvas*. *Windows*, squares of the network's side, are cut from the canvas, and
+the anomaly map has the canvas' size. Training, scoring and the runtime share this module, so what a model
+sees is the same in all of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from understudy.runtime.images import Mask, Picture, unit
+
+__all__ = ["Corner", "Preprocess"]
+
+Corner = tuple[int, int]
+"""Top and left of a window on its canvas."""
+
+
+class Preprocess(BaseModel):
+    """How a picture becomes windows for a network, and maps of windows one map.
+
+    Attributes:
+        image_size: side S of a window, in pixels.
+        mean: per channel, of pictures in [0, 1].
+        std: per channel, of pictures in [0, 1].
+        keep_aspect: the picture's longer side becomes S and the rest of the window is padding, which
+            counts nowhere; else the picture is stretched to the window.
+        tile: side of the square of the picture's own pixels that a window shows; ``None`` for all of it.
+        overlap: of neighbouring tiles at least, in the picture's own pixels.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    image_size: int = Field(ge=32, le=4096)
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    keep_aspect: bool = False
+    tile: int | None = Field(default=None, ge=32, le=4096)
+    overlap: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _overlap_fits(self) -> Preprocess:
+        if self.overlap > (self.tile or 0) // 2:
+            rule = f"at most half of the tile's {self.tile}" if self.tile else "0 without tiles"
+            raise ValueError(f"the overlap must be {rule}, got {self.overlap}")
+        return self
+
+    @property
+    def pads(self) -> bool:
+        """Whether windows may hold padding."""
+        return self.keep_aspect or self.tile is not None
+
+    def canvas(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) of a picture -> that of its canvas, and of its anomaly map."""
+        side = self.image_size
+        if not self.pads:
+            return side, side
+        scale = side / (self.tile or max(size))
+        height, width = (max(1, round(length * scale)) for length in size)
+        return height, width
+
+    def resize(self, picture: Picture) -> Picture:
+        """(H, W, 3) -> its canvas (h, w, 3), both uint8: bilinear with antialiasing."""
+        height, width = self.canvas(picture.shape[:2])
+        if picture.shape[:2] == (height, width):
+            return picture
+        return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR))
+
+    def corners(self, canvas: tuple[int, int], care: Mask | None = None) -> list[Corner]:
+        """Where the windows of a canvas lie: spread evenly, the last one ending where the canvas ends.
+
+        Args:
+            canvas: its (height, width).
+            care: (height, width), false where nothing counts; windows without anything that counts are
+                left out.
+        """
+        rows, columns = (self._starts(length) for length in canvas)
+        corners = [(top, left) for top in rows for left in columns]
+        if care is None or len(corners) == 1:
+            return corners
+        side = self.image_size
+        return [(top, left) for top, left in corners if care[top : top + side, left : left + side].any()]
+
+    def cut(self, canvas: Picture, corner: Corner, care: Mask | None = None) -> Picture:
+        """One window of an (h, w, 3) canvas -> (S, S, 3), beyond its border in the mean colour.
+
+        Where some pixels may not count it is (S, S, 4): the fourth channel is 255 on those that do.
+        """
+        (top, left), side = corner, self.image_size
+        shown = canvas[top : top + side, left : left + side]
+        if care is None and not self.pads:
+            return shown
+        height, width, _ = shown.shape
+        window = np.zeros((side, side, 4), np.uint8)
+        window[..., :3] = np.rint(255 * np.array(self.mean))
+        window[:height, :width, :3] = shown
+        counts = True if care is None else care[top : top + side, left : left + side]
+        window[:height, :width, 3] = np.where(counts, 255, 0)
+        return window
+
+    def normalise(self, windows: Picture | NDArray[np.float32]) -> NDArray[np.float32]:
+        """(B, S, S, 3) uint8, or float32 in [0, 1] -> (B, 3, S, S) float32, minus mean, over std."""
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+        scaled = (unit(windows) - mean) / std
+        return scaled.transpose(0, 3, 1, 2)
+
+    def inputs(self, windows: Picture) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """(B, S, S, 3) or (B, S, S, 4) uint8 -> images (B, 3, S, S), and what counts (B, 1, S, S) of four.
+
+        Pixels that do not count take the mean colour, so that nothing shown there has any influence.
+        """
+        images = self.normalise(windows[..., :3])
+        if windows.shape[-1] == 3:
+            return images, None
+        care = unit(windows[..., 3:]).transpose(0, 3, 1, 2)
+        return images * care, care
+
+    def join(
+        self, maps: Sequence[NDArray[np.float32]], corners: Sequence[Corner], canvas: tuple[int, int]
+    ) -> NDArray[np.float32]:
+        """(S, S) maps of windows -> (h, w) map of the canvas; where windows overlap, one fades into the next.
+
+        What no window shows is 0.
+        """
+        if len(self._starts(canvas[0])) == len(self._starts(canvas[1])) == 1:
+            return maps[0][: canvas[0], : canvas[1]].copy()
+        total, weight = np.zeros(canvas, np.float32), np.zeros(canvas, np.float32)
+        for one, (top, left) in zip(maps, corners, strict=True):
+            rows, columns = self._fade(top, canvas[0]), self._fade(left, canvas[1])
+            here = np.s_[top : top + len(rows), left : left + len(columns)]
+            own = rows[:, None] * columns
+            total[here] += own * one[: len(rows), : len(columns)]
+            weight[here] += own
+        return np.divide(total, weight, out=total, where=weight > 0)
+
+    @property
+    def _overlap(self) -> int:
+        """On the canvas."""
+        return round(self.overlap * self.image_size / self.tile) if self.tile else 0
+
+    def _starts(self, length: int) -> list[int]:
+        """Where windows begin along a side of a canvas."""
+        beyond = length - self.image_size
+        if beyond <= 0:
+            return [0]
+        steps = math.ceil(beyond / (self.image_size - self._overlap))
+        return [round(beyond * i / steps) for i in range(steps + 1)]
+
+    def _fade(self, start: int, length: int) -> NDArray[np.float32]:
+        """Weight of a window along a side of its canvas: falls over the overlap, but not at the border."""
+        shown = min(self.image_size, length - start)
+        at, over = np.arange(shown, dtype=np.float32) + 0.5, max(1, self._overlap)
+        before = np.ones(shown, np.float32) if start == 0 else np.minimum(1, at / over)
+        after = np.ones(shown, np.float32) if start + shown == length else np.minimum(1, at[::-1] / over)
+        return np.asarray(np.minimum(before, after), np.float32)

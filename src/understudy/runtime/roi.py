@@ -1,0 +1,137 @@
+"""Regions of interest: which pixels of a product's pictures count, from masks that somebody drew."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from understudy.errors import InputError, PictureError
+from understudy.runtime.images import PICTURE_SUFFIXES, Mask, read_mask
+
+__all__ = ["NO_ROIS", "Rois", "fitted", "read_rois"]
+
+Size = tuple[int, int]
+"""Height and width."""
+
+
+@dataclass(frozen=True)
+class Rois:
+    """Regions of interest: (H, W) masks, true where a pixel counts.
+
+    Attributes:
+        overall: for every picture whose category has none of its own; ``None`` if there all of it counts.
+        categories: by category.
+    """
+
+    overall: Mask | None = None
+    categories: Mapping[str, Mask] = field(default_factory=dict)
+
+    @property
+    def depend_on_category(self) -> bool:
+        """Whether a picture's category has to be known to tell what counts."""
+        return bool(self.categories)
+
+    def __bool__(self) -> bool:
+        return self.overall is not None or self.depend_on_category
+
+    @property
+    def digest(self) -> str:
+        """Names all that it decides."""
+        parts = [(None, self.overall), *sorted(self.categories.items())]
+        what = [(name, mask.shape, mask.tobytes()) for name, mask in parts if mask is not None]
+        return hashlib.sha256(repr(what).encode()).hexdigest()
+
+    def care(self, category: str | None, size: Size, canvas: Size, path: Path) -> Mask | None:
+        """What counts of a picture's canvas; ``None`` if there are no regions of interest at all.
+
+        Args:
+            category: of the picture, ``None`` for an unknown one.
+            size: of the picture.
+            canvas: its canvas' size.
+            path: of the picture.
+
+        Raises:
+            PictureError: see :func:`fitted`.
+        """
+        if not self:
+            return None
+        roi = self.categories.get(category or "", self.overall)
+        return np.ones(canvas, dtype=bool) if roi is None else fitted(roi, size, canvas, path)
+
+
+NO_ROIS = Rois()
+
+
+def fitted(roi: Mask, size: Size, canvas: Size, path: Path) -> Mask:
+    """A region of interest, brought to a picture's canvas: a pixel counts if all that it covers does.
+
+    Args:
+        roi: (H, W) of any size.
+        size: of the picture, whose aspect it must have.
+        canvas: to bring it to.
+        path: of the picture.
+
+    Raises:
+        PictureError: the picture has another aspect, or nothing is left of the region.
+    """
+    (height, width), (rows, columns) = size, roi.shape
+    if abs(height / width - rows / columns) * min(width, columns) > 1:
+        raise PictureError(
+            path,
+            f"is {width}x{height}, and its region of interest {columns}x{rows} has another aspect; "
+            "inspect pictures of that aspect or train without --roi",
+        )
+    if roi.shape == canvas:
+        return roi
+    (top, bottom), (left, right) = _covered(rows, canvas[0]), _covered(columns, canvas[1])
+    sums = np.pad(np.cumsum(np.cumsum(~roi, 0), 1), ((1, 0), (1, 0)))  # ignored pixels above and left
+    lower, upper = sums[bottom], sums[top]
+    care = np.asarray(lower[:, right] - lower[:, left] - upper[:, right] + upper[:, left] == 0)
+    if not care.any():
+        raise PictureError(
+            path, f"has no pixel left of its region of interest at {canvas[1]}x{canvas[0]}; draw a larger one"
+        )
+    return care
+
+
+def _covered(length: int, pixels: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Where each of some pixels begins and ends along a side, outwards to whole pixels of that side."""
+    at = np.arange(pixels + 1) * length
+    return at[:-1] // pixels, -(-at[1:] // pixels)
+
+
+def read_rois(path: Path, categories: Sequence[str]) -> Rois:
+    """Read one mask for all categories, or a folder of masks that are named like their categories.
+
+    A mask is white where pixels count and black where they are ignored.
+
+    Raises:
+        InputError: the path does not exist, a mask does not decode or leaves nothing, or its name is none.
+    """
+    if not path.exists():
+        raise InputError(f"{path} does not exist; name a mask, or a folder with one a category, with --roi")
+    if not path.is_dir():
+        return Rois(overall=_read(path))
+    found = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES and p.name[0] != ".")
+    strange = [p for p in found if p.stem not in categories]
+    if strange or not found:
+        what = f"{strange[0]} is named like no category" if strange else f"{path} holds no masks"
+        raise InputError(f"{what}; name masks like their categories: {', '.join(categories)}")
+    if len({p.stem for p in found}) < len(found):
+        raise InputError(f"{path} holds two masks of one category; keep one of each")
+    return Rois(categories={p.stem: _read(p) for p in found})
+
+
+def _read(path: Path) -> Mask:
+    try:
+        mask = read_mask(path)
+    except PictureError as error:
+        raise InputError(str(error)) from error
+    if not mask.any():
+        raise InputError(f"{path} is all black, which ignores every pixel; draw white what counts")
+    return mask

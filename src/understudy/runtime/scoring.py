@@ -1,0 +1,190 @@
+"""Pictures -> maps, scores and embeddings: decoded ahead, in batches; a broken one never stops the rest."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import repeat
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from understudy.errors import PictureError
+from understudy.runtime.decision import Calibration
+from understudy.runtime.decode import Decoded, Source, decode_ahead
+from understudy.runtime.images import Mask, Picture
+from understudy.runtime.network import Answers, Network
+from understudy.runtime.preprocess import Corner, Preprocess
+from understudy.runtime.recognition import Prototypes, distances_to, recognise
+from understudy.runtime.roi import NO_ROIS, Rois
+from understudy.stopwatch import Lap, untimed
+
+__all__ = ["Scored", "Scorer"]
+
+_FEW = 2  # large canvases decoded ahead, which is what memory is bounded by
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What was found of one picture.
+
+    Attributes:
+        path: its file.
+        size: its own (height, width).
+        digest: of its file.
+        score: image-level anomaly score, the maximum of the map.
+        anomaly_map: (h, w) float32, of the size of its canvas; where nothing counts, its lowest value.
+        embedding: (D,) float32 of length one; see :mod:`understudy.runtime.recognition`.
+        care: (h, w), false where nothing counts; ``None`` if all does.
+    """
+
+    path: Path
+    size: tuple[int, int]
+    digest: str
+    score: float
+    anomaly_map: NDArray[np.float32]
+    embedding: NDArray[np.float32]
+    care: Mask | None = None
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A network with all that turns pictures into its input and its answers into results.
+
+    Attributes:
+        network: scores windows.
+        preprocess: how pictures become windows.
+        prototypes: mean embedding of each category, by which it is recognised.
+        calibration: sets how far from its category a picture may be; ``None`` takes the nearest.
+        rois: which pixels count.
+    """
+
+    network: Network
+    preprocess: Preprocess
+    prototypes: Prototypes
+    calibration: Calibration | None = None
+    rois: Rois = NO_ROIS
+
+    def score(
+        self,
+        sources: Iterable[Source],
+        batch_size: int = 8,
+        categories: Iterable[str | None] | None = None,
+        lap: Lap = untimed,
+    ) -> Iterator[Scored | PictureError]:
+        """Yield one result a picture, in order: a score, or why it could not be read.
+
+        Args:
+            sources: files, or pictures themselves.
+            batch_size: windows scored at once.
+            categories: of each picture, where they are known. Where regions of interest differ by category
+                and it is not known, it is recognised first, from the whole picture.
+            lap: times the parts of the work.
+        """
+        ahead = _FEW if self.preprocess.tile else 2 * batch_size
+        decoded = decode_ahead(sources, self.preprocess, ahead, lap)
+        waiting: deque[_Picture | PictureError] = deque()
+        batch: list[tuple[_Picture, Corner]] = []
+        for result, category in zip(decoded, categories or repeat(None), strict=False):
+            picture = self._prepared(result, category, batch_size, lap)
+            waiting.append(picture)
+            if isinstance(picture, PictureError):
+                continue
+            for corner in picture.corners:
+                batch.append((picture, corner))
+                if len(batch) == batch_size:
+                    self._answer(batch, lap)
+                    batch = []
+                    yield from self._finished(waiting)
+        self._answer(batch, lap)
+        yield from self._finished(waiting)
+
+    def recognise(self, embedding: NDArray[np.float32]) -> str | None:
+        """The category that a picture of this embedding shows, ``None`` for a product that is like none.
+
+        Without calibration, which sets how far from a category its pictures are, it is the nearest.
+        """
+        limits = self.calibration.distances if self.calibration else None
+        return recognise(distances_to(embedding, self.prototypes), limits)
+
+    def _prepared(
+        self, result: Decoded | PictureError, category: str | None, batch_size: int, lap: Lap
+    ) -> _Picture | PictureError:
+        if isinstance(result, PictureError):
+            return result
+        canvas = result.picture.shape[:2]
+        if category is None and self.rois.depend_on_category:
+            whole = _Picture(result, np.ones(canvas, dtype=bool), self.preprocess)
+            for at in range(0, len(whole.corners), batch_size):
+                self._answer([(whole, corner) for corner in whole.corners[at : at + batch_size]], lap)
+            category = self.recognise(whole.embedding)
+        try:
+            care = self.rois.care(category, result.size, canvas, result.path)
+        except PictureError as error:
+            return error
+        return _Picture(result, care, self.preprocess)
+
+    def _answer(self, batch: Sequence[tuple[_Picture, Corner]], lap: Lap) -> None:
+        """Score some windows and give each picture its own."""
+        if not batch:
+            return
+        with lap("normalise", len(batch)):
+            images, care = self.preprocess.inputs(np.stack([p.window(corner) for p, corner in batch]))
+        answers = self.network(images, care, lap)
+        for i, (picture, corner) in enumerate(batch):
+            picture.take(corner, answers, i)
+
+    def _finished(self, waiting: deque[_Picture | PictureError]) -> Iterator[Scored | PictureError]:
+        """Those from the front on that lack nothing."""
+        while waiting and (isinstance(waiting[0], PictureError) or waiting[0].is_done):
+            first = waiting.popleft()
+            yield first if isinstance(first, PictureError) else first.scored()
+
+
+@dataclass
+class _Picture:
+    """A picture on its way: its windows and what the network has said of them."""
+
+    decoded: Decoded
+    care: Mask | None
+    preprocess: Preprocess
+    corners: list[Corner] = field(init=False)
+    maps: dict[Corner, NDArray[np.float32]] = field(default_factory=dict)
+    embeddings: list[NDArray[np.float32]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.corners = self.preprocess.corners(self.decoded.picture.shape[:2], self.care)
+
+    def window(self, corner: Corner) -> Picture:
+        """The window at a corner."""
+        return self.preprocess.cut(self.decoded.picture, corner, self.care)
+
+    def take(self, corner: Corner, answers: Answers, place: int) -> None:
+        """Keep what was said of a window."""
+        self.maps[corner] = answers.maps[place].copy()
+        self.embeddings.append(answers.embeddings[place].copy())
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every window has been scored."""
+        return len(self.maps) == len(self.corners)
+
+    @property
+    def embedding(self) -> NDArray[np.float32]:
+        """Mean over the windows, of length one."""
+        if len(self.embeddings) == 1:
+            return self.embeddings[0]
+        mean = np.mean(self.embeddings, axis=0)
+        return np.asarray(mean / np.linalg.norm(mean), np.float32)
+
+    def scored(self) -> Scored:
+        """The whole result."""
+        path, canvas, digest, size = self.decoded
+        joined = self.preprocess.join(
+            [self.maps[corner] for corner in self.corners], self.corners, canvas.shape[:2]
+        )
+        if self.care is not None:
+            joined[~self.care] = joined.min(where=self.care, initial=np.inf)
+        return Scored(path, size, digest, float(joined.max()), joined, self.embedding, self.care)

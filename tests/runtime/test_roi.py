@@ -1,0 +1,122 @@
+"""Regions of interest: what counts still does after a resize, what does not never does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from understudy.errors import InputError, PictureError
+from understudy.runtime.bundle import read_rois, write_rois
+from understudy.runtime.roi import NO_ROIS, Rois, fitted
+from understudy.runtime.roi import read_rois as read_drawn
+
+PICTURE = Path("picture.png")
+
+
+def mask(height: int = 40, width: int = 60) -> np.ndarray:
+    drawn = np.zeros((height, width), bool)
+    drawn[10:30, 20:50] = True
+    return drawn
+
+
+def draw(path: Path, drawn: np.ndarray) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(drawn).save(path)
+    return path
+
+
+@given(st.integers(4, 200), st.integers(4, 200))
+def test_what_covers_a_pixel_that_does_not_count_does_not_count(height: int, width: int) -> None:
+    care = fitted(mask(), (40, 60), (height, width), PICTURE)
+    rows, columns = np.arange(height) / height * 40, np.arange(width) / width * 60
+    for i, j in np.argwhere(care):
+        top, bottom = int(rows[i] + 1e-9), int(np.ceil((i + 1) / height * 40 - 1e-9))
+        left, right = int(columns[j] + 1e-9), int(np.ceil((j + 1) / width * 60 - 1e-9))
+        assert mask()[top:bottom, left:right].all()
+
+
+def test_a_region_of_interest_fits_pictures_of_its_aspect_at_any_scale() -> None:
+    assert fitted(mask(), (80, 120), (40, 60), PICTURE).sum() == mask().sum()
+    assert fitted(mask(), (401, 600), (40, 60), PICTURE).any()  # 600x400 rounded up
+
+
+@pytest.mark.parametrize("size", [(60, 40), (80, 124), (40, 63)])
+def test_a_picture_of_another_aspect_is_told_so(size: tuple[int, int]) -> None:
+    with pytest.raises(PictureError, match=r"picture\.png.*another aspect"):
+        fitted(mask(), size, (32, 32), PICTURE)
+
+
+def test_a_region_that_vanishes_at_the_models_size_is_an_error() -> None:
+    thin = np.zeros((400, 400), bool)
+    thin[7] = True
+    with pytest.raises(PictureError, match="no pixel left"):
+        fitted(thin, (400, 400), (32, 32), PICTURE)
+
+
+def test_without_regions_everything_counts_and_nothing_is_made() -> None:
+    assert NO_ROIS.care("nut", (40, 60), (32, 32), PICTURE) is None
+    assert not NO_ROIS
+
+
+def test_a_category_has_its_own_region_and_others_count_wholly() -> None:
+    rois = Rois(categories={"nut": mask()})
+    of_nut, of_other, unknown = (rois.care(c, (40, 60), (40, 60), PICTURE) for c in ("nut", "bolt", None))
+    np.testing.assert_array_equal(of_nut, mask())
+    assert of_other is not None
+    assert of_other.all()
+    assert unknown is not None
+    assert unknown.all()
+
+
+def test_a_drawn_mask_is_for_all_and_a_folder_names_its_categories(tmp_path: Path) -> None:
+    one = read_drawn(draw(tmp_path / "all.png", mask()), ["nut", "bolt"])
+    assert one.overall is not None
+    assert not one.depend_on_category
+    draw(tmp_path / "each" / "nut.png", mask())
+    each = read_drawn(tmp_path / "each", ["nut", "bolt"])
+    assert each.overall is None
+    assert list(each.categories) == ["nut"]
+    assert each.depend_on_category
+
+
+@pytest.mark.parametrize(
+    ("files", "asked", "message"),
+    [
+        ({}, "nowhere.png", "does not exist"),
+        ({"all.png": np.zeros((4, 4), bool)}, "all.png", "all black"),
+        ({"each/nut.png": mask(), "each/screw.png": mask()}, "each", "named like no category"),
+        ({"each/nut.png": mask(), "each/nut.bmp": mask()}, "each", "two masks of one category"),
+        ({"each/.keep.png": None}, "each", "holds no masks"),
+        ({"all.png": None}, "all.png", "no picture"),
+    ],
+)
+def test_masks_that_are_of_no_use_are_refused(
+    files: dict[str, np.ndarray | None], asked: str, message: str, tmp_path: Path
+) -> None:
+    for name, drawn in files.items():
+        if drawn is None:
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text("no picture")
+        else:
+            draw(tmp_path / name, drawn)
+    with pytest.raises(InputError, match=message):
+        read_drawn(tmp_path / asked, ["nut", "bolt"])
+
+
+@pytest.mark.parametrize(
+    "rois", [NO_ROIS, Rois(mask()), Rois(None, {"a/b": mask(), "nut": ~mask()}), Rois(mask(), {"": ~mask()})]
+)
+def test_regions_written_beside_a_model_are_read_as_they_were(rois: Rois, tmp_path: Path) -> None:
+    names = write_rois(tmp_path, rois)
+    assert all((tmp_path / name).is_file() for name in names)
+    assert read_rois(tmp_path).digest == rois.digest
+
+
+def test_the_digest_tells_regions_apart() -> None:
+    kinds = [NO_ROIS, Rois(mask()), Rois(~mask()), Rois(None, {"nut": mask()}), Rois(None, {"bolt": mask()})]
+    assert len({rois.digest for rois in kinds}) == len(kinds)

@@ -1,0 +1,142 @@
+"""Scores of windows become results of pictures, in order, whatever the batches are."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from understudy.errors import PictureError
+from understudy.runtime.network import Answers
+from understudy.runtime.preprocess import Preprocess
+from understudy.runtime.roi import Rois
+from understudy.runtime.scoring import Scored, Scorer
+from understudy.stopwatch import Lap
+
+PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+WHOLE = Preprocess(image_size=32, **PLAIN)
+TILED = Preprocess(image_size=32, tile=32, overlap=8, **PLAIN)
+
+
+class RedIsWrong:
+    """The map is the red channel, the embedding tells how green a window is."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def __call__(self, images: NDArray[np.float32], care: NDArray[np.float32] | None, lap: Lap) -> Answers:
+        self.batches.append(len(images))
+        maps = images[:, 0]
+        green = images[:, 1].mean(axis=(1, 2))
+        embeddings = np.stack([green, np.sqrt(1 - green**2)], axis=1).astype(np.float32)
+        return Answers(maps, maps.max(axis=(1, 2)), embeddings)
+
+
+PROTOTYPES = {"green": np.array([1, 0], np.float32), "dark": np.array([0, 1], np.float32)}
+
+
+def scorer(preprocess: Preprocess = WHOLE, rois: Rois | None = None) -> Scorer:
+    return Scorer(RedIsWrong(), preprocess, PROTOTYPES, rois=rois or Rois())
+
+
+def painted(red_at: tuple[int, int], size: tuple[int, int] = (32, 32), green: int = 0) -> np.ndarray:
+    picture = np.zeros((*size, 3), np.uint8)
+    picture[..., 1] = green
+    picture[red_at] = (255, green, 0)
+    return picture
+
+
+def ok(results: list[Scored | PictureError]) -> list[Scored]:
+    assert all(isinstance(r, Scored) for r in results)
+    return [r for r in results if isinstance(r, Scored)]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 8])
+def test_results_keep_their_order_and_a_broken_picture_its_place(batch_size: int, tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_text("no picture")
+    sources: list[Path | np.ndarray] = [painted((i, i)) for i in range(5)]
+    sources.insert(2, tmp_path / "broken.png")
+    results = list(scorer().score(sources, batch_size))
+    assert isinstance(results[2], PictureError)
+    del results[2]
+    for i, found in enumerate(ok(results)):
+        assert np.argmax(found.anomaly_map) == i * 33
+    assert [str(r.path) for r in ok(results)] == ["array-0", "array-1", "array-3", "array-4", "array-5"]
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 64])
+def test_a_large_picture_is_scored_tile_by_tile_in_batches_of_the_asked_size(batch_size: int) -> None:
+    model = scorer(TILED)
+    pictures = [painted((70, 90), (80, 200)), painted((0, 0), (20, 100)), painted((31, 5))]
+    found = ok(list(model.score(pictures, batch_size)))
+    assert [f.anomaly_map.shape for f in found] == [(80, 200), (20, 100), (32, 32)]
+    for one, picture in zip(found, pictures, strict=True):
+        np.testing.assert_allclose(one.anomaly_map, picture[..., 0] / 255, atol=1e-6)
+        assert one.score == pytest.approx(1)
+    assert isinstance(model.network, RedIsWrong)
+    assert max(model.network.batches) <= batch_size
+    assert sum(model.network.batches) == 3 * 8 + 1 * 4 + 1
+
+
+def test_a_picture_of_twelve_million_pixels_is_scored_in_bounded_memory() -> None:
+    look = Preprocess(image_size=256, tile=256, overlap=32, **PLAIN)
+    picture = painted((2999, 3999), (3000, 4000))
+    tracemalloc.start()
+    (found,) = ok(list(scorer(look).score([picture])))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert np.unravel_index(np.argmax(found.anomaly_map), (3000, 4000)) == (2999, 3999)
+    assert peak < 400e6  # the map takes 48 million bytes, and the maps of all tiles 66
+
+
+def test_what_does_not_count_has_no_influence_and_takes_the_lowest_value() -> None:
+    roi = np.ones((32, 32), bool)
+    roi[:16] = False
+    model = scorer(rois=Rois(roi))
+    inside, outside, both = painted((20, 3)), painted((3, 3)), painted((20, 3))
+    both[3, 3] = 255
+    first, second, third = ok(list(model.score([inside, outside, both])))
+    assert (first.score, second.score) == (1, 0)
+    np.testing.assert_array_equal(first.anomaly_map, third.anomaly_map)
+    assert (third.anomaly_map[:16] == 0).all()
+    assert third.care is not None
+    np.testing.assert_array_equal(third.care, roi)
+
+
+def test_where_regions_differ_a_picture_is_recognised_first_unless_its_category_is_said() -> None:
+    upper = np.zeros((32, 32), bool)
+    upper[:16] = True
+    model = scorer(rois=Rois(None, {"green": upper}))
+    pictures = [painted((20, 3), green=250), painted((20, 3))]
+    assert [f.score for f in ok(list(model.score(pictures)))] == [0, 1]
+    assert [f.score for f in ok(list(model.score(pictures, categories=["dark", "green"])))] == [1, 0]
+
+
+def test_a_picture_that_does_not_fit_its_region_is_told_so_and_the_rest_is_scored() -> None:
+    model = scorer(rois=Rois(np.ones((32, 64), bool)))
+    wide, square = painted((0, 0), (32, 64)), painted((0, 0))
+    results = list(model.score([wide, square, wide]))
+    assert [type(r) for r in results] == [Scored, PictureError, Scored]
+
+
+def test_arrays_of_other_kinds_are_converted_or_refused() -> None:
+    gray, deep = np.full((32, 32), 128, np.uint8), np.full((32, 32), 128 * 257, np.uint16)
+    first, second = ok(list(scorer().score([gray, deep])))
+    np.testing.assert_array_equal(first.anomaly_map, second.anomaly_map)
+    assert first.score == pytest.approx(128 / 255)
+    for strange in (gray.astype(np.float64), np.zeros((4, 4, 2), np.uint8), np.zeros((0, 4), np.uint8)):
+        (result,) = scorer().score([strange])
+        assert isinstance(result, PictureError)
+        assert "array-0" in str(result)
+
+
+def test_a_files_digest_names_its_content(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        Image.fromarray(painted((1, 1))).save(tmp_path / name)
+    Image.fromarray(painted((2, 1))).save(tmp_path / "c.png")
+    a, b, c = ok(list(scorer().score([tmp_path / n for n in ("a.png", "b.png", "c.png")])))
+    assert a.digest == b.digest != c.digest

@@ -1,0 +1,217 @@
+"""The benchmarks' page names every script and every table; tables and drawings say what the results say."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+import torch
+
+from understudy.distill.affinity import affinity_error
+
+FOLDER = Path(__file__).parent.parent / "benchmarks"
+PAGE = (FOLDER / "README.md").read_text()
+SCRIPTS = {p.name: p.read_text() for p in FOLDER.glob("*.py") if "\nif __name__" in p.read_text()}
+ON = {"machine": "a machine", "date": "2026-01-01", "commit": "abc"}
+LOOK = ON | {"image_size": "256", "teacher": "t", "method": "m", "trained_on": "a b", "batch_size": "8"}
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """Import a module of the benchmarks as its own scripts do."""
+    monkeypatch.syspath_prepend(FOLDER)
+    return importlib.import_module
+
+
+def test_the_page_names_every_script_and_every_command_is_of_one() -> None:
+    assert all(f"`{name}`" in PAGE or f"benchmarks/{name}" in PAGE for name in SCRIPTS)
+    commands = re.findall(r"python (benchmarks/\w+\.py)", PAGE)
+    assert {Path(c).name for c in commands} <= set(SCRIPTS)
+
+
+def test_every_option_that_the_page_gives_is_one_of_the_script() -> None:
+    for command in re.findall(r"`python (benchmarks/\w+\.py [^`]*)`", PAGE):
+        script, *words = shlex.split(command)
+        options = {w for w in words if w.startswith("--")}
+        assert options <= set(re.findall(r'add_argument\("(--[\w-]+)"', SCRIPTS[Path(script).name]))
+
+
+def test_every_table_of_a_page_is_rendered_and_every_rendered_table_is_on_the_benchmarks_page(
+    load: Callable[[str], ModuleType],
+) -> None:
+    render = load("render")
+    assert set(re.findall(r"<!-- (\w+): begin -->", PAGE)) == set(render.TABLES)
+    for page in render.PAGES:
+        text = page.read_text()
+        assert set(re.findall(r"<!-- (\w+): begin -->", text)) <= set(render.TABLES)
+        assert text.count(": begin -->\n") == text.count(": end -->")
+
+
+def test_tables_and_drawings_are_made_from_the_results(load: Callable[[str], ModuleType]) -> None:
+    render = load("render")
+    for page in render.PAGES:
+        assert render.rendered(page.read_text()) == page.read_text()
+    for path, drawing in render.drawn().items():
+        assert path.read_text() == drawing
+
+
+def test_a_table_without_results_says_so(
+    load: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    render = load("render")
+    monkeypatch.setattr(render, "RESULTS", tmp_path)
+    page = "<!-- startup: begin -->\nold\n<!-- startup: end -->\nrest"
+    assert render.rendered(page) == f"<!-- startup: begin -->\n{render.NOT_RUN}<!-- startup: end -->\nrest"
+    assert render.drawn() == {}
+
+
+def affinity_rows() -> list[dict[str, str]]:
+    """Ours grows with the pixels; the naive way does not fit where they are many."""
+    common = ON | {"batch_size": "8", "strides": "4 8 16", "memory_cap_gb": "20"}
+    rows = []
+    for size, naive in ((256, "measured"), (512, "does not fit")):
+        needed = str(2 * (size / 256) ** 4)
+        same = common | {"image_size": str(size), "naive_needs_gb": needed, "seconds": "1.5"}
+        ours = {"form": "squared", "outcome": "measured", "own_mib": str(size**2 / 64)}
+        theirs = {"form": "naive abs", "outcome": naive, "own_mib": "2048" if naive == "measured" else ""}
+        rows += [same | ours, same | theirs]
+    return rows
+
+
+def test_the_affinity_table_tells_what_did_not_fit_and_how_memory_grows(
+    load: Callable[[str], ModuleType],
+) -> None:
+    cost = load("tables.cost")
+    found = cost.affinity(affinity_rows())
+    assert "| 8 | 256 px | 1.50 s, 1.00 GiB | 1.50 s, 2.00 GiB |" in found
+    assert "| 8 | 512 px | 1.50 s, 4.00 GiB | does not fit: 32 GB of matrices |" in found
+    assert "to the power of 1.00" in found
+    assert cost.memory_exponent(affinity_rows(), "naive abs") is None
+
+
+def test_the_affinity_drawing_is_an_svg_of_what_was_measured_and_computed(
+    load: Callable[[str], ModuleType],
+) -> None:
+    drawings = load("tables.drawings")
+    root = ElementTree.fromstring(drawings.affinity(affinity_rows()))
+    of = "{http://www.w3.org/2000/svg}"
+    assert len(root.findall(f"{of}circle")) == 3  # each measurement
+    words = {text.text for text in root.findall(f"{of}text")}
+    assert {"squared", "naive abs", "256 x 256", "512 x 512"} <= words
+    (computed,) = {p.get("stroke") for p in root.findall(f"{of}path") if p.get("stroke-dasharray")}
+    assert computed not in {c.get("fill") for c in root.findall(f"{of}circle")}
+
+
+def test_equal_ratios_are_equally_long_on_a_logarithmic_axis(load: Callable[[str], ModuleType]) -> None:
+    plot = load("plot")
+    line = plot.Line("one", [(1, 1), (10, 2), (100, 3)], colour=0)
+    drawn = plot.line_chart("title", [line], plot.Axis("x", is_log=True), plot.Axis("y"))
+    places = re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"', drawn)
+    (x1, y1), (x2, y2), (x3, y3) = [(float(x), float(y)) for x, y in places]
+    assert x2 - x1 == pytest.approx(x3 - x2, abs=0.2)
+    assert y1 - y2 == pytest.approx(y2 - y3, abs=0.2)
+    assert x1 < x2
+    assert y1 > y2
+
+
+def test_the_structure_table_divides_snl_by_rd(load: Callable[[str], ModuleType]) -> None:
+    same = LOOK | {"weights": "random", "computed_in": "bf16", "cache_features": "off", "memory_cap_gb": "0"}
+    rows = [same | {"method": "rd", "step_ms": ms, "peak_mib": "2048"} for ms in ("90", "100", "500")]
+    rows.append(same | {"method": "snl-rd", "step_ms": "120", "peak_mib": "2560"})
+    large = {"memory_cap_gb": "20.0", "image_size": "1024", "outcome": "does not fit"}
+    rows.append(same | large | {"naive_needs_gb": "51.5", "affinity": "naive", "precision": "auto"})
+    found = load("tables.cost").structure_cost(rows)
+    assert "| bf16 | at each step | 100 ms | 120 ms | 1.20 | 2.00 GiB | 2.50 GiB | 1.25 |" in found
+    assert "naive affinity, within 20 GB: does not fit (52 GB of matrices)." in found
+
+
+def test_the_scoring_table_has_a_line_for_what_is_measured_whole(load: Callable[[str], ModuleType]) -> None:
+    same = LOOK | {"threads": "1", "count": "9", "rounds": "3", "peak_mib": "512", "batch_size": "1"}
+    rows = [
+        same | {"contender": c, "pictures": kind, "per_second": rate, "p50_ms": p50, "p99_ms": "40"}
+        for c, kind, rate, p50 in (
+            ("torch", "files", "30", "33"),
+            ("torch", "arrays", "50", "20"),
+            ("onnx", "files", "60", "17"),
+        )
+    ]
+    found = load("tables.cost").scoring(rows)
+    assert "| torch | 1 | 33 ms (20 ms) | 40 ms (40 ms) | 30 (50) | 0.50 GiB |" in found
+    assert "onnx" not in found
+
+
+def test_the_precision_table_compares_seed_by_seed(load: Callable[[str], ModuleType]) -> None:
+    figures = {"pixel_auroc": "0.9", "aupro": "0.8", "steps": "10"}
+    rows = [
+        LOOK | figures | {"seed": seed, "precision": p, "image_auroc": value, "train_seconds": seconds}
+        for seed, p, value, seconds in (
+            ("0", "bf16", "0.91", "50"),
+            ("0", "32", "0.90", "100"),
+            ("1", "bf16", "0.93", "50"),
+            ("1", "32", "0.96", "100"),
+            ("2", "bf16", "0.5", "50"),
+        )
+    ]
+    lines = load("tables.choices").precision(rows).splitlines()
+    assert "91.0 / 90.0 (+1.0)" in lines[2]
+    assert "93.0 / 96.0 (-3.0)" in lines[3]
+    assert lines[4].startswith("| mean | 92.0 / 93.0 (-1.0)")  # of the seeds that have both
+    assert lines[4].endswith("50 / 100 s (0.50) |")
+
+
+def recipe_rows() -> list[dict[str, str]]:
+    return [
+        LOOK
+        | {"lr": lr, "seed": seed, "step": step, "image_auroc": auroc, "pixel_auroc": "0.9"}
+        | {"seconds": step, "precision": "bf16"}
+        for lr, seed, step, auroc in (
+            ("0.005", "0", "50", "0.7"),
+            ("0.005", "0", "100", "0.8"),
+            ("0.005", "1", "50", "0.8"),
+            ("0.005", "1", "100", "0.9"),
+            ("0.001", "0", "50", "0.1"),
+        )
+    ]
+
+
+def test_the_recipe_table_and_drawing_leave_out_a_recipe_that_lacks_a_seed(
+    load: Callable[[str], ModuleType],
+) -> None:
+    found = load("tables.choices").recipe(recipe_rows())
+    assert "| batch 8, lr 0.005 | 75.0 / 90.0 (50 s) | 85.0 / 90.0 (100 s) |" in found
+    assert "0.001" not in found
+    drawn = load("tables.drawings").recipe(recipe_rows())
+    assert "batch 8, lr 0.005, pixel" in drawn
+    assert "0.001" not in drawn
+
+
+@pytest.mark.parametrize("form", ["squared", "abs"])
+def test_the_naive_affinity_is_what_ours_is(load: Callable[[str], ModuleType], form: Any) -> None:
+    units = [torch.nn.functional.normalize(torch.randn(2, 3, 5), dim=1) for _ in range(4)]
+    naive = load("naive_affinity").naive_affinity_error(*units, form)
+    torch.testing.assert_close(naive, affinity_error(*units, form))
+
+
+def test_rows_are_put_under_their_columns_whatever_their_order(
+    load: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    machine, file = load("machine"), tmp_path / "results.csv"
+    machine.append(file, [{"a": 1, "b": 2}])
+    machine.append(file, [{"b": 4, "a": 3}])
+    assert machine.read(file) == [{"a": "1", "b": "2"}, {"a": "3", "b": "4"}]
+
+
+def test_a_job_that_takes_too_long_gives_the_rows_for_that(
+    load: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    script, out = tmp_path / "slow.py", tmp_path / "results.csv"
+    script.write_text("import time\ntime.sleep(60)\n")
+    load("apart").run_missing(str(script), None, out, {"job": "x"}, 0.2, [{"job": "x", "outcome": "late"}])
+    assert load("machine").read(out) == [{"job": "x", "outcome": "late"}]
