@@ -96,7 +96,8 @@ def training_step(
     """Forward, backward and optimiser as :func:`understudy.training.train` does them."""
     torch.manual_seed(0)
     network, _, _ = load_teacher(teacher, default_strides(teacher), RANDOM, image_size)
-    distiller = build(method, network, settings_for(method)).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    distiller = build(method, network, settings_for(method)).train()
+    distiller.to(memory_format=torch.channels_last)
     optimiser = METHODS[method].recipe.optimiser.over(distiller.student.parameters())
     images = torch.randn(batch_size, 3, image_size, image_size).contiguous(memory_format=torch.channels_last)
 
@@ -110,7 +111,7 @@ def training_step(
     return step
 
 
-class BytesCounter(TorchDispatchMode):
+class BytesCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Adds up the bytes of the tensors that operations read and write; views move nothing.
 
     Attributes:
@@ -118,7 +119,7 @@ class BytesCounter(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.total = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -23,7 +23,6 @@ not repeated.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import shutil
 import sys
@@ -52,10 +51,10 @@ CHILD = HERE / "versus_child.py"
 SIZE = 256
 SIDES = {"understudy": "ours", "anomalib": "theirs"}
 EQUAL_BATCH, LARGEST_BATCH = 8, 32
-# of each side, what scores; the light runtime is left out where nothing was exported
+# of each side, what scores; understudy's onnx and openvino are its light runtime
 WAYS = {
     "understudy": ("torch", "onnx", "openvino"),
-    "anomalib": ("torch", "torch without gradients", "openvino"),
+    "anomalib": ("torch", "torch without gradients", "openvino", "openvino in float32"),
 }
 
 Job = dict[str, Any]
@@ -164,9 +163,6 @@ def scoring(asked: argparse.Namespace, out: Path, folder: Path) -> None:
         asked, "scoring", out, folder, data=data, pictures=folder / "pictures", arrays=folder / "arrays.npy"
     )
     ways = [(contender, way) for contender, own in WAYS.items() for way in own]
-    if importlib.util.find_spec("understudy.runtime.detector") is None:
-        print("understudy.runtime.detector is not there yet: the exported runtime is left out", flush=True)
-        ways = [(contender, way) for contender, way in ways if contender != "understudy" or way == "torch"]
     for method in asked.methods.split(","):
         models = {contender: prepared(work, folder, contender, method) for contender in SIDES}
         for number in range(asked.rounds):

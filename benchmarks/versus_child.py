@@ -19,7 +19,8 @@ import numpy as np
 
 from answers import print_rows
 from memory import peak_mib
-from versus.measure import scoring_rows, training_row, versions
+from versus.installed import versions
+from versus.measure import scoring_rows, training_row
 
 Row = dict[str, Any]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from statistics import median
@@ -29,19 +30,26 @@ def footprint_rows(places: Path, models: Mapping[str, Path], rounds: int) -> Ite
     Args:
         places: folder of the environments; those that are missing are made.
         models: a prepared model of each side.
-        rounds: how often each process runs, times five.
+        rounds: how often each process runs, times three.
     """
     pythons = {name: python_with(places / name, *what) for name, what in ENVIRONMENTS.items()}
+    command = str(Path(__file__).parent / "installed.py")
+    versions = {
+        name: subprocess.run(
+            [str(python), command], check=True, stdout=subprocess.PIPE, text=True
+        ).stdout.strip()
+        for name, python in pythons.items()
+    }
     for name in ENVIRONMENTS:
         for figure, mib in installed(places / name).items():
-            yield _row(name, figure, "MiB", [mib])
+            yield _row(name, figure, "MiB", [mib]) | {"versions": versions[name]}
     programs = dict(_programs(models))
     commands = {
         f"{name}: {what}": [str(pythons[name]), "-c", code] for (name, what), code in programs.items()
     }
-    taken = alternating(commands, 5 * rounds)
+    taken = alternating(commands, 3 * rounds)
     for name, what in programs:
-        yield _row(name, what, "s", taken[f"{name}: {what}"])
+        yield _row(name, what, "s", taken[f"{name}: {what}"]) | {"versions": versions[name]}
 
 
 def installed(environment: Path) -> dict[str, float]:
@@ -70,9 +78,9 @@ def _programs(models: Mapping[str, Path]) -> Iterator[tuple[tuple[str, str], str
     yield ("understudy[train]", "load a model"), f"import understudy; understudy.load({str(ours)!r})"
     load = f"from anomalib.deploy import TorchInferencer; TorchInferencer({str(theirs)!r})"
     yield ("anomalib", "load a model"), _TRUST + load
-    if (exported := models["understudy"] / "onnx").is_dir():
-        load = f"from understudy.runtime.detector import Inspector; Inspector.load({str(exported)!r})"
-        yield ("understudy", "load a model"), load
+    exported = models["understudy"] / "onnx"
+    load = f"from understudy.runtime.detector import Inspector; Inspector.load({str(exported)!r})"
+    yield ("understudy", "load a model"), load
 
 
 def _row(contender: str, figure: str, unit: str, values: list[float]) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,10 +15,9 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from memory import peak_mib
 
-__all__ = ["Scorer", "Training", "scoring_rows", "training_row", "versions"]
+__all__ = ["Scorer", "Training", "scoring_rows", "training_row"]
 
 WARM_UP = 3  # training steps, or calls of a scorer, that no figure holds
-_NAMES = ("understudy", "anomalib", "torch", "timm", "lightning", "onnxruntime", "openvino")
 
 
 class Training(NamedTuple):
@@ -127,14 +124,3 @@ def _seconds(score: Callable[[Any, int], object], pictures: Any, batch_size: int
     began = time.perf_counter()
     score(pictures, batch_size)
     return time.perf_counter() - began
-
-
-def versions() -> str:
-    """Of Python and of what is installed here of both sides' parts."""
-    found = [f"python {platform.python_version()}"]
-    for name in _NAMES:
-        try:
-            found.append(f"{name} {importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return ", ".join(found)

@@ -13,12 +13,13 @@ import understudy
 from understudy.device import resolve_device, resolve_precision
 from understudy.distill.teacher import EMBEDDED_TEACHER
 from understudy.methods import METHODS
+from understudy.runtime.detector import Inspector
 from versus.measure import Scorer, Training
 
 __all__ = ["learned", "maps_of", "prepare", "scorer", "training"]
 
 TEACHERS = {"stpm": "resnet18", "rd": "wide_resnet50_2"}
-_ALL_LEARNED = {"holdout": 0, "validation": 0}  # anomalib holds nothing back
+_ALL_LEARNED: dict[str, Any] = {"holdout": 0, "validation": 0}  # anomalib holds nothing back
 
 
 def training(
@@ -39,28 +40,18 @@ def prepare(data: Path, folder: Path, method: str) -> None:
     """Save a model for the scorers, as it is and exported; how long it was trained changes no time."""
     options: dict[str, Any] = _random_teacher(method) | _ALL_LEARNED
     understudy.fit(data, folder / "torch", max_steps=1, batch_size=2, **options)
-    if not hasattr(understudy, "export"):
-        print("understudy.export is not there yet: the exported runtime is left out", flush=True)
-        return
-    for form in ("onnx", "openvino"):
-        understudy.export(folder / "torch", folder / form, format=form)
+    understudy.export(folder / "torch", folder / "onnx", format="onnx")
+    understudy.export(folder / "torch", folder / "openvino", format="openvino")
 
 
 def scorer(folder: Path, way: str) -> Scorer:
     """What scores with a prepared model: ``torch``, or the light runtime on an exported graph."""
-    if way == "torch":
-        model = understudy.load(folder / way)
-        return Scorer(
-            lambda files, size: list(model.predict(files, size)),
-            lambda arrays, size: list(model.score_arrays(arrays, size)),
-        )
-    from understudy.runtime.detector import Inspector
+    inspector = understudy.load(folder / way).inspector if way == "torch" else Inspector.load(folder / way)
 
-    inspector = Inspector.load(folder / way)
-    return Scorer(
-        lambda files, size: list(inspector.inspect(files, batch_size=size)),
-        lambda arrays, size: list(inspector.inspect(list(arrays), batch_size=size)),
-    )
+    def score(pictures: Sequence[Any], size: int) -> None:
+        list(inspector.inspect(list(pictures), batch_size=size))
+
+    return Scorer(score, score)
 
 
 def learned(data: Path, scratch: Path, steps: int, batch_size: int, seed: int) -> understudy.TrainedModel:

