@@ -113,7 +113,8 @@ def _large(row: Row) -> str:
     """What became of a step on a large picture."""
     said = (
         f" A step of `{row['method']}` at {row['image_size']} px, batch of {row['batch_size']}, "
-        f"{row['precision']}, {row['affinity']} affinity, within {float(row['memory_cap_gb']):g} GB: "
+        f"{row['computed_in'] or row['precision']}, affinity {row['affinity']}, within "
+        f"{float(row['memory_cap_gb']):g} GB: "
     )
     if row["outcome"] != "measured":
         return f"{said}{row['outcome']} ({float(row['naive_needs_gb']):.0f} GB of matrices)."
