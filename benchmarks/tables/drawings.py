@@ -25,7 +25,7 @@ def affinity(rows: list[Row]) -> str:
         if measured:
             lines.append(Line(form, sorted(measured), number))
     needed = sorted({(int(row["image_size"]) ** 2, float(row["naive_needs_gb"])) for row in rows})
-    lines.append(Line("n x n matrices, computed", needed, len(lines), dashed=True))
+    lines.append(Line("matrices at least, computed", needed, len(lines), dashed=True))
     title = f"Memory of the affinity losses against picture size, batch of {batch_size}"
     return line_chart(
         title,
