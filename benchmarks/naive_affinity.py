@@ -33,6 +33,6 @@ def naive_bytes(batch_size: int, positions: int, terms: int) -> int:
     """What the (B, n, n) matrices of the finest level take at once, where the forward pass has most.
 
     Of every earlier term the difference is kept for the gradient; of the last one there are both
-    affinities and their difference.
+    affinities and their difference. The gradients take more.
     """
     return (terms - 1 + 3) * 4 * batch_size * positions**2

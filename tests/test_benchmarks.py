@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -91,7 +93,7 @@ def test_the_affinity_table_tells_what_did_not_fit_and_how_memory_grows(
     cost = load("tables.cost")
     found = cost.affinity(affinity_rows())
     assert "| 8 | 256 px | 1.50 s, 1.00 GiB | 1.50 s, 2.00 GiB |" in found
-    assert "| 8 | 512 px | 1.50 s, 4.00 GiB | does not fit: 32 GB of matrices |" in found
+    assert "| 8 | 512 px | 1.50 s, 4.00 GiB | does not fit: 32 GB of matrices at least |" in found
     assert "to the power of 1.00" in found
     assert cost.memory_exponent(affinity_rows(), "naive abs") is None
 
@@ -129,7 +131,7 @@ def test_the_structure_table_divides_snl_by_rd(load: Callable[[str], ModuleType]
     rows.append(same | large | {"naive_needs_gb": "51.5", "affinity": "naive", "precision": "auto"})
     found = load("tables.cost").structure_cost(rows)
     assert "| bf16 | at each step | 100 ms | 120 ms | 1.20 | 2.00 GiB | 2.50 GiB | 1.25 |" in found
-    assert "naive affinity, within 20 GB: does not fit (52 GB of matrices)." in found
+    assert "bf16, affinity naive, within 20 GB: does not fit (52 GB of matrices at least)." in found
 
 
 def test_the_scoring_table_has_a_line_for_what_is_measured_whole(load: Callable[[str], ModuleType]) -> None:
@@ -215,3 +217,17 @@ def test_a_job_that_takes_too_long_gives_the_rows_for_that(
     script.write_text("import time\ntime.sleep(60)\n")
     load("apart").run_missing(str(script), None, out, {"job": "x"}, 0.2, [{"job": "x", "outcome": "late"}])
     assert load("machine").read(out) == [{"job": "x", "outcome": "late"}]
+
+
+def test_what_asks_for_more_memory_than_its_cap_fails_and_is_known_by_it() -> None:
+    lines = (
+        "from memory import cap_memory, is_out_of_memory",
+        "cap_memory(0.05)",
+        "room = bytearray(20_000_000)",
+        "try: bytearray(100_000_000)",
+        "except Exception as error: print(is_out_of_memory(error))",
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], cwd=FOLDER, capture_output=True, text=True
+    )
+    assert done.stdout == "True\n"

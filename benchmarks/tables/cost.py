@@ -113,10 +113,11 @@ def _large(row: Row) -> str:
     """What became of a step on a large picture."""
     said = (
         f" A step of `{row['method']}` at {row['image_size']} px, batch of {row['batch_size']}, "
-        f"{row['precision']}, {row['affinity']} affinity, within {float(row['memory_cap_gb']):g} GB: "
+        f"{row['computed_in'] or row['precision']}, affinity {row['affinity']}, within "
+        f"{float(row['memory_cap_gb']):g} GB: "
     )
     if row["outcome"] != "measured":
-        return f"{said}{row['outcome']} ({float(row['naive_needs_gb']):.0f} GB of matrices)."
+        return f"{said}{row['outcome']} ({float(row['naive_needs_gb']):.0f} GB of matrices at least)."
     return f"{said}{float(row['step_ms']) / 1000:.1f} s, peak {float(row['peak_mib']) / 1024:.1f} GiB."
 
 
@@ -142,7 +143,7 @@ def _fitted(row: Row) -> str:
     if row["outcome"] == "measured":
         return f"{float(row['seconds']):.2f} s, {float(row['own_mib']) / 1024:.2f} GiB"
     naive = row["form"].startswith("naive") and row["outcome"] == "does not fit"
-    return row["outcome"] + (f": {float(row['naive_needs_gb']):.0f} GB of matrices" if naive else "")
+    return row["outcome"] + (f": {float(row['naive_needs_gb']):.0f} GB of matrices at least" if naive else "")
 
 
 def memory_exponent(rows: list[Row], form: str) -> float | None:

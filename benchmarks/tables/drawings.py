@@ -15,7 +15,7 @@ def affinity(rows: list[Row]) -> str:
     """Memory against pixels at the largest batch, a line a form; dashed what the matrices would take."""
     batch_size = max(int(row["batch_size"]) for row in rows)
     rows = chosen(rows, batch_size=str(batch_size))
-    pixels = {int(row["image_size"]) ** 2: f"{row['image_size']} x {row['image_size']}" for row in rows}
+    pixels = {float(row["image_size"]) ** 2: f"{row['image_size']} x {row['image_size']}" for row in rows}
     lines = []
     for number, form in enumerate(dict.fromkeys(row["form"] for row in rows)):
         measured = [
@@ -25,12 +25,12 @@ def affinity(rows: list[Row]) -> str:
         if measured:
             lines.append(Line(form, sorted(measured), number))
     needed = sorted({(int(row["image_size"]) ** 2, float(row["naive_needs_gb"])) for row in rows})
-    lines.append(Line("n x n matrices, computed", needed, len(lines), dashed=True))
+    lines.append(Line("matrices at least, computed", needed, len(lines), dashed=True))
     title = f"Memory of the affinity losses against picture size, batch of {batch_size}"
     return line_chart(
         title,
         lines,
-        Axis("picture, pixels", is_log=True, ticks=dict(pixels)),
+        Axis("picture, pixels", is_log=True, ticks=pixels),
         Axis(f"memory, GB, batch of {batch_size}", is_log=True),
     )
 
