@@ -73,4 +73,3 @@ def _note(rows: list[Row], what: str) -> str:
         f"commit {first['commit']}. Made by `python benchmarks/export.py --data REALBENCH --out "
         "benchmarks/results/export.csv`; nothing was chosen on these pictures.\n"
     )
-

@@ -218,7 +218,8 @@ def calibrate_on(
         pixels = result.anomaly_map.size
         if not 1 <= min_area <= pixels:
             raise InputError(
-                f"the least area of a defect lies between 1 and the map's {pixels} pixels, got {min_area}"
+                f"the least area of a defect lies between 1 and the map's {pixels} pixels, got {min_area}, "
+                f"for {result.path}; choose another --min-area, or leave that picture out"
             )
         away = distances_to(result.embedding, inspector.scorer.prototypes)
         distance = min(away.values()) if category is None else away[category]

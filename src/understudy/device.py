@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -50,14 +51,27 @@ def waiting_for(device: torch.device) -> Callable[[], None]:
     return torch.cuda.synchronize if device.type == "cuda" else lambda: None
 
 
-@contextmanager
-def full_precision() -> Iterator[None]:
-    """Keep a GPU's convolutions at float32's own precision, so that scores do not depend on the device."""
-    cudnn = torch.backends.cudnn
-    with cudnn.flags(
-        enabled=cudnn.enabled,
-        benchmark=cudnn.benchmark,
-        deterministic=cudnn.deterministic,
-        allow_tf32=False,
-    ):
-        yield
+class _FullPrecision:
+    """The setting is the process' own, so of several threads the first sets it and the last sets it back."""
+
+    def __init__(self) -> None:
+        self._lock, self._users, self._before = threading.Lock(), 0, False
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        cudnn = torch.backends.cudnn
+        with self._lock:
+            if not self._users:
+                self._before, cudnn.allow_tf32 = cudnn.allow_tf32, False
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if not self._users:
+                    cudnn.allow_tf32 = self._before
+
+
+full_precision = _FullPrecision()
+"""Keeps a GPU's convolutions at float32's own precision, so that scores do not depend on the device."""

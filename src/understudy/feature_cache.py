@@ -14,14 +14,14 @@ from understudy.data.feature_files import read_features, write_features
 from understudy.data.features import FeatureStore, Layout, bytes_of, keep_in_memory
 from understudy.data.memory import readable
 from understudy.data.normaliser import Normaliser
-from understudy.data.store import PictureStore, channels_of
+from understudy.data.store import PictureStore
 from understudy.distill.distiller import Distiller
 from understudy.distill.teacher import Teacher
 from understudy.errors import InputError, WorkError
 from understudy.reporter import Reporter
 from understudy.runtime.bundle import TeacherCard
 from understudy.runtime.preprocess import Preprocess
-from understudy.runtime.roi import Rois
+from understudy.runtime.roi import Rois, takes_care
 from understudy.training import Plan
 
 __all__ = ["FeatureCache", "FeatureReader", "cache_for"]
@@ -51,7 +51,8 @@ class FeatureReader:
         self._teacher = teacher.to(plan.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._inputs = Normaliser(preprocess).to(plan.device)
         side = preprocess.image_size
-        probe = self(torch.zeros((1, side, side, channels_of(preprocess, rois)), dtype=torch.uint8))
+        channels = 3 + takes_care(preprocess, rois)
+        probe = self(torch.zeros((1, side, side, channels), dtype=torch.uint8))
         self.layouts = [Layout((f.shape[1], f.shape[2], f.shape[3]), f.dtype) for f in probe]
         what = (
             card.name,

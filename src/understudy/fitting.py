@@ -17,6 +17,7 @@ from understudy.compiling import require_compiler
 from understudy.conformal import smallest_rate
 from understudy.data.folder import describe, open_pictures
 from understudy.data.records import PictureSet, Record
+from understudy.data.store import PictureStore
 from understudy.device import resolve_device, resolve_precision
 from understudy.distill.fusion import Fusion
 from understudy.distill.teacher import default_strides
@@ -32,7 +33,7 @@ from understudy.reporter import Reporter
 from understudy.runtime import bundle
 from understudy.runtime.decision import Calibration
 from understudy.runtime.preprocess import Preprocess
-from understudy.runtime.roi import NO_ROIS, read_rois
+from understudy.runtime.roi import NO_ROIS, Rois, read_rois
 from understudy.scaling import scale_maps
 from understudy.training import Plan, checkpoint_file, train
 
@@ -69,14 +70,16 @@ def fit(
     asked, out, reporter = fit_options(options), Path(out), reporter or Reporter()
     if resume and overwrite:
         raise InputError("--resume keeps what the folder holds and --overwrite discards it; choose one")
-    found = open_pictures(Path(data)).only(asked.categories)
+    everything = open_pictures(Path(data))
+    found = everything.only(asked.categories)
+    rois = read_rois(asked.roi, everything.categories).among(found.categories) if asked.roi else NO_ROIS
     parts = divide(found, asked)
     if resume and bundle.holds_model(out):
         model = load(out, asked.device)
         reporter.say(f"{out} is trained already; there is nothing to resume")
     else:
         _refuse_to_lose(out, resume=resume, overwrite=overwrite)
-        _train_and_save(asked, found, parts, out, resume, reporter)
+        _train_and_save(asked, found, rois, parts, out, resume, reporter)
         model = load(out, asked.device)
     if model.calibration is None:
         calibration = _first_calibration(model, out, parts.held_out, asked.false_alarm_rate, reporter)
@@ -88,6 +91,7 @@ def fit(
 def _train_and_save(
     asked: FitOptions,
     found: PictureSet,
+    rois: Rois,
     parts: Parts,
     out: Path,
     resume: bool,
@@ -99,7 +103,6 @@ def _train_and_save(
     teacher, look, source = load_teacher(asked.teacher, strides, asked.teacher_weights, asked.image_size)
     card = bundle.TeacherCard(name=teacher.name, strides=strides, **asdict(source))
     preprocess = _preprocess(asked, look)
-    rois = read_rois(asked.roi, found.categories) if asked.roi else NO_ROIS
     reporter.say(describe(found))
     reporter.say(
         f"{len(parts.learn)} good pictures to learn from, {len(parts.held_out)} held out"
@@ -126,7 +129,7 @@ def _train_and_save(
     choose_epoch = METHODS[asked.method].recipe.choose_epoch
     if choose_epoch and not parts.validation:
         reporter.say("no picture is left to validate with: the last epoch is kept")
-    categories = [parts.learn[owner].category for owner in pictures.owners]
+    categories = _categories(parts.learn, pictures)
     trained = train(
         distiller,
         pictures,
@@ -144,13 +147,13 @@ def _train_and_save(
         if not parts.validation:
             reporter.say("no picture is left to validate with: maps are scaled on those learned from")
         scale_maps(distiller, validation if parts.validation else pictures, preprocess, plan.device)
+    # Where regions depend on the category, it is recognised from the whole picture.
+    whole = store_of(parts.learn, preprocess, NO_ROIS, budget=0) if rois.depend_on_category else pictures
     save(
         out,
         distiller,
         bundle.Pictures(trained=pictures.digests, validation=validation.digests, held_out=kept_away.digests),
-        learn_prototypes(
-            teacher, pictures, categories, preprocess, plan.device, rois_hold=not rois.depend_on_category
-        ),
+        learn_prototypes(teacher, whole, _categories(parts.learn, whole), preprocess, plan.device),
         rois,
         method=asked.method,
         settings=settings.model_dump(mode="json"),
@@ -174,6 +177,11 @@ def _train_and_save(
             sampling="balanced" if balanced else "natural",
         ),
     )
+
+
+def _categories(records: Sequence[Record], windows: PictureStore) -> list[str]:
+    """Of each window."""
+    return [records[owner].category for owner in windows.owners]
 
 
 def _first_calibration(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from understudy.data.features import FeatureStore
 from understudy.data.memory import budget_of, statement, worker_count
 from understudy.data.records import Record
-from understudy.data.store import PictureStore, channels_of, count_windows
+from understudy.data.store import PictureStore, count_windows
 from understudy.distill.distiller import Distiller
 from understudy.dividing import Parts
 from understudy.feature_cache import cache_for
@@ -17,7 +17,7 @@ from understudy.options import FitOptions
 from understudy.reporter import Advance, Reporter, ignore_progress
 from understudy.runtime.bundle import TeacherCard
 from understudy.runtime.preprocess import Preprocess
-from understudy.runtime.roi import Rois
+from understudy.runtime.roi import Rois, takes_care
 from understudy.training import Plan
 
 __all__ = ["Given", "gather", "store_of", "windows_of"]
@@ -68,7 +68,7 @@ def gather(
         InputError: a picture does not decode, or features cannot be kept as asked.
     """
     budget, workers = budget_of(asked.cache), worker_count(asked.workers)
-    channels = channels_of(preprocess, rois)
+    channels = 3 + takes_care(preprocess, rois)
     cache = cache_for(asked.cache_features, distiller, card, preprocess, rois, plan, n, budget, reporter)
     room = budget - cache.memory if cache else budget
     to_keep = windows_of(parts.validation, preprocess, rois) + (0 if cache else n)

@@ -6,6 +6,7 @@ import importlib.metadata
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from understudy.runtime.detector import Inspector, Pictures
 from understudy.runtime.images import Picture
 from understudy.runtime.preprocess import Preprocess
 from understudy.runtime.recognition import Prototypes
-from understudy.runtime.roi import Rois
+from understudy.runtime.roi import Rois, takes_care
 from understudy.runtime.scoring import Scored, Scorer
 from understudy.scoring import Found, TorchNetwork, score_windows
 from understudy.stopwatch import Lap, untimed
@@ -78,7 +79,7 @@ class TrainedModel:
         """See :meth:`understudy.runtime.detector.Inspector.named`."""
         return self.inspector.named(category)
 
-    @property
+    @cached_property
     def network(self) -> TorchNetwork:
         """Teacher, student and map, on the device."""
         return TorchNetwork(self.distiller, self.device)
@@ -86,9 +87,9 @@ class TrainedModel:
     @property
     def takes_care(self) -> bool:
         """Whether some pixels of its windows may not count."""
-        return self.preprocess.pads or bool(self.rois)
+        return takes_care(self.preprocess, self.rois)
 
-    @property
+    @cached_property
     def inspector(self) -> Inspector:
         """The same model as one that inspects pictures."""
         scorer = Scorer(self.network, self.preprocess, self.prototypes, self.calibration, self.rois)
@@ -180,8 +181,8 @@ def load_uncalibrated(folder: str | Path, device: DeviceChoice = "auto") -> Trai
     manifest = bundle.read_manifest(folder)
     if manifest.graph:
         raise BundleError(
-            f"{folder} is an exported model, which only scores pictures; name the folder of the model that "
-            "it was made of"
+            f"{folder} is an exported model, for predict and calibrate alone; name the folder of the model "
+            "that it was made of"
         )
     card = manifest.teacher
     teacher = Teacher(card.name, card.strides, manifest.preprocess.image_size)

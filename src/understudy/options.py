@@ -101,6 +101,8 @@ class FitOptions(BaseModel):
     def _one_framing(self) -> FitOptions:
         if self.keep_aspect and self.tile:
             raise ValueError("keep_aspect and tile exclude each other: tiles keep the aspect anyway")
+        if self.overlap and not self.tile:
+            raise ValueError("an overlap is of tiles, and none are asked for")
         return self
 
 

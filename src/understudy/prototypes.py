@@ -28,8 +28,6 @@ def learn_prototypes(
     preprocess: Preprocess,
     device: torch.device,
     batch_size: int = 8,
-    *,
-    rois_hold: bool = True,
 ) -> Prototypes:
     """Mean embedding of each category, brought to length one; of very many windows some tell enough.
 
@@ -40,16 +38,13 @@ def learn_prototypes(
         preprocess: how a picture becomes input.
         device: to compute on.
         batch_size: windows at once.
-        rois_hold: leave out what lies beyond the regions of interest; where they depend on the category,
-            a picture is recognised from all of it.
     """
     teacher.to(device)
     sums: dict[str, Tensor] = {}
     chosen = _some_of_each(categories)
     names = iter([categories[i] for i in chosen])
     for batch in DataLoader(Subset(good, chosen), batch_size=batch_size):
-        windows = batch.numpy() if rois_hold else batch.numpy()[..., :3]
-        images = torch.from_numpy(preprocess.inputs(windows)[0]).to(device)
+        images = torch.from_numpy(preprocess.inputs(batch.numpy())[0]).to(device)
         with torch.inference_mode(), full_precision():
             embeddings = embedding(teacher(images)).double().cpu()
         for name, each in zip(islice(names, len(embeddings)), embeddings, strict=True):

@@ -214,6 +214,8 @@ class _Lesson(L.LightningModule):
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self._plan.precision == "bf16"):
                 pairs = self.distiller.pairs(images, care)
             maps = self.distiller.to_map(pairs, (images.shape[-2], images.shape[-1]), care)
+            if care is not None:
+                maps = (maps * care).sum((1, 2, 3)) / care.sum((1, 2, 3))
             total += float(maps.mean()) * len(batch)
         return total / len(pictures)
 
@@ -298,9 +300,9 @@ def _fingerprint(
         plan.precision,
         plan.steps,
         list(categories) if categories else None,
-        validation.digests if validation else None,
+        validation.names if validation else None,
     )
-    return hashlib.sha256(repr((what, pictures.digests)).encode()).hexdigest()
+    return hashlib.sha256(repr((what, pictures.names)).encode()).hexdigest()
 
 
 def _checked(path: Path, fingerprint: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +172,7 @@ def test_a_score_that_is_no_number_leaves_its_picture_out(model: TrainedModel, f
                 assert isinstance(found, Scored)
                 yield replace(found, score=float("nan")) if found.path.name == "001.png" else found
 
-    result = evaluate(Broken(**vars(model)), factory)
+    result = evaluate(Broken(**{f.name: getattr(model, f.name) for f in fields(model)}), factory)
     assert len(result.broken) == 4
     assert str(result.broken[0]).endswith("has a score that is no number; train the model again")
     assert {c["n_good"] for c in result.metrics["categories"].values()} == {1}

@@ -92,8 +92,10 @@ def test_a_folder_paths_and_arrays_may_be_given_together(inspector: Inspector, t
     assert [r.path.name for r in found] == ["a.png", "b.png", "a.png", "array-3"]
     assert [round(255 * r.score) for r in found] == [10, 20, 10, 30]
     stacked = list(inspector.inspect(np.stack([array, array])))
-    grays = list(inspector.inspect(np.stack([array[..., 0]] * 5)))
+    grays = list(inspector.inspect([array[..., 0]] * 5))
     assert (len(stacked), len(grays), len(list(inspector.inspect(array[..., 0])))) == (2, 5, 1)
+    (strange,) = inspector.inspect(array[..., :1])
+    assert isinstance(strange, PictureError)
 
 
 def test_one_broken_picture_never_stops_a_batch(inspector: Inspector, tmp_path: Path) -> None:

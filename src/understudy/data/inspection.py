@@ -19,7 +19,7 @@ from understudy.data.records import Record
 from understudy.errors import PictureError
 from understudy.reporter import Advance, ignore_progress
 from understudy.runtime.bundle import sha256_of
-from understudy.runtime.images import decode_picture, read_bytes, read_mask, upright_size
+from understudy.runtime.images import Size, decode_picture, read_bytes, read_mask, upright_size
 
 __all__ = ["Fault", "Finding", "Inspection", "Part", "inspect"]
 
@@ -30,8 +30,6 @@ _JPEG_END = b"\xff\xd9"
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Size = tuple[int, int]
-"""Height and width."""
 
 
 class Fault(StrEnum):

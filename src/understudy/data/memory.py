@@ -8,6 +8,8 @@ import re
 from fractions import Fraction
 from pathlib import Path
 
+from understudy.runtime.cores import usable_cores
+
 __all__ = [
     "MEMORY_BUDGET",
     "available_memory",
@@ -71,8 +73,7 @@ def worker_count(asked: int | None) -> int:
     """Processes that decode pictures: as many as asked for, or one a usable core and eight at most."""
     if asked is not None:
         return asked
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(_MOST_WORKERS, usable or 1)
+    return min(_MOST_WORKERS, usable_cores())
 
 
 def bytes_each(side: int, channels: int = 3) -> int:

@@ -17,21 +17,17 @@ from understudy.reporter import Advance, ignore_progress
 from understudy.runtime.decode import decode_ahead, digest_of
 from understudy.runtime.images import Mask, Picture, read_picture, read_size
 from understudy.runtime.preprocess import Corner, Preprocess
-from understudy.runtime.roi import NO_ROIS, Rois
+from understudy.runtime.roi import NO_ROIS, Rois, takes_care
 
-__all__ = ["PictureStore", "channels_of", "count_windows"]
-
-
-def channels_of(preprocess: Preprocess, rois: Rois) -> int:
-    """Of a window: four where some pixels may not count."""
-    return 4 if preprocess.pads or rois else 3
+__all__ = ["PictureStore", "count_windows"]
 
 
 def count_windows(
     paths: Sequence[Path], categories: Sequence[str], preprocess: Preprocess, rois: Rois = NO_ROIS
 ) -> int:
     """How many windows pictures have, as their files' headers say; one of a file that cannot be read."""
-    return sum(map(_windows_of, paths, categories, [preprocess] * len(paths), [rois] * len(paths)))
+    named = zip(paths, categories, strict=True)
+    return sum(_windows_of(path, category, preprocess, rois) for path, category in named)
 
 
 def _windows_of(path: Path, category: str, preprocess: Preprocess, rois: Rois) -> int:
@@ -45,6 +41,9 @@ def _windows_of(path: Path, category: str, preprocess: Preprocess, rois: Rois) -
         return len(preprocess.corners(canvas, rois.care(category, size, canvas, path)))
     except PictureError:  # the store will name it
         return 1
+
+
+_NONE: tuple[int, Picture, Mask | None] = (-1, np.empty((0, 0, 3), np.uint8), None)
 
 
 class PictureStore(Dataset[Tensor]):
@@ -79,16 +78,17 @@ class PictureStore(Dataset[Tensor]):
         workers: int = 0,
         advance: Advance = ignore_progress,
         rois: Rois = NO_ROIS,
-        categories: Sequence[str] | None = None,
+        categories: Sequence[str | None] | None = None,
     ) -> None:
         self._paths, self._preprocess, self._rois = list(paths), preprocess, rois
-        self._categories = list(categories) if categories else [None] * len(paths)
+        self._categories: list[str | None] = list(categories or [None] * len(paths))
         self._workers = workers
         self.digests: list[str] = []
         self.owners: list[int] = []
         self._corners: list[Corner] = []
         self._kept: list[Picture] = []
-        left = budget // bytes_each(preprocess.image_size, channels_of(preprocess, rois))
+        self._last = _NONE
+        left = budget // bytes_each(preprocess.image_size, 3 + takes_care(preprocess, rois))
         broken: list[PictureError] = []
         for i, result in enumerate(decode_ahead(self._paths, preprocess, ahead=4 if preprocess.tile else 16)):
             try:
@@ -129,7 +129,7 @@ class PictureStore(Dataset[Tensor]):
 
     def release(self) -> None:
         """Keep no window any longer; from now on each picture is decoded on demand."""
-        self._kept = []
+        self._kept, self._last = [], _NONE
 
     def __len__(self) -> int:
         return len(self._corners)
@@ -138,9 +138,11 @@ class PictureStore(Dataset[Tensor]):
         if index < len(self._kept):
             return torch.from_numpy(self._kept[index])
         owner = self.owners[index]
-        picture = read_picture(self._paths[owner])
-        canvas = self._preprocess.resize(picture)
-        care = self._care(owner, picture.shape[:2], canvas)
+        if owner != self._last[0]:  # the windows of a picture are mostly asked for one after the other
+            picture = read_picture(self._paths[owner])
+            canvas = self._preprocess.resize(picture)
+            self._last = (owner, canvas, self._care(owner, picture.shape[:2], canvas))
+        _, canvas, care = self._last
         return torch.from_numpy(np.array(self._preprocess.cut(canvas, self._corners[index], care)))
 
     def _care(self, index: int, size: tuple[int, int], canvas: Picture) -> Mask | None:
@@ -148,4 +150,4 @@ class PictureStore(Dataset[Tensor]):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the kept windows out: a worker that does not share this memory must not hold them again."""
-        return self.__dict__ | {"_kept": []}
+        return self.__dict__ | {"_kept": [], "_last": _NONE}

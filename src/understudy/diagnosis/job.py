@@ -82,10 +82,10 @@ def diagnose(
     reporter = reporter or Reporter()
     if pictures < 1 or seed < 0:
         raise InputError(f"pictures must be 1 or more and the seed 0 or more, got {pictures} and {seed}")
-    if model.preprocess.pads:
+    if model.takes_care:
         raise InputError(
-            "interference is diagnosed on whole pictures, stretched to squares, and this model cuts or pads "
-            "them; train one without --tile and --keep-aspect to diagnose"
+            "interference is diagnosed on whole pictures, stretched to squares, and this model cuts, pads or "
+            "ignores a part of them; train one without --tile, --keep-aspect and --roi to diagnose"
         )
     found = open_pictures(Path(data))
     reporter.say(describe(found))

@@ -57,6 +57,8 @@ def _check(path: Path, category: str, manifest: Manifest, like: Manifest) -> Non
             f"{path} was trained on {', '.join(trained)}, not on {category} alone; "
             f"train it with --categories {category}"
         )
+    if manifest.preprocess.pads:
+        raise InputError(f"{path} cuts or pads its pictures; train it without --tile and --keep-aspect")
     side, wanted = manifest.preprocess.image_size, like.preprocess.image_size
     if side != wanted:
         raise InputError(

@@ -127,7 +127,7 @@ class Figures:
             reason = "no good test pictures"
         pixel = reason if not image.n_defect else "no defect is marked by a mask"
         if self._n_marked:
-            pixel = "no pixel is without defect"
+            pixel = "no pixel is without defect, or every marked one is ignored"
         unread = f" ({left_out} could not be read)" if left_out else ""
         reasons = dict.fromkeys(IMAGE_NAMES, reason + unread) | dict.fromkeys(PIXEL_NAMES, pixel + unread)
         return {name: reasons[name] for name in NAMES if values[name] is None}

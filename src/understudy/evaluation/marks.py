@@ -10,12 +10,9 @@ import numpy as np
 from understudy.data.records import Record, Saturations
 from understudy.errors import PictureError
 from understudy.metrics import Channel
-from understudy.runtime.images import Mask, read_mask_values
+from understudy.runtime.images import Mask, Size, read_mask_values
 
 __all__ = ["read_defects", "read_masks", "union_of"]
-
-Size = tuple[int, int]
-"""Height and width."""
 
 
 def read_defects(record: Record, size: Size, saturations: Saturations | None = None) -> list[Channel] | None:

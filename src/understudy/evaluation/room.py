@@ -10,12 +10,9 @@ from typing import Any
 
 from understudy.data.records import Record
 from understudy.metrics import BINS, EXACT_PIXELS
-from understudy.runtime.images import read_size
+from understudy.runtime.images import Size, read_size
 
 __all__ = ["Room", "room_for"]
-
-Size = tuple[int, int]
-"""Height and width."""
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
+from understudy.calibration import Rates, calibrate_on, unseen_pictures
+from understudy.conformal import good_pictures_needed
 from understudy.data.folder import open_pictures
 from understudy.data.records import PictureSet
 from understudy.errors import BundleError, InputError, WorkError, extra_needed
@@ -17,6 +20,7 @@ from understudy.model import TrainedModel, load
 from understudy.reporter import Reporter
 from understudy.runtime import bundle
 from understudy.runtime.bundle import GraphCard, GraphFormat, GraphPrecision, Manifest, ParityCard
+from understudy.runtime.detector import Inspector
 from understudy.runtime.graph import open_graph, runtime_name
 
 __all__ = ["export"]
@@ -82,7 +86,8 @@ def export(
             way_out = "export it without --int8" if int8 else "export it to another --format"
             raise WorkError(f"the graph does not follow {model}: {fault}; nothing was exported, {way_out}")
         manifest = _manifest(loaded, draft, format, precision, parity)
-        _publish(draft, out, loaded, manifest)
+        _set_thresholds(loaded, draft, manifest, known, reporter)
+        _publish(draft, out, manifest)
     return manifest
 
 
@@ -138,6 +143,7 @@ def _manifest(
     parity: ParityCard | None = None,
 ) -> Manifest:
     bundle.write_prototypes(folder, loaded.prototypes)
+    bundle.write_json(folder / bundle.PICTURES, loaded.pictures.model_dump(mode="json"))
     rois = bundle.write_rois(folder, loaded.rois)
     graph = GraphCard(
         format=form,
@@ -148,7 +154,10 @@ def _manifest(
         student_sha256=loaded.manifest.student_sha256,
         parity=parity,
     )
-    files = {name: bundle.sha256_of(folder / name) for name in (*_FILES[form], bundle.PROTOTYPES, *rois)}
+    files = {
+        name: bundle.sha256_of(folder / name)
+        for name in (*_FILES[form], bundle.PROTOTYPES, bundle.PICTURES, *rois)
+    }
     return loaded.manifest.model_copy(update={"files": files, "graph": graph})
 
 
@@ -180,13 +189,37 @@ def _prove(
     return parity
 
 
-def _publish(draft: Path, out: Path, loaded: TrainedModel, manifest: Manifest) -> None:
+def _set_thresholds(
+    loaded: TrainedModel, folder: Path, manifest: Manifest, known: PictureSet | None, reporter: Reporter
+) -> None:
+    """Those of the model; in int8, whose scores are others, new ones that promise the same."""
+    held = loaded.calibration
+    if held is None:
+        return
+    assert manifest.graph is not None
+    if manifest.graph.precision == "float32" or known is None:
+        bundle.write_calibration(folder, manifest, held)
+        return
+    unseen = unseen_pictures(loaded.pictures, known.train() + known.validation())
+    need = good_pictures_needed(held.thresholds.false_alarm_rate)
+    if len(unseen) < need:
+        reporter.say(
+            f"scores in int8 are others, and {len(unseen)} good pictures that were not trained on are "
+            f"too few for thresholds ({need} are needed): calibrate the exported model with further ones"
+        )
+        return
+    rates = Rates(held.thresholds.false_alarm_rate, held.thresholds.review_rate, held.distances.rate)
+    scorer = replace(loaded.inspector.scorer, network=open_graph(folder, manifest), calibration=None)
+    inspector = Inspector(scorer, loaded.categories)
+    calibrate_on(inspector, manifest, folder, unseen, rates, reporter, held.min_area)
+
+
+def _publish(draft: Path, out: Path, manifest: Manifest) -> None:
     """Put a proved export into its place; the manifest last."""
     with bundle.writing(out):
         for old in (bundle.MANIFEST, bundle.CALIBRATION, *(n for names in _FILES.values() for n in names)):
             (out / old).unlink(missing_ok=True)
-        for name in manifest.files:
-            (draft / name).replace(out / name)
-    if loaded.calibration:
-        bundle.write_calibration(out, manifest, loaded.calibration)
+        for name in (*manifest.files, bundle.CALIBRATION):
+            if (draft / name).exists():
+                (draft / name).replace(out / name)
     bundle.write_manifest(out, manifest)

@@ -62,7 +62,7 @@ def made_windows(model: TrainedModel) -> Picture:
 
 
 def _windows(records: Sequence[Record], model: TrainedModel, most: int) -> Picture:
-    paths, categories = [r.path for r in records], [r.category for r in records]
+    paths, categories = [r.path for r in records], [model.named(r.category) for r in records]
     store = PictureStore(paths, model.preprocess, 0, rois=model.rois, categories=categories)
     return np.stack([store[i].numpy() for i in _places(len(store), most)])
 

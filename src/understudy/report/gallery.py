@@ -125,8 +125,9 @@ def _cards(
     model: TrainedModel, chosen: Sequence[_Choice], span: tuple[float, float], side: int
 ) -> Iterator[tuple[_Choice, Card]]:
     """Cards in order, until the budget is used up."""
-    used = 0
-    for choice, result in zip(chosen, model.score([c.tested.record.path for c in chosen]), strict=True):
+    paths, named = [c.tested.record.path for c in chosen], [model.named(c.category) for c in chosen]
+    scored, used = model.score(paths, categories=named), 0
+    for choice, result in zip(chosen, scored, strict=True):
         if isinstance(result, PictureError):
             continue
         try:

@@ -10,7 +10,7 @@
     pictures.json         digests of the pictures trained on, validated with and held out
     calibration.json      thresholds and limits; may be absent, and may be changed without touching the rest
 
-An exported one has ``model.onnx``, or ``model.xml`` and ``model.bin``, in the place of weights and digests.
+An exported one has ``model.onnx``, or ``model.xml`` and ``model.bin``, in the place of weights.
 """
 
 from __future__ import annotations

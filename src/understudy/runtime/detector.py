@@ -25,7 +25,8 @@ __all__ = ["Inspector", "Pictures"]
 Pictures = str | Path | NDArray[np.generic] | Sequence[str | Path | NDArray[np.generic]]
 """A file, a folder that is searched for pictures, a picture as an array, or several of these.
 
-An array is (H, W) or (H, W, 3) uint8, or (H, W) uint16.
+A picture as an array is (H, W), (H, W, 3) or (H, W, 4) uint8, or (H, W) uint16; several colour pictures of
+one size may be one array of four axes.
 """
 
 
@@ -133,7 +134,7 @@ class Inspector:
             yield result if isinstance(result, PictureError) else self._judged(result, category)
 
     def _judged(self, found: Scored, category: str | None) -> Prediction:
-        shown = category or self.scorer.recognise(found.embedding)
+        shown = category or found.category or self.scorer.recognise(found.embedding)
         verdict, reason = judge(found.score, self.calibration, shown)
         regions: tuple[Region, ...] = ()
         if self.calibration:
@@ -149,8 +150,7 @@ def _sources(pictures: Pictures) -> list[Source]:
     if isinstance(pictures, str | Path):
         asked = [pictures]
     elif isinstance(pictures, np.ndarray):
-        several = pictures.ndim == 4 or (pictures.ndim == 3 and pictures.shape[-1] not in (3, 4))
-        asked = list(pictures) if several else [pictures]
+        asked = list(pictures) if pictures.ndim == 4 else [pictures]
     else:
         asked = pictures
     found: list[Source] = []

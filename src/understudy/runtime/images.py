@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,9 @@ from understudy.errors import InputError, PictureError
 
 __all__ = [
     "PICTURE_SUFFIXES",
+    "Mask",
+    "Picture",
+    "Size",
     "decode_picture",
     "enlarge_care",
     "find_pictures",
@@ -30,6 +34,12 @@ __all__ = [
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 MAX_PIXELS = 178_956_970  # Pillow's own limit against decompression bombs
+
+# What is beyond Pillow's lower limit is decoded, what is beyond the upper one is refused in words.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+Size = tuple[int, int]
+"""Height and width."""
 
 Picture = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -193,7 +203,8 @@ def _open(data: bytes, path: Path) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise PictureError(
             path,
-            f"has more than {MAX_PIXELS // 10**6} million pixels; cut it into smaller pictures",
+            f"has more than {MAX_PIXELS // 10**6} million pixels, the most that is decoded; "
+            "cut it into several files",
         ) from error
     except UnidentifiedImageError as error:
         raise PictureError(path, "is no picture that can be decoded; replace or remove it") from error

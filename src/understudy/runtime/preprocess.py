@@ -19,6 +19,8 @@ from understudy.runtime.images import Mask, Picture, unit
 
 __all__ = ["Corner", "Preprocess"]
 
+_MOST_ENLARGED = 4
+
 Corner = tuple[int, int]
 """Top and left of a window on its canvas."""
 
@@ -50,6 +52,10 @@ class Preprocess(BaseModel):
         if self.overlap > (self.tile or 0) // 2:
             rule = f"at most half of the tile's {self.tile}" if self.tile else "0 without tiles"
             raise ValueError(f"the overlap must be {rule}, got {self.overlap}")
+        if self.tile and self.image_size > _MOST_ENLARGED * self.tile:
+            raise ValueError(
+                f"a tile of {self.tile} is enlarged {_MOST_ENLARGED} times at most, got {self.image_size}"
+            )
         return self
 
     @property

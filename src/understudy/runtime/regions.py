@@ -5,8 +5,6 @@ Needs numpy alone. Regions are found through runs, the pixels of a row that touc
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,7 +27,7 @@ def find_regions(
         size: (height, width) of the picture, in whose pixels regions are told.
     """
     height, width = anomaly_map.shape
-    down, across = size[0] / height, size[1] / width
+    tall, wide = size
     begins, ends = _runs(anomaly_map > above)
     of_run = _regions(begins, ends, width)
     found = []
@@ -39,11 +37,11 @@ def find_regions(
         peak = max(anomaly_map[row, a:b].max() for row, a, b in zip(rows, left, right, strict=True))
         found.append(
             Region(
-                left=math.floor(left.min() * across),
-                top=math.floor(rows.min() * down),
-                right=math.ceil(right.max() * across),
-                bottom=math.ceil((rows.max() + 1) * down),
-                area=round(int((last - first).sum()) * down * across),
+                left=int(left.min()) * wide // width,
+                top=int(rows.min()) * tall // height,
+                right=-(-int(right.max()) * wide // width),
+                bottom=-(-int(rows.max() + 1) * tall // height),
+                area=max(1, round(int((last - first).sum()) * tall * wide / (height * width))),
                 peak=float(peak),
             )
         )

@@ -1,4 +1,7 @@
-"""Regions of interest: which pixels of a product's pictures count, from masks that somebody drew."""
+"""Regions of interest: which pixels of a product's pictures count, from masks that somebody drew.
+
+What counts is called ``care`` throughout (elsewhere: valid mask), true where it does.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from understudy.errors import InputError, PictureError
-from understudy.runtime.images import PICTURE_SUFFIXES, Mask, read_mask
+from understudy.runtime.images import PICTURE_SUFFIXES, Mask, Size, read_picture
+from understudy.runtime.preprocess import Preprocess
 
-__all__ = ["NO_ROIS", "Rois", "fitted", "read_rois"]
-
-Size = tuple[int, int]
-"""Height and width."""
+__all__ = ["NO_ROIS", "Rois", "fitted", "read_rois", "takes_care"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Rois:
 
     overall: Mask | None = None
     categories: Mapping[str, Mask] = field(default_factory=dict)
+    _known: dict[object, Mask] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def depend_on_category(self) -> bool:
@@ -39,12 +41,19 @@ class Rois:
     def __bool__(self) -> bool:
         return self.overall is not None or self.depend_on_category
 
+    def among(self, categories: Sequence[str]) -> Rois:
+        """The same for some categories alone."""
+        return Rois(self.overall, {c: mask for c, mask in self.categories.items() if c in categories})
+
     @property
     def digest(self) -> str:
         """Names all that it decides."""
-        parts = [(None, self.overall), *sorted(self.categories.items())]
-        what = [(name, mask.shape, mask.tobytes()) for name, mask in parts if mask is not None]
-        return hashlib.sha256(repr(what).encode()).hexdigest()
+        found = hashlib.sha256()
+        for name, mask in [(None, self.overall), *sorted(self.categories.items())]:
+            if mask is not None:
+                found.update(repr((name, mask.shape)).encode())
+                found.update(np.packbits(mask).tobytes())
+        return found.hexdigest()
 
     def care(self, category: str | None, size: Size, canvas: Size, path: Path) -> Mask | None:
         """What counts of a picture's canvas; ``None`` if there are no regions of interest at all.
@@ -60,11 +69,25 @@ class Rois:
         """
         if not self:
             return None
-        roi = self.categories.get(category or "", self.overall)
-        return np.ones(canvas, dtype=bool) if roi is None else fitted(roi, size, canvas, path)
+        key = (category, size, canvas)
+        if key not in self._known:
+            roi = self.categories.get(category or "", self.overall)
+            care = np.ones(canvas, dtype=bool) if roi is None else fitted(roi, size, canvas, path)
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[key] = care
+            return care
+        return self._known[key]
 
 
 NO_ROIS = Rois()
+_REMEMBERED = 8  # fitted masks: pictures of a product mostly have one size
+_WHITE = 128  # at least: what is drawn may be smoothed or compressed
+
+
+def takes_care(preprocess: Preprocess, rois: Rois) -> bool:
+    """Whether some pixels of windows may not count, so that windows have a fourth channel."""
+    return preprocess.pads or bool(rois)
 
 
 def fitted(roi: Mask, size: Size, canvas: Size, path: Path) -> Mask:
@@ -89,7 +112,8 @@ def fitted(roi: Mask, size: Size, canvas: Size, path: Path) -> Mask:
     if roi.shape == canvas:
         return roi
     (top, bottom), (left, right) = _covered(rows, canvas[0]), _covered(columns, canvas[1])
-    sums = np.pad(np.cumsum(np.cumsum(~roi, 0), 1), ((1, 0), (1, 0)))  # ignored pixels above and left
+    above = np.cumsum(np.cumsum(~roi, 0, dtype=np.int32), 1, dtype=np.int32)  # ignored pixels, and left
+    sums = np.pad(above, ((1, 0), (1, 0)))
     lower, upper = sums[bottom], sums[top]
     care = np.asarray(lower[:, right] - lower[:, left] - upper[:, right] + upper[:, left] == 0)
     if not care.any():
@@ -108,7 +132,7 @@ def _covered(length: int, pixels: int) -> tuple[NDArray[np.intp], NDArray[np.int
 def read_rois(path: Path, categories: Sequence[str]) -> Rois:
     """Read one mask for all categories, or a folder of masks that are named like their categories.
 
-    A mask is white where pixels count and black where they are ignored.
+    A mask is white where pixels count and black, or transparent, where they are ignored.
 
     Raises:
         InputError: the path does not exist, a mask does not decode or leaves nothing, or its name is none.
@@ -129,7 +153,7 @@ def read_rois(path: Path, categories: Sequence[str]) -> Rois:
 
 def _read(path: Path) -> Mask:
     try:
-        mask = read_mask(path)
+        mask = np.asarray(read_picture(path).max(axis=2) >= _WHITE)
     except PictureError as error:
         raise InputError(str(error)) from error
     if not mask.any():

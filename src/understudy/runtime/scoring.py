@@ -36,7 +36,10 @@ class Scored:
         digest: of its file.
         score: image-level anomaly score, the maximum of the map.
         anomaly_map: (h, w) float32, of the size of its canvas; where nothing counts, its lowest value.
-        embedding: (D,) float32 of length one; see :mod:`understudy.runtime.recognition`.
+        embedding: (D,) float32 of length one; see :mod:`understudy.runtime.recognition`. Where regions of
+            interest depend on the category it is that of the whole picture.
+        category: whose region of interest was taken, as said or recognised; ``None`` for an unknown one,
+            or where regions do not depend on it.
         care: (h, w), false where nothing counts; ``None`` if all does.
     """
 
@@ -46,6 +49,7 @@ class Scored:
     score: float
     anomaly_map: NDArray[np.float32]
     embedding: NDArray[np.float32]
+    category: str | None = None
     care: Mask | None = None
 
 
@@ -71,7 +75,7 @@ class Scorer:
         self,
         sources: Iterable[Source],
         batch_size: int = 8,
-        categories: Iterable[str | None] | None = None,
+        categories: Sequence[str | None] | None = None,
         lap: Lap = untimed,
     ) -> Iterator[Scored | PictureError]:
         """Yield one result a picture, in order: a score, or why it could not be read.
@@ -79,16 +83,17 @@ class Scorer:
         Args:
             sources: files, or pictures themselves.
             batch_size: windows scored at once.
-            categories: of each picture, where they are known. Where regions of interest differ by category
-                and it is not known, it is recognised first, from the whole picture.
+            categories: of each picture, where they are known. Where regions of interest depend on the
+                category, the whole picture is looked at first, to recognise it.
             lap: times the parts of the work.
         """
         ahead = _FEW if self.preprocess.tile else 2 * batch_size
         decoded = decode_ahead(sources, self.preprocess, ahead, lap)
         waiting: deque[_Picture | PictureError] = deque()
         batch: list[tuple[_Picture, Corner]] = []
-        for result, category in zip(decoded, categories or repeat(None), strict=False):
-            picture = self._prepared(result, category, batch_size, lap)
+        said = iter(categories) if categories is not None else repeat(None)
+        for result in decoded:
+            picture = self._prepared(result, next(said), batch_size, lap)
             waiting.append(picture)
             if isinstance(picture, PictureError):
                 continue
@@ -114,17 +119,18 @@ class Scorer:
     ) -> _Picture | PictureError:
         if isinstance(result, PictureError):
             return result
-        canvas = result.picture.shape[:2]
-        if category is None and self.rois.depend_on_category:
+        canvas, seen_whole = result.picture.shape[:2], None
+        if self.rois.depend_on_category:
             whole = _Picture(result, np.ones(canvas, dtype=bool), self.preprocess)
             for at in range(0, len(whole.corners), batch_size):
                 self._answer([(whole, corner) for corner in whole.corners[at : at + batch_size]], lap)
-            category = self.recognise(whole.embedding)
+            seen_whole = whole.embedding
+            category = category or self.recognise(seen_whole)
         try:
             care = self.rois.care(category, result.size, canvas, result.path)
         except PictureError as error:
             return error
-        return _Picture(result, care, self.preprocess)
+        return _Picture(result, care, self.preprocess, category, seen_whole)
 
     def _answer(self, batch: Sequence[tuple[_Picture, Corner]], lap: Lap) -> None:
         """Score some windows and give each picture its own."""
@@ -150,6 +156,8 @@ class _Picture:
     decoded: Decoded
     care: Mask | None
     preprocess: Preprocess
+    category: str | None = None
+    seen_whole: NDArray[np.float32] | None = None
     corners: list[Corner] = field(init=False)
     maps: dict[Corner, NDArray[np.float32]] = field(default_factory=dict)
     embeddings: list[NDArray[np.float32]] = field(default_factory=list)
@@ -173,7 +181,9 @@ class _Picture:
 
     @property
     def embedding(self) -> NDArray[np.float32]:
-        """Mean over the windows, of length one."""
+        """Mean over the windows, of length one, or of a pass before."""
+        if self.seen_whole is not None:
+            return self.seen_whole
         if len(self.embeddings) == 1:
             return self.embeddings[0]
         mean = np.mean(self.embeddings, axis=0)
@@ -187,4 +197,6 @@ class _Picture:
         )
         if self.care is not None:
             joined[~self.care] = joined.min(where=self.care, initial=np.inf)
-        return Scored(path, size, digest, float(joined.max()), joined, self.embedding, self.care)
+        return Scored(
+            path, size, digest, float(joined.max()), joined, self.embedding, self.category, self.care
+        )
