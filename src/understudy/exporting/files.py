@@ -77,8 +77,8 @@ def write_onnx(distiller: Distiller, path: Path, image_size: int, care: bool = F
 def quantise(source: Path, target: Path, inputs: Iterable[tuple[_Array, _Array | None]]) -> None:
     """Turn the student's convolutions into int8; inputs, outputs and the rest stay float32.
 
-    A teacher in int8 costs points of AUROC, and what follows the features (lengths, affinities, maps,
-    smoothing) compares nearly equal numbers; see docs/decisions/0023.
+    A teacher in int8 would move embeddings, by which products are recognised within calibrated limits, and
+    what follows the features compares nearly equal numbers; see docs/decisions/0023.
 
     Args:
         source: ONNX in float32.
