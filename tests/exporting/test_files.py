@@ -13,6 +13,7 @@ from understudy.distill.distiller import Distiller
 from understudy.distill.fusion import Fusion
 from understudy.distill.teacher import Teacher
 from understudy.exporting.files import quantise, write_onnx, write_openvino
+from understudy.exporting.parity import TOLERANCE
 from understudy.methods import build, settings_for
 from understudy.runtime import bundle
 from understudy.runtime.bundle import GraphCard, GraphFormat
@@ -22,7 +23,6 @@ from understudy.scoring import TorchNetwork
 from understudy.stopwatch import untimed
 
 SIDE = 64
-CLOSE = 1e-5  # of the maps' range
 
 
 def distiller_of(method: str) -> Distiller:
@@ -67,8 +67,8 @@ def test_every_method_is_the_same_in_both_runtimes(method: str, model: TrainedMo
             expected, found = in_torch(images, care), network(images, care, untimed)
             span = np.ptp(expected.maps)
             assert [a.shape for a in found] == [a.shape for a in expected]
-            assert np.abs(found.maps - expected.maps).max() < CLOSE * span
-            assert np.abs(found.scores - expected.scores).max() < CLOSE * span
+            assert np.abs(found.maps - expected.maps).max() < TOLERANCE * span
+            assert np.abs(found.scores - expected.scores).max() < TOLERANCE * span
             assert np.allclose(found.embeddings, expected.embeddings, atol=1e-5)
 
 
@@ -83,7 +83,7 @@ def test_int8_is_smaller_and_close_in_both_runtimes(model: TrainedModel, tmp_pat
     for form, name in (("onnx", "int8.onnx"), ("openvino", "int8.xml")):
         found = opened(tmp_path / name, form, False, model)(given, None, untimed)  # type: ignore[arg-type]
         error = np.abs(expected.maps - found.maps).max() / expected.maps.max()
-        assert CLOSE < error < 0.1  # closer would be float32
+        assert TOLERANCE < error < 0.1  # closer would be float32
         # The teacher is float32 in both.
         assert np.allclose(expected.embeddings, found.embeddings, atol=1e-5)
     assert (tmp_path / "int8.onnx").stat().st_size < 0.5 * whole
