@@ -68,8 +68,9 @@ def scoring(rows: list[Row]) -> str:
     note = (
         "Milliseconds from one picture to its result, pictures per second in batches, median over runs "
         f"(least to most), {rows[0]['scored']} pictures; decoded before: 256 px in memory. Memory is the "
-        "most that a process held. Random weights; float32, but for anomalib's `openvino`, where OpenVINO "
-        "takes bf16 by itself if the hardware has it."
+        "most that a process held; on either side, and for the exported runtime too, that includes torch. "
+        "Random weights; float32, but for anomalib's `openvino`, where OpenVINO takes bf16 by itself if the "
+        "hardware has it."
     )
     return _table(lines, note, rows, "scoring")
 
