@@ -15,6 +15,7 @@ from understudy import TrainedModel, export, fit, load
 from understudy.data.factory import FactoryPlan, write_factory
 from understudy.distill.teacher import Teacher
 from understudy.distill.weights import load_teacher
+from understudy.reporter import Reporter
 
 QUICK = {"image_size": 64, "max_steps": 6, "batch_size": 4, "precision": "32", "device": "cpu"}
 TINY = {**QUICK, "strides": (8, 16)}
@@ -44,10 +45,18 @@ def model_folder(factory: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture(scope="session")
-def exported(model_folder: Path, factory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def said() -> list[str]:
+    """Filled by :func:`exported` with the lines that the run said."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def exported(
+    model_folder: Path, factory: Path, said: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """The same as ONNX, compared on the pictures that it knows; not to be changed."""
     out = tmp_path_factory.mktemp("exported") / "model"
-    export(model_folder, out, data=factory)
+    export(model_folder, out, data=factory, reporter=Reporter(say=said.append))
     return out
 
 

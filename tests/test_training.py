@@ -134,7 +134,7 @@ def test_the_epoch_with_the_lowest_maps_of_validation_pictures_is_kept(
 
     def spy(lesson: _Lesson, looked_at: PictureStore) -> float:
         assert not distiller.student.training
-        images = lesson._images(torch.stack([looked_at[i] for i in range(len(looked_at))]))
+        images, _ = lesson._inputs(torch.stack([looked_at[i] for i in range(len(looked_at))]))
         assert error(lesson, looked_at) == pytest.approx(float(distiller(images).mean()), rel=1e-4)
         assert looked_at is validation
         seen.append({k: v.clone() for k, v in distiller.learned().items()})

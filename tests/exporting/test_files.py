@@ -106,4 +106,4 @@ def test_what_has_no_counterpart_is_one_sentence(tmp_path: Path) -> None:
 def test_an_exported_folder_is_read_as_a_model(exported: Path) -> None:
     manifest = bundle.read_manifest(exported)
     assert manifest.graph is not None
-    assert sorted(manifest.files) == ["model.onnx", "prototypes.json", "roi.json"]
+    assert sorted(manifest.files) == ["model.onnx", "pictures.json", "prototypes.json", "roi.json"]

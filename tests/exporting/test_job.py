@@ -50,6 +50,7 @@ def test_an_export_holds_a_graph_and_what_a_verdict_needs_and_no_more(exported: 
         "calibration.json",
         "manifest.json",
         "model.onnx",
+        "pictures.json",
         "prototypes.json",
         "roi.json",
     ]
@@ -105,6 +106,7 @@ def test_openvino_is_proved_too_and_a_model_that_is_not_calibrated_has_no_verdic
         "manifest.json",
         "model.bin",
         "model.xml",
+        "pictures.json",
         "prototypes.json",
         "roi.json",
     ]
@@ -161,7 +163,8 @@ def test_an_earlier_export_is_replaced_only_when_asked_and_only_by_a_proved_one(
     assert Inspector.load(out, threads=1).categories == Inspector.load(exported, threads=1).categories
     export(model_folder, out, format="openvino", data=factory, overwrite=True)
     assert not (out / "model.onnx").exists()
-    assert bundle.read_manifest(out).files.keys() == {"model.xml", "model.bin", "prototypes.json", "roi.json"}
+    files = {"model.xml", "model.bin", "pictures.json", "prototypes.json", "roi.json"}
+    assert bundle.read_manifest(out).files.keys() == files
 
 
 def test_a_folder_of_something_else_is_left_alone(model_folder: Path, tmp_path: Path) -> None:

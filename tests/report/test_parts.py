@@ -88,7 +88,7 @@ def test_more_categories_never_mean_more_pictures_of_one() -> None:
 
 
 def score_quickly(
-    self: TrainedModel, paths: Sequence[Path], batch_size: int = 8
+    self: TrainedModel, paths: Sequence[Path], batch_size: int = 8, *, categories: Sequence[str | None]
 ) -> Iterator[Scored | PictureError]:
     """A map without features for every picture, no matter which."""
     for path in paths:

@@ -114,7 +114,7 @@ def test_an_altered_or_cut_manifest_is_refused(copy: Path) -> None:
 
 def test_a_newer_format_asks_for_an_update(copy: Path) -> None:
     edit(copy / "manifest.json", bundle_schema=bundle.BUNDLE_SCHEMA + 1)
-    with pytest.raises(BundleError, match=r"model of format 4, this version reads 3; update"):
+    with pytest.raises(BundleError, match=r"model of format 5, this version reads 4; update"):
         load(copy)
 
 
@@ -160,7 +160,7 @@ def test_a_calibration_of_another_format_says_what_to_do(copy: Path, step: int, 
 
 def test_an_older_model_asks_to_be_trained_again(copy: Path) -> None:
     edit(copy / "manifest.json", bundle_schema=bundle.BUNDLE_SCHEMA - 1)
-    with pytest.raises(BundleError, match=r"model of format 2, this version reads 3; train it again"):
+    with pytest.raises(BundleError, match=r"model of format 3, this version reads 4; train it again"):
         load(copy)
 
 

@@ -116,6 +116,20 @@ def test_where_regions_differ_a_picture_is_recognised_first_unless_its_category_
     assert [f.score for f in ok(list(model.score(pictures, categories=["dark", "green"])))] == [1, 0]
 
 
+def test_the_category_of_the_region_is_the_one_that_is_judged() -> None:
+    lower = np.zeros((32, 32), bool)
+    lower[16:] = True
+    picture = painted((20, 3))
+    picture[:16, :, 1] = 255  # green where the region of green pictures does not count
+    picture[16:, :, 1] = 170
+    (found,) = ok(list(scorer(rois=Rois(None, {"green": lower})).score([picture])))
+    assert found.category == "green"
+    (whole,) = ok(list(scorer().score([picture])))
+    np.testing.assert_array_equal(found.embedding, whole.embedding)
+    assert found.care is not None
+    np.testing.assert_array_equal(found.care, lower)
+
+
 def test_a_picture_that_does_not_fit_its_region_is_told_so_and_the_rest_is_scored() -> None:
     model = scorer(rois=Rois(np.ones((32, 64), bool)))
     wide, square = painted((0, 0), (32, 64)), painted((0, 0))

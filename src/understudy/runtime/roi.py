@@ -91,7 +91,9 @@ def takes_care(preprocess: Preprocess, rois: Rois) -> bool:
 
 
 def fitted(roi: Mask, size: Size, canvas: Size, path: Path) -> Mask:
-    """A region of interest, brought to a picture's canvas: a pixel counts if all that it covers does.
+    """A region of interest, brought to a picture's canvas: a pixel counts if all that it is made of does.
+
+    So what is shown where nothing counts reaches no pixel that counts, however the picture is resized.
 
     Args:
         roi: (H, W) of any size.
@@ -109,9 +111,10 @@ def fitted(roi: Mask, size: Size, canvas: Size, path: Path) -> Mask:
             f"is {width}x{height}, and its region of interest {columns}x{rows} has another aspect; "
             "inspect pictures of that aspect or train without --roi",
         )
-    if roi.shape == canvas:
+    if roi.shape == size == canvas:
         return roi
-    (top, bottom), (left, right) = _covered(rows, canvas[0]), _covered(columns, canvas[1])
+    top, bottom = _made_of(rows, height, canvas[0])
+    left, right = _made_of(columns, width, canvas[1])
     above = np.cumsum(np.cumsum(~roi, 0, dtype=np.int32), 1, dtype=np.int32)  # ignored pixels, and left
     sums = np.pad(above, ((1, 0), (1, 0)))
     lower, upper = sums[bottom], sums[top]
@@ -123,10 +126,25 @@ def fitted(roi: Mask, size: Size, canvas: Size, path: Path) -> Mask:
     return care
 
 
-def _covered(length: int, pixels: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Where each of some pixels begins and ends along a side, outwards to whole pixels of that side."""
-    at = np.arange(pixels + 1) * length
-    return at[:-1] // pixels, -(-at[1:] // pixels)
+def _made_of(length: int, picture: int, pixels: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Where what each pixel of a canvas is made of begins and ends along a side of a mask.
+
+    Bilinear resizing with antialiasing weighs the picture's pixels up to one pixel of the coarser of
+    both, picture and canvas, from the middle of the canvas' pixel.
+
+    Args:
+        length: of the mask's side.
+        picture: of the picture's side.
+        pixels: of the canvas' side.
+    """
+    at = np.arange(pixels)
+    begin, end = at, at + 1
+    if picture != pixels:
+        scale = picture / pixels
+        middle, reach = (at + 0.5) * scale, max(scale, 1.0)
+        begin = np.floor(middle - reach).astype(np.intp).clip(0, picture - 1)
+        end = np.ceil(middle + reach).astype(np.intp).clip(1, picture)
+    return begin * length // picture, -(-end * length // picture)
 
 
 def read_rois(path: Path, categories: Sequence[str]) -> Rois:
