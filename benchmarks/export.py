@@ -1,8 +1,8 @@
-"""Exported models beside the model in torch: how equal, and what int8 costs and gains.
+"""Exported models beside the model in torch: how equal, and what bf16 and int8 cost and gain.
 
     python benchmarks/export.py --data REALBENCH --out benchmarks/results/export.csv
 
-Every method is trained, exported to each format in float32 and int8, and scored on the test pictures; its
+Every method is trained, exported to each format in each precision, and scored on the test pictures; its
 time is that of the network alone, the runtimes alternating on the same windows with as many threads. Rows
 are added as methods finish; a method whose rows are there is not repeated.
 """
@@ -29,14 +29,20 @@ from understudy.errors import WorkError
 from understudy.metrics import Ranking
 from understudy.model import TrainedModel
 from understudy.reporter import Reporter
-from understudy.runtime.bundle import GraphFormat, ParityCard
+from understudy.runtime.bundle import GraphFormat, GraphPrecision, ParityCard
 from understudy.runtime.cores import usable_cores
 from understudy.runtime.detector import Inspector
 from understudy.runtime.network import Network
 from understudy.runtime.scoring import Scored, Scorer
 from understudy.stopwatch import untimed
 
-FORMATS: tuple[GraphFormat, ...] = ("onnx", "openvino")
+WAYS: tuple[tuple[GraphFormat, GraphPrecision], ...] = (
+    ("onnx", "float32"),
+    ("onnx", "int8"),
+    ("openvino", "float32"),
+    ("openvino", "bf16"),
+    ("openvino", "int8"),
+)
 BATCH_SIZE, ROUNDS = 8, 9
 
 
@@ -88,12 +94,10 @@ def run(data: Path, method: str, trained_on: str, steps: int, image_size: int) -
         test = open_pictures(data).only(categories).test()
         in_torch = image_auroc(model.inspector.scorer, test)
         size = megabytes(folder, "*.safetensors")
-        for form in FORMATS:
-            for int8 in (False, True):
-                out = Path(place) / f"{form}-{int8}"
-                row = {"format": form, "graph": "int8" if int8 else "float32"}
-                exported = Exported(model, folder, out, form, int8, data)
-                rows.append(key | row | exported.figures(test, in_torch, size) | origin(model))
+        for form, precision in WAYS:
+            exported = Exported(model, folder, Path(place) / f"{form}-{precision}", form, precision, data)
+            row = {"format": form, "graph": precision}
+            rows.append(key | row | exported.figures(test, in_torch, size) | origin(model))
     return rows
 
 
@@ -101,11 +105,17 @@ class Exported:
     """One export of a model, or why it was refused."""
 
     def __init__(
-        self, model: TrainedModel, folder: Path, out: Path, form: GraphFormat, int8: bool, data: Path
+        self,
+        model: TrainedModel,
+        folder: Path,
+        out: Path,
+        form: GraphFormat,
+        precision: GraphPrecision,
+        data: Path,
     ) -> None:
         self.model, self.out, self.fault = model, out, ""
         try:
-            graph = understudy.export(folder, out, format=form, int8=int8, data=data).graph
+            graph = understudy.export(folder, out, format=form, precision=precision, data=data).graph
             self.parity = graph.parity if graph else None
         except WorkError as error:
             self.parity, self.fault = None, str(error).partition(": ")[2].partition(";")[0]

@@ -31,6 +31,7 @@ TABLES: dict[str, Callable[[list[Row]], str]] = {
     "unified": quality.unified,
     "balance": quality.balance,
     "calibration": choices.calibration,
+    "framing": choices.framing,
     "recipe": choices.recipe,
     "precision": choices.precision,
     "metrics": cost.metrics,
@@ -42,10 +43,10 @@ TABLES: dict[str, Callable[[list[Row]], str]] = {
     "optimiser": cost.optimiser,
     "ceilings": ceilings.ceilings,
     "export_parity": export.parity,
-    "export_int8": export.int8,
+    "export_precision": export.precision,
     **versus.TABLES,
 }
-FILES = {"export_parity": "export", "export_int8": "export"}  # where a table's results have another name
+FILES = {"export_parity": "export", "export_precision": "export"}  # where a table's results have another name
 DRAWINGS: dict[str, Callable[[list[Row]], str]] = {
     "affinity": drawings.affinity,
     "recipe": drawings.recipe,

@@ -36,8 +36,9 @@ Scorer = Callable[[Pictures, int], Iterable[object]]
 EXPORTS: dict[str, dict[str, Any]] = {
     "onnx": {"format": "onnx"},
     "openvino": {"format": "openvino"},
-    "onnx int8": {"format": "onnx", "int8": True},
-    "openvino int8": {"format": "openvino", "int8": True},
+    "onnx int8": {"format": "onnx", "precision": "int8"},
+    "openvino int8": {"format": "openvino", "precision": "int8"},
+    "openvino bf16": {"format": "openvino", "precision": "bf16"},
 }
 KINDS = ("files", "arrays")
 

@@ -18,6 +18,7 @@ from typing import Any
 import understudy
 from machine import append, provenance, read
 from understudy.evaluation import NAMES
+from understudy.evaluation.job import MapResolution
 from understudy.reporter import Reporter
 
 # label -> method and settings; all with the batch of 8 that the SNL paper gives to both
@@ -70,6 +71,7 @@ def fit_and_evaluate(
     batch_size: int,
     seed: int,
     options: Mapping[str, Any] | None = None,
+    map_resolution: MapResolution = "model",
 ) -> tuple[understudy.TrainedModel, dict[str, Any]]:
     """What ``understudy fit``, with further options, and ``understudy evaluate`` do: model and metrics."""
     with tempfile.TemporaryDirectory() as folder:
@@ -85,7 +87,7 @@ def fit_and_evaluate(
             seed=seed,
             **{"sampling": "natural"} | dict(options or {}),  # the literature's way, unless it is measured
         )
-        return model, understudy.evaluate(model, data, categories).metrics
+        return model, understudy.evaluate(model, data, categories, map_resolution).metrics
 
 
 def rows_of(model: understudy.TrainedModel, metrics: dict[str, Any]) -> list[dict[str, Any]]:

@@ -31,7 +31,7 @@ def options_of(command: Any) -> Iterator[str]:
 def test_every_option_that_the_page_or_readme_names_is_one_of_a_verb() -> None:
     text = re.sub(r"`python benchmarks/[^`]*`", "", PAGE + README)
     named = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", text))
-    assert {"--roi", "--tile", "--int8", "--min-area"} <= named
+    assert {"--roi", "--tile", "--precision", "--min-area"} <= named
     assert named <= {"--help", *options_of(typer.main.get_command(app))}
 
 

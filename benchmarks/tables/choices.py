@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from statistics import mean
 
-from tables.wording import Row, chosen, made_on, pair, percent, table, where
+from tables.wording import Row, chosen, made_on, middle, pair, percent, ranged, table, where
 
-__all__ = ["calibration", "points_of", "precision", "recipe", "recipes_of"]
+__all__ = ["calibration", "framing", "points_of", "precision", "recipe", "recipes_of"]
 
 
 def calibration(rows: list[Row]) -> str:
@@ -38,6 +38,27 @@ def calibration(rows: list[Row]) -> str:
         f"--rate {first['rate']}`.\n"
     )
     return "\n".join(lines) + "\n" + note
+
+
+def framing(rows: list[Row]) -> str:
+    """Quality and cost of each way to bring pictures to a network."""
+    first = rows[0]
+    lines = []
+    for name in dict.fromkeys(row["framing"] for row in rows):
+        own = chosen(rows, framing=name)
+        quality = [ranged([float(r[n]) for r in own]) for n in ("image_auroc", "pixel_auroc", "aupro")]
+        cells = [f"{middle(own, 'train_seconds'):.0f} s", f"{middle(own, 'scored_per_second'):.1f} /s"]
+        lines.append([name, *quality, *cells])
+    seeds = sorted({row["seed"] for row in rows})
+    note = (
+        f"\n{first['category']}, percent at the masks' own size, seeds {', '.join(seeds)} (± half the "
+        "range); "
+        f"`{first['method']}`, {first['steps']} steps of {first['batch_size']} windows, teacher "
+        f"`{first['teacher']}`, {first['precision']}, {made_on(rows)}. "
+        "Scoring: float32, decoding included. Made by `python benchmarks/framing.py --data REALBENCH --out benchmarks/results/framing.csv`.\n"
+    )
+    header = ["pictures", "image AUROC", "pixel AUROC", "AUPRO", "training", "scoring"]
+    return table(header, lines) + note
 
 
 def recipes_of(rows: list[Row]) -> dict[str, list[Row]]:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from understudy import Prediction, load
 from understudy.cli import main
 from understudy.cli.progress import reporting
 
@@ -61,7 +62,7 @@ def the_error(capsys: pytest.CaptureFixture[str]) -> str:
             "predict",
             ["MODEL", "PATH", "--out", "--format", "--heatmaps", "--masks", "--category", "--profile"],
         ),
-        ("export", ["MODEL", "--out", "--format", "--int8", "--data", "--batch-size", "--overwrite"]),
+        ("export", ["MODEL", "--out", "--format", "--precision", "--data", "--batch-size", "--overwrite"]),
     ],
 )
 def test_every_help_names_what_can_be_asked(
@@ -189,6 +190,10 @@ def test_one_broken_picture_is_reported_and_the_rest_scored(
     assert broken["path"].endswith("broken.png")
     assert not broken["score"]
     assert all(float(row["score"]) > 0 for row in rows if row is not broken)
+    told = [r["regions"] if form == "jsonl" else json.loads(r["regions"]) for r in rows if r is not broken]
+    found = [p for p in load(model_folder, "cpu").predict(tests) if isinstance(p, Prediction)]
+    assert told == [[region._asdict() for region in p.regions] for p in found]
+    assert any(told)
     heatmaps = sorted((out / "heatmaps").iterdir())
     assert {row["heatmap"] for row in rows if row is not broken} == {str(p) for p in heatmaps}
     assert len(heatmaps) == 5

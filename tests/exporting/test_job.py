@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from understudy import BundleError, InputError, WorkError, export, load
+from understudy import BundleError, InputError, WorkError, calibrate, export, load
+from understudy.data.folder import open_pictures
 from understudy.exporting import job, parity
 from understudy.reporter import Reporter
 from understudy.runtime import bundle
+from understudy.runtime.decode import digest_of
 from understudy.runtime.detector import Inspector
 from understudy.runtime.graph import open_graph
 from understudy.runtime.network import Answers, Network
@@ -129,13 +131,56 @@ def test_int8_is_proved_by_ranks_and_smaller(
     exported: Path, model_folder: Path, factory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parity, "RANK_FLOOR", 1.1)
-    with pytest.raises(WorkError, match=r"the rank correlation .*; nothing was exported, .* without --int8"):
-        export(model_folder, tmp_path / "out", int8=True, data=factory)
+    with pytest.raises(
+        WorkError, match=r"the rank correlation .*; nothing was exported, .* in another --precision"
+    ):
+        export(model_folder, tmp_path / "out", precision="int8", data=factory)
     monkeypatch.setattr(parity, "RANK_FLOOR", 0.9)  # scores after six steps of training are all much alike
-    manifest = export(model_folder, tmp_path / "out", int8=True, data=factory)
+    manifest = export(model_folder, tmp_path / "out", precision="int8", data=factory)
     assert manifest.graph is not None
     assert manifest.graph.precision == "int8"
     assert (tmp_path / "out" / "model.onnx").stat().st_size < 0.7 * (exported / "model.onnx").stat().st_size
+
+    held_out = {digest_of(r.path.read_bytes()): r.path for r in open_pictures(factory).train()}
+    unseen = [held_out[digest] for digest in load(model_folder, "cpu").pictures.held_out]
+    judged = [r for r in Inspector.load(tmp_path / "out").inspect(unseen) if isinstance(r, Prediction)]
+    failed = [r.verdict for r in judged].count("FAIL")
+    assert failed <= 0.15 * len(unseen)  # the model's own promise, by thresholds of the graph's own scores
+    ours = bundle.read_calibration(tmp_path / "out", manifest)
+    theirs = load(model_folder, "cpu").calibration
+    assert ours is not None
+    assert theirs is not None
+    assert ours.thresholds.fail_above != theirs.thresholds.fail_above
+    assert ours.thresholds.n_good == theirs.thresholds.n_good == len(unseen)
+
+
+@pytest.mark.usefixtures("written")
+def test_an_export_in_int8_without_unseen_pictures_has_no_thresholds_and_says_so(
+    model_folder: Path, factory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parity, "RANK_FLOOR", 0.0)
+    seen = set(load(model_folder, "cpu").pictures.trained)
+    known = shutil.copytree(factory, tmp_path / "known")
+    for record in open_pictures(known).train():
+        if digest_of(record.path.read_bytes()) not in seen:
+            record.path.unlink()
+    lines: list[str] = []
+    export(model_folder, tmp_path / "out", precision="int8", data=known, reporter=Reporter(say=lines.append))
+    assert "scores in int8 are others, and 0 good pictures" in lines[-1]
+    assert Inspector.load(tmp_path / "out").calibration is None
+
+
+def test_an_export_is_calibrated_like_its_model(
+    exported: Path, model_folder: Path, factory: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(exported, tmp_path / "copy")
+    (copy / "calibration.json").unlink()
+    ours = calibrate(copy, factory, 0.15)
+    theirs = bundle.read_calibration(model_folder, bundle.read_manifest(model_folder))
+    assert theirs is not None
+    assert ours.thresholds.n_good == theirs.thresholds.n_good
+    assert ours.thresholds.fail_above == pytest.approx(theirs.thresholds.fail_above, rel=1e-4)
+    assert Inspector.load(copy).calibration == ours
 
 
 @pytest.mark.usefixtures("written")
@@ -178,7 +223,9 @@ def test_a_folder_of_something_else_is_left_alone(model_folder: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
-        ({"int8": True}, "int8 takes its scales from good pictures; name them with --data"),
+        ({"precision": "int8"}, "int8 changes scores, so it takes good pictures; name them with --data"),
+        ({"precision": "bf16"}, "bf16 is computed by OpenVINO alone; add --format openvino"),
+        ({"precision": "half"}, "a graph computes in float32, bf16, int8, got 'half'"),
         ({"format": "tflite"}, "exported as onnx or openvino, got 'tflite'"),
         ({"data": "nowhere"}, "nowhere does not exist"),
     ],

@@ -21,15 +21,24 @@ class GraphFormatName(StrEnum):
     OPENVINO = "openvino"
 
 
+class GraphPrecisionName(StrEnum):
+    """What the graph is computed in."""
+
+    FLOAT32 = "float32"
+    BF16 = "bf16"
+    INT8 = "int8"
+
+
 def export(
     model: ModelArgument,
     out: Annotated[Path, typer.Option(metavar="DIR", help="New or empty folder for the exported model.")],
     format_: Annotated[
         GraphFormatName, typer.Option("--format", help="Run by onnxruntime or by OpenVINO.")
     ] = GraphFormatName.ONNX,
-    int8: Annotated[
-        bool, typer.Option("--int8", help="Smaller and faster, less exact; needs --data.")
-    ] = False,
+    precision: Annotated[
+        GraphPrecisionName,
+        typer.Option(help="bf16 (OpenVINO) and int8 are faster and less exact; they need --data."),
+    ] = GraphPrecisionName.FLOAT32,
     data: Annotated[
         Path | None,
         typer.Option(metavar="DATA", help=f"Pictures to compare on, a {DATA_KINDS}; made ones by default."),
@@ -45,11 +54,11 @@ def export(
             model,
             out,
             format=format_.value,
-            int8=int8,
+            precision=precision.value,
             data=data,
             batch_size=batch_size,
             overwrite=overwrite,
             reporter=reporter,
         )
     size = sum(file.stat().st_size for file in out.iterdir())
-    print(f"{out}: {format_.value}, {'int8' if int8 else 'float32'}, {size / 1e6:.1f} MB")
+    print(f"{out}: {format_.value}, {precision.value}, {size / 1e6:.1f} MB")

@@ -53,7 +53,9 @@ def predict(
         str | None,
         typer.Option(metavar="NAME", help="What all pictures show; each one's is recognised otherwise."),
     ] = None,
-    batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Pictures scored at once.")] = 8,
+    batch_size: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Pictures, or tiles of them, scored at once.")
+    ] = 8,
     device: DeviceOption = DeviceName.AUTO,
     profile: Annotated[bool, typer.Option("--profile", help="Say on stderr where the time goes.")] = False,
 ) -> None:
@@ -100,6 +102,7 @@ def predict(
                 "verdict": result.verdict,
                 "category": result.category,
                 "reason": result.reason,
+                "regions": [region._asdict() for region in result.regions] if result.verdict else None,
             }
             if out:
                 name = f"{done:05d}-{result.path.stem}.png"

@@ -15,8 +15,8 @@ from understudy.errors import extra_needed
 __all__ = ["COLUMNS", "Row", "TableFormat", "table_writer"]
 
 TableFormat = Literal["jsonl", "csv", "parquet"]
-Row = dict[str, str | float | None]
-COLUMNS = ("path", "score", "verdict", "category", "reason", "error", "heatmap", "mask")
+Row = dict[str, str | float | list[dict[str, float]] | None]
+COLUMNS = ("path", "score", "verdict", "category", "reason", "regions", "error", "heatmap", "mask")
 
 
 @contextmanager
@@ -49,8 +49,13 @@ def _row_writer(form: TableFormat, file: TextIO) -> Callable[[Row], None]:
     if form == "csv":
         table = csv.DictWriter(file, COLUMNS)
         table.writeheader()
-        return table.writerow
+        return lambda row: table.writerow(_flat(row))
     return lambda row: print(json.dumps(row, ensure_ascii=False), file=file, flush=True)
+
+
+def _flat(row: Row) -> Row:
+    """Regions as JSON, for tables whose cells are text or numbers."""
+    return {name: json.dumps(value) if isinstance(value, list) else value for name, value in row.items()}
 
 
 @contextmanager
@@ -65,6 +70,6 @@ def _parquet(path: Path) -> Iterator[Callable[[Row], None]]:
     kinds: list[tuple[str, Any]] = [(c, number if c == "score" else text) for c in COLUMNS]
     rows: list[Row] = []
     try:
-        yield rows.append
+        yield lambda row: rows.append(_flat(row))
     finally:
         pq.write_table(pa.Table.from_pylist(rows, schema=pa.schema(kinds)), path)

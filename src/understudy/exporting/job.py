@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 from understudy.calibration import Rates, calibrate_on, unseen_pictures
 from understudy.conformal import good_pictures_needed
@@ -25,6 +26,7 @@ from understudy.runtime.graph import open_graph, runtime_name
 
 __all__ = ["export"]
 
+_PRECISIONS = get_args(GraphPrecision)
 _FILES: dict[GraphFormat, tuple[str, ...]] = {
     "onnx": ("model.onnx",),
     "openvino": ("model.xml", "model.bin"),
@@ -36,7 +38,7 @@ def export(
     out: str | Path,
     *,
     format: GraphFormat = "onnx",
-    int8: bool = False,
+    precision: GraphPrecision = "float32",
     data: str | Path | None = None,
     batch_size: int = 8,
     overwrite: bool = False,
@@ -45,13 +47,16 @@ def export(
     """Write a model as a graph, and prove on pictures that it says the same as in torch.
 
     In float32 maps and scores are equal within :data:`understudy.exporting.parity.TOLERANCE` and verdicts
-    are the same; in int8 the scores' ranks agree by :data:`understudy.exporting.parity.RANK_FLOOR` at least.
+    are the same; in bf16 and int8 the scores' ranks agree by
+    :data:`understudy.exporting.parity.RANK_FLOOR` at least, and thresholds are set anew from those good
+    pictures of ``data`` that the model was not trained on.
 
     Args:
         model: folder of the model.
         out: folder for the exported one; on failure it stays as it was.
         format: ``onnx``, run by onnxruntime, or ``openvino``.
-        int8: compute the student's convolutions in int8, by scales from good training pictures of ``data``.
+        precision: ``float32``; ``bf16``, by OpenVINO on a processor that has it; or ``int8``, the student's
+            convolutions, by scales from good training pictures of ``data``.
         data: folder or list of pictures that the model knows, to compare on; made ones by default.
         batch_size: windows compared at once.
         overwrite: replace an earlier export in ``out``.
@@ -67,8 +72,12 @@ def export(
     reporter, out = reporter or Reporter(), Path(out)
     if format not in _FILES:
         raise InputError(f"a model is exported as {' or '.join(_FILES)}, got {format!r}")
-    if int8 and data is None:
-        raise InputError("int8 takes its scales from good pictures; name them with --data")
+    if precision not in _PRECISIONS:
+        raise InputError(f"a graph computes in {', '.join(_PRECISIONS)}, got {precision!r}")
+    if precision == "bf16" and format != "openvino":
+        raise InputError("bf16 is computed by OpenVINO alone; add --format openvino")
+    if precision != "float32" and data is None:
+        raise InputError(f"{precision} changes scores, so it takes good pictures; name them with --data")
     _require_tools(format)
     _refuse_to_lose(out, overwrite)
     if bundle.read_manifest(Path(model)).graph:
@@ -76,15 +85,16 @@ def export(
     loaded = load(model, "cpu")
     known = open_pictures(Path(data)).among(loaded.categories) if data is not None else None
     bundle.prepare_folder(out)
-    precision: GraphPrecision = "int8" if int8 else "float32"
     with tempfile.TemporaryDirectory(prefix=".understudy-export-", dir=out) as place:
         draft = Path(place)
-        _write_graph(loaded, draft, format, known if int8 else None, reporter)
+        _write_graph(loaded, draft, format, known if precision == "int8" else None, reporter)
         unproved = _manifest(loaded, draft, format, precision)
         parity = _prove(loaded, draft, unproved, known, batch_size, reporter)
         if fault := fault_of(parity, precision):
-            way_out = "export it without --int8" if int8 else "export it to another --format"
-            raise WorkError(f"the graph does not follow {model}: {fault}; nothing was exported, {way_out}")
+            way_out = "to another --format" if precision == "float32" else "in another --precision"
+            raise WorkError(
+                f"the graph does not follow {model}: {fault}; nothing was exported, export it {way_out}"
+            )
         manifest = _manifest(loaded, draft, format, precision, parity)
         _set_thresholds(loaded, draft, manifest, known, reporter)
         _publish(draft, out, manifest)
@@ -192,7 +202,7 @@ def _prove(
 def _set_thresholds(
     loaded: TrainedModel, folder: Path, manifest: Manifest, known: PictureSet | None, reporter: Reporter
 ) -> None:
-    """Those of the model; in int8, whose scores are others, new ones that promise the same."""
+    """Those of the model; in another precision, whose scores are others, new ones that promise the same."""
     held = loaded.calibration
     if held is None:
         return
@@ -204,8 +214,9 @@ def _set_thresholds(
     need = good_pictures_needed(held.thresholds.false_alarm_rate)
     if len(unseen) < need:
         reporter.say(
-            f"scores in int8 are others, and {len(unseen)} good pictures that were not trained on are "
-            f"too few for thresholds ({need} are needed): calibrate the exported model with further ones"
+            f"scores in {manifest.graph.precision} are others, and {len(unseen)} good pictures that were not "
+            f"trained on are too few for thresholds ({need} are needed): calibrate the exported model with "
+            "further ones"
         )
         return
     rates = Rates(held.thresholds.false_alarm_rate, held.thresholds.review_rate, held.distances.rate)

@@ -69,7 +69,7 @@ _DECIMALS = 8  # of a prototype: as fine as float32 numbers near one
 
 
 GraphFormat = Literal["onnx", "openvino"]
-GraphPrecision = Literal["float32", "int8"]
+GraphPrecision = Literal["float32", "bf16", "int8"]
 
 
 class _Card(BaseModel):
@@ -139,7 +139,7 @@ class GraphCard(_Card):
     Attributes:
         format: of its file.
         file: name of the graph's file; an OpenVINO graph has its weights beside it.
-        precision: of its weights and of what its convolutions compute in.
+        precision: that it is computed in; in int8 the student's convolutions alone.
         opset: of ONNX, which it is written in or was converted from.
         care: whether it takes which pixels count.
         student_sha256: hash of the student that it was made of.

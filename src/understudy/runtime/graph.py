@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from understudy.errors import BundleError, InputError, extra_needed
-from understudy.runtime.bundle import GraphFormat, Manifest
+from understudy.runtime.bundle import GraphFormat, GraphPrecision, Manifest
 from understudy.runtime.cores import usable_cores
 from understudy.runtime.network import Answers, Network
 from understudy.stopwatch import Lap, untimed
@@ -44,11 +44,13 @@ def open_graph(folder: Path, manifest: Manifest, threads: int | None = None) -> 
     card = manifest.graph
     if card is None:
         raise BundleError(f"{folder} holds no graph; make one with understudy export {folder} --out DIR")
-    open_file = _open_onnx if card.format == "onnx" else _open_openvino
     path = folder / card.file
     try:
-        run = open_file(path, threads or usable_cores())
-    except InputError:
+        cores = threads or usable_cores()
+        run = (
+            _open_onnx(path, cores) if card.format == "onnx" else _open_openvino(path, cores, card.precision)
+        )
+    except (BundleError, InputError):
         raise
     except Exception as error:  # the runtimes raise many kinds, and no common one
         raise BundleError(
@@ -103,17 +105,26 @@ def _open_onnx(path: Path, threads: int) -> _Run:
     return run
 
 
-def _open_openvino(path: Path, threads: int) -> _Run:
+def _open_openvino(path: Path, threads: int, precision: GraphPrecision) -> _Run:
     try:
         import openvino
     except ImportError as error:
         raise extra_needed("openvino", f"the OpenVINO graph {path}") from error
     core = openvino.Core()
+    bf16 = precision == "bf16"
+    if bf16 and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise BundleError(
+            f"{path} is to be computed in bf16, which this processor does not have; export it in float32"
+        )
     compiled = core.compile_model(
         core.read_model(path),
         "CPU",
-        # Some processors would compute in bfloat16 unless told not to; thresholds are of float32 scores.
-        {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"},
+        {
+            "INFERENCE_NUM_THREADS": threads,
+            # Without it processors that have bf16 would take it; thresholds are of one precision's scores.
+            "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
+            "PERFORMANCE_HINT": "LATENCY",
+        },
     )
     own = threading.local()  # a request serves one call at a time
 

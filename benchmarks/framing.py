@@ -1,0 +1,80 @@
+"""How pictures are brought to a network: stretched, padded, larger, or in tiles.
+
+    python benchmarks/framing.py --data REALBENCH --out benchmarks/results/framing.csv
+
+Every run is what ``understudy fit`` and ``understudy evaluate`` do on one category, in a process of its own,
+for equally many windows. Maps are brought to the masks' own size, so that figures of different framings
+compare. Rows are added as runs finish; a run whose rows are there is not repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from apart import print_rows, run_missing
+from machine import read
+from tables.choices import framing
+from understudy.data.folder import open_pictures
+from unified import fit_and_evaluate, rows_of
+
+TIMED = 50
+FRAMINGS: dict[str, dict[str, Any]] = {
+    "stretched to 256": {"image_size": 256},
+    "padded to 256": {"image_size": 256, "keep_aspect": True},
+    "padded to 512": {"image_size": 512, "keep_aspect": True},
+    "tiles of 256": {"image_size": 256, "tile": 256, "overlap": 32},
+    "tiles of 128, enlarged to 256": {"image_size": 256, "tile": 128, "overlap": 32},
+}
+
+
+def main() -> None:
+    """Run what is missing, seed by seed, and print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--category", default="ballscrew")
+    parser.add_argument("--method", default="snl-rd")
+    parser.add_argument("--framings", default=";".join(FRAMINGS), help="separated by semicolons")
+    parser.add_argument("--seeds", default="0")
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--run", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.run:
+        print_rows(run(asked.data, **json.loads(asked.run)))
+        return
+    for seed in map(int, asked.seeds.split(",")):
+        for name in asked.framings.split(";"):
+            job = {
+                "method": asked.method,
+                "framing": name,
+                "seed": seed,
+                "steps": asked.steps,
+                "batch_size": asked.batch_size,
+                "trained_on": asked.category,
+            }
+            run_missing(__file__, asked.data, asked.out, job)
+    print(framing(read(asked.out)))
+
+
+def run(
+    data: Path, method: str, framing: str, seed: int, steps: int, batch_size: int, trained_on: str
+) -> list[dict[str, Any]]:
+    """Fit and evaluate once."""
+    model, metrics = fit_and_evaluate(
+        data, [trained_on], method, {}, steps, batch_size, seed, FRAMINGS[framing], "mask"
+    )
+    key = {"method": method, "framing": framing, "seed": seed, "steps": steps, "trained_on": trained_on}
+    paths = [record.path for record in open_pictures(data).only([trained_on]).test()][:TIMED]
+    began = time.perf_counter()
+    scored = sum(1 for _ in model.score(paths))
+    speed = {"scored_per_second": round(scored / (time.perf_counter() - began), 2)}
+    return [key | row | speed for row in rows_of(model, metrics)]
+
+
+if __name__ == "__main__":
+    main()
