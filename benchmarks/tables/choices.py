@@ -55,7 +55,8 @@ def framing(rows: list[Row]) -> str:
         "range); "
         f"`{first['method']}`, {first['steps']} steps of {first['batch_size']} windows, teacher "
         f"`{first['teacher']}`, {first['precision']}, {made_on(rows)}. "
-        "Scoring: float32, decoding included. Made by `python benchmarks/framing.py --data REALBENCH --out benchmarks/results/framing.csv`.\n"
+        "Scoring: float32, decoding included. "
+        "Made by `python benchmarks/framing.py --data REALBENCH --out benchmarks/results/framing.csv`.\n"
     )
     header = ["pictures", "image AUROC", "pixel AUROC", "AUPRO", "training", "scoring"]
     return table(header, lines) + note
