@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from understudy import InputError, TrainedModel, calibrate, fit
+from understudy import InputError, TrainedModel, calibrate, fit, load
 from understudy.cli import main
 from understudy.data.factory import LogicalPlan, write_logical
 from understudy.data.folder import open_pictures
@@ -139,6 +140,17 @@ def test_the_student_is_the_same_bit_by_bit_wherever_pictures_are_and_whoever_de
         "16 pictures of 64x64 (197 kB) not kept in memory: decoded anew each time without workers",
         "16 pictures of 64x64 (197 kB) not kept in memory: decoded anew each time by 2 workers",
     ]
+
+
+def test_nothing_is_left_of_a_model_that_is_overwritten(
+    factory: Path, exported: Path, tmp_path: Path
+) -> None:
+    out = shutil.copytree(exported, tmp_path / "m")
+    (out / "notes.txt").write_text("mine")
+    fit(factory, out, overwrite=True, **QUICK)
+    assert not (out / "model.onnx").exists()
+    assert (out / "notes.txt").exists()
+    assert load(out, "cpu").manifest.graph is None
 
 
 def test_pictures_to_learn_from_and_to_validate_with_share_one_cache(

@@ -12,10 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
-from understudy import InputError, PictureError, TrainedModel, calibrate, evaluate, fit, load
+from understudy import InputError, PictureError, TrainedModel, calibrate, evaluate, export, fit, load
 from understudy.cli import main
 from understudy.data.folder import open_pictures
 from understudy.methods import METHODS
+from understudy.runtime.detector import Inspector
 from understudy.runtime.images import find_pictures
 from understudy.runtime.scoring import Scored
 from understudy.types import Prediction
@@ -142,6 +143,40 @@ def test_a_model_of_tiles_learns_scores_and_is_saved_as_such(factory: Path, tmp_
     metrics = evaluate(again, large).metrics
     assert metrics["map_resolution"] == "picture x 1"
     assert calibrate(tmp_path / "model", large, 0.2).thresholds.n_good > 0
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_every_method_learns_and_scores_tiles_with_a_region(
+    method: str, factory: Path, tmp_path: Path
+) -> None:
+    options = QUICK | {"image_size": 32, "tile": 40, "overlap": 8, "max_steps": 2}
+    roi = lower_half(tmp_path / "roi.png")
+    model = fit(factory, tmp_path / "model", method=method, categories=("nut",), roi=roi, **options)
+    (found, *_) = scored(model, factory / "nut" / "test")
+    assert found.anomaly_map.shape == (51, 51)
+    assert np.isfinite(found.anomaly_map).all()
+    assert np.ptp(found.anomaly_map[30:]) > 0
+
+
+def test_an_exported_model_of_tiles_and_regions_says_what_it_says_in_torch(
+    factory: Path, tmp_path: Path
+) -> None:
+    rois = tmp_path / "rois"
+    rois.mkdir()
+    lower_half(rois / "nut.png")
+    options = QUICK | {"image_size": 32, "tile": 40, "overlap": 8, "categories": ("linen", "nut")}
+    model = fit(factory, tmp_path / "model", method="rd", roi=rois, **options)
+    export(tmp_path / "model", tmp_path / "exported", data=factory)
+    light = Inspector.load(tmp_path / "exported", threads=1)
+    pictures = [factory / "nut" / "test", factory / "linen" / "test"]
+    for ours, theirs in zip(model.predict(pictures), light.inspect(pictures), strict=True):
+        assert isinstance(ours, Prediction)
+        assert isinstance(theirs, Prediction)
+        assert (ours.path, ours.category, ours.size) == (theirs.path, theirs.category, theirs.size)
+        np.testing.assert_allclose(ours.anomaly_map, theirs.anomaly_map, atol=1e-4)
+    in_nuts = next(iter(light.inspect(pictures[:1], category="nut")))
+    assert isinstance(in_nuts, Prediction)
+    assert in_nuts.anomaly_map[:20].max() == in_nuts.anomaly_map.min()
 
 
 def test_features_kept_of_tiles_with_a_region_give_the_same_student(factory: Path, tmp_path: Path) -> None:

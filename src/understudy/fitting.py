@@ -211,8 +211,7 @@ def _refuse_to_lose(out: Path, *, resume: bool, overwrite: bool) -> None:
 
 def _clear(out: Path) -> None:
     """Take away an older model and its results; only once everything for the new one is at hand."""
-    for name in (bundle.MANIFEST, bundle.CALIBRATION):
-        (out / name).unlink(missing_ok=True)
+    bundle.clear(out)
     for folder in (checkpoint_file(out).parent, out / "evaluation", out / "diagnosis"):
         shutil.rmtree(folder, ignore_errors=True)
 

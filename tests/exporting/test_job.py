@@ -170,6 +170,16 @@ def test_an_export_in_int8_without_unseen_pictures_has_no_thresholds_and_says_so
     assert Inspector.load(tmp_path / "out").calibration is None
 
 
+def test_what_an_export_that_was_killed_has_left_is_in_nobodys_way(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    left = tmp_path / "out" / ".understudy-export-x1y2"
+    left.mkdir(parents=True)
+    (left / "model.onnx").write_bytes(b"half of it")
+    export(model_folder, tmp_path / "out")
+    assert not left.exists()
+
+
 def test_an_export_is_calibrated_like_its_model(
     exported: Path, model_folder: Path, factory: Path, tmp_path: Path
 ) -> None:

@@ -26,6 +26,7 @@ from understudy.runtime.graph import open_graph, runtime_name
 
 __all__ = ["export"]
 
+_UNFINISHED = ".understudy-export-"
 _PRECISIONS = get_args(GraphPrecision)
 _FILES: dict[GraphFormat, tuple[str, ...]] = {
     "onnx": ("model.onnx",),
@@ -85,7 +86,7 @@ def export(
     loaded = load(model, "cpu")
     known = open_pictures(Path(data)).among(loaded.categories) if data is not None else None
     bundle.prepare_folder(out)
-    with tempfile.TemporaryDirectory(prefix=".understudy-export-", dir=out) as place:
+    with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=out) as place:
         draft = Path(place)
         _write_graph(loaded, draft, format, known if precision == "int8" else None, reporter)
         unproved = _manifest(loaded, draft, format, precision)
@@ -111,6 +112,9 @@ def _require_tools(form: GraphFormat) -> None:
 
 def _refuse_to_lose(out: Path, overwrite: bool) -> None:
     """Make sure that ``out`` holds nothing, or an earlier export that may go."""
+    if out.is_dir():
+        for left in out.glob(f"{_UNFINISHED}*"):
+            shutil.rmtree(left, ignore_errors=True)
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not _holds_export(out):
@@ -228,8 +232,7 @@ def _set_thresholds(
 def _publish(draft: Path, out: Path, manifest: Manifest) -> None:
     """Put a proved export into its place; the manifest last."""
     with bundle.writing(out):
-        for old in (bundle.MANIFEST, bundle.CALIBRATION, *(n for names in _FILES.values() for n in names)):
-            (out / old).unlink(missing_ok=True)
+        bundle.clear(out)
         for name in (*manifest.files, bundle.CALIBRATION):
             if (draft / name).exists():
                 (draft / name).replace(out / name)

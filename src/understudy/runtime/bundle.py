@@ -44,6 +44,7 @@ __all__ = [
     "Pictures",
     "TeacherCard",
     "TrainingCard",
+    "clear",
     "holds_graph",
     "holds_model",
     "prepare_folder",
@@ -225,6 +226,16 @@ def prepare_folder(folder: Path) -> None:
             f"the output folder {folder} cannot be written: {error.strerror or error}; "
             "choose another one with --out"
         ) from error
+
+
+def clear(folder: Path) -> None:
+    """Take a model away, whole or not: manifest, thresholds and every file that the manifest names."""
+    try:
+        named = list(_read_json(folder / MANIFEST).get("files", {}))
+    except BundleError:
+        named = []
+    for name in (MANIFEST, CALIBRATION, *named):
+        (folder / Path(name).name).unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: object) -> None:
