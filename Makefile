@@ -11,7 +11,7 @@ demo: $(READY)
 	$(BIN)/understudy demo $(DEMO)
 
 test: $(READY)
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist loadgroup
 
 check: $(READY)
 	$(BIN)/ruff format --check .

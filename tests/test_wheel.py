@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -17,6 +18,9 @@ from PIL import Image
 
 from understudy import Inspector, Prediction, TrainedModel
 from understudy.exporting.parity import TOLERANCE
+from understudy.runtime.bundle import read_calibration, read_manifest
+
+pytestmark = pytest.mark.xdist_group("wheel")  # one environment for all
 
 ROOT = Path(__file__).parent.parent
 LEFT_OUT = ("torch", "torchvision", "scipy", "timm", "lightning", "safetensors", "onnx", "openvino", "pip")
@@ -155,6 +159,20 @@ def test_its_command_line_predicts(light: Light, exported: Path, pictures: list[
         assert row["path"] == str(each.path)
         assert row["score"] == pytest.approx(each.score, rel=1e-5)
         assert (row["verdict"], row["category"], row["reason"]) == (each.verdict, each.category, each.reason)
+
+
+def test_its_command_line_calibrates(
+    light: Light, exported: Path, model_folder: Path, factory: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(exported, tmp_path / "copy")
+    (copy / "calibration.json").unlink()
+    done = light.understudy("calibrate", copy, factory, "--false-alarm-rate", "0.15")
+    assert done.returncode == 0, done.stderr
+    ours, theirs = (read_calibration(at, read_manifest(at)) for at in (copy, model_folder))
+    assert ours is not None
+    assert theirs is not None
+    assert ours.thresholds.fail_above == pytest.approx(theirs.thresholds.fail_above, rel=1e-4)
+    assert ours.promise == theirs.promise
 
 
 def test_its_help_names_every_verb(light: Light) -> None:
