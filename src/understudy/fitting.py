@@ -119,8 +119,8 @@ def _train_and_save(
     pictures, validation = given.pictures, given.validation
     kept_away = store_of(parts.held_out, preprocess, rois, budget=0)
     reporter.say(
-        f"{asked.method} on {teacher.name}: {plan.steps} steps of {plan.batch_size} pictures, "
-        f"{plan.device}, {plan.precision}, seed {plan.seed}"
+        f"{asked.method} on {teacher.name}: {plan.steps} steps of {plan.batch_size} "
+        f"{'tiles' if preprocess.tile else 'pictures'}, {plan.device}, {plan.precision}, seed {plan.seed}"
         + (", every category equally often" if balanced else "")
     )
     if not resume:
