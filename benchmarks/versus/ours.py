@@ -48,7 +48,7 @@ def scorer(folder: Path, way: str) -> Scorer:
     """What scores with a prepared model: ``torch``, or the light runtime on an exported graph."""
     inspector = understudy.load(folder / way).inspector if way == "torch" else Inspector.load(folder / way)
 
-    def score(pictures: Sequence[Any], size: int) -> None:
+    def score(pictures: Any, size: int) -> None:
         list(inspector.inspect(list(pictures), batch_size=size))
 
     return Scorer(score, score)
