@@ -43,16 +43,18 @@ def calibration(rows: list[Row]) -> str:
 def framing(rows: list[Row]) -> str:
     """Quality and cost of each way to bring pictures to a network."""
     first = rows[0]
-    lines = []
+    seeds, lines = sorted({row["seed"] for row in rows}), []
     for name in dict.fromkeys(row["framing"] for row in rows):
         own = chosen(rows, framing=name)
-        quality = [ranged([float(r[n]) for r in own]) for n in ("image_auroc", "pixel_auroc", "aupro")]
+        quality = [
+            ranged([float(r[n]) for r in own]) if len(seeds) > 1 else percent(own[0], n)
+            for n in ("image_auroc", "pixel_auroc", "aupro")
+        ]
         cells = [f"{middle(own, 'train_seconds'):.0f} s", f"{middle(own, 'scored_per_second'):.1f} /s"]
         lines.append([name, *quality, *cells])
-    seeds = sorted({row["seed"] for row in rows})
+    which = f"seeds {', '.join(seeds)} (± half the range)" if len(seeds) > 1 else f"seed {seeds[0]}"
     note = (
-        f"\n{first['category']}, percent at the masks' own size, seeds {', '.join(seeds)} (± half the "
-        "range); "
+        f"\n{first['category']}, percent at the masks' own size, {which}; "
         f"`{first['method']}`, {first['steps']} steps of {first['batch_size']} windows, teacher "
         f"`{first['teacher']}`, {first['precision']}, {made_on(rows)}. "
         "Scoring: float32, decoding included. "
