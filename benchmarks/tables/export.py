@@ -69,5 +69,6 @@ def _note(rows: list[Row], what: str) -> str:
         f"\n{what}models for {first['trained_on']}, {first['steps']} steps, {first['image_size']} px, "
         f"teacher `{first['teacher']}`, {first['threads']} threads, on {first['machine']}, {first['date']}, "
         f"commit {first['commit']}. Made by `python benchmarks/export.py --data REALBENCH --out "
-        "benchmarks/results/export.csv`; nothing was chosen on these pictures.\n"
+        f"benchmarks/results/export.csv --categories {first['trained_on'].replace(' ', ',')} --steps "
+        f"{first['steps']}`; nothing was chosen on these pictures.\n"
     )
