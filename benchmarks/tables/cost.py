@@ -129,14 +129,14 @@ def affinity(rows: list[Row]) -> str:
         cells = {row["form"]: _fitted(row) for row in chosen(rows, batch_size=batch_size, image_size=size)}
         lines.append([batch_size, f"{size} px", *(cells.get(form, "") for form in forms)])
     first, exponent = rows[0], memory_exponent(rows, "squared")
+    batches = ",".join(dict.fromkeys(row["batch_size"] for row in rows))
     growth = f" Memory of `squared` grows with pixels to the power of {exponent:.2f}." if exponent else ""
     note = (
         f"\nForward and backward, intra- and inter-affinity (a batch of 1 has no inter-affinity) summed "
         f"over the levels of a WideResNet-50 at strides {first['strides']}; memory beyond the features, of "
         f"at most {float(first['memory_cap_gb']):g} GB; a process each, {made_on(rows)}.{growth} Made by "
-        f"`python benchmarks/affinity.py --out benchmarks/results/affinity.csv --rounds {first['rounds']} "
-        f"--batch-sizes {','.join(dict.fromkeys(row['batch_size'] for row in rows))}`; what takes more than a "
-        "time (`--time-cap`) is ended.\n"
+        f"`python benchmarks/affinity.py --out benchmarks/results/affinity.csv --batch-sizes {batches}`; what "
+        "takes more than a time (`--time-cap`) is ended.\n"
     )
     return table(["batch", "picture", *(f"`{form}`" for form in forms)], lines) + note
 
