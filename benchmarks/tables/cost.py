@@ -135,8 +135,8 @@ def affinity(rows: list[Row]) -> str:
         f"\nForward and backward, intra- and inter-affinity (a batch of 1 has no inter-affinity) summed "
         f"over the levels of a WideResNet-50 at strides {first['strides']}; memory beyond the features, of "
         f"at most {float(first['memory_cap_gb']):g} GB; a process each, {made_on(rows)}.{growth} Made by "
-        f"`python benchmarks/affinity.py --out benchmarks/results/affinity.csv --batch-sizes {batches}`; what "
-        "takes more than a time (`--time-cap`) is ended.\n"
+        f"`python benchmarks/affinity.py --out benchmarks/results/affinity.csv --batch-sizes {batches}`; "
+        "what takes more than a time (`--time-cap`) is ended.\n"
     )
     return table(["batch", "picture", *(f"`{form}`" for form in forms)], lines) + note
 
