@@ -12,7 +12,17 @@ import pytest
 import torch
 from PIL import Image
 
-from understudy import InputError, PictureError, TrainedModel, calibrate, evaluate, export, fit, load
+from understudy import (
+    InputError,
+    PictureError,
+    TrainedModel,
+    calibrate,
+    diagnose,
+    evaluate,
+    export,
+    fit,
+    load,
+)
 from understudy.cli import main
 from understudy.data.folder import open_pictures
 from understudy.methods import METHODS
@@ -254,6 +264,12 @@ def test_a_region_smaller_than_any_feature_still_trains_and_scores(
     found = scored(model, factory / "nut" / "test")
     assert len({s.score for s in found}) > 1
     assert all(s.score == s.anomaly_map[21, 42] and np.isfinite(s.anomaly_map).all() for s in found)
+
+
+def test_interference_is_not_diagnosed_where_pixels_may_not_count(factory: Path, tmp_path: Path) -> None:
+    model = fit(factory, tmp_path / "model", roi=lower_half(tmp_path / "roi.png"), **QUICK)
+    with pytest.raises(InputError, match="without --tile, --keep-aspect and --roi"):
+        diagnose(model, factory)
 
 
 def test_a_picture_that_does_not_fit_the_region_is_reported_and_the_rest_is_scored(

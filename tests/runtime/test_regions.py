@@ -81,3 +81,10 @@ def test_regions_found_are_those_of_scipy_the_highest_peak_first(
     found = find_regions(anomaly_map, above, min_area, anomaly_map.shape)
     assert sorted(found) == sorted(expected)
     assert [r.peak for r in found] == sorted((r.peak for r in found), reverse=True)
+
+
+@given(st.integers(1, 300), st.sampled_from([8, 14, 32, 224]))
+def test_a_box_never_ends_beyond_the_picture(width: int, side: int) -> None:
+    (found,) = find_regions(np.ones((side, side), np.float32), 0.5, 1, (width, width))
+    assert (found.left, found.top, found.right, found.bottom) == (0, 0, width, width)
+    assert found.area == width * width

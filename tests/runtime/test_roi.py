@@ -138,3 +138,19 @@ def test_regions_written_beside_a_model_are_read_as_they_were(rois: Rois, tmp_pa
 def test_the_digest_tells_regions_apart() -> None:
     kinds = [NO_ROIS, Rois(mask()), Rois(~mask()), Rois(None, {"nut": mask()}), Rois(None, {"bolt": mask()})]
     assert len({rois.digest for rois in kinds}) == len(kinds)
+
+
+def test_a_mask_counts_where_it_looks_white_whatever_its_mode(tmp_path: Path) -> None:
+    drawn = mask()
+    gray = Image.fromarray(np.where(drawn, 255, 0).astype(np.uint8))
+    inverted = Image.fromarray(np.where(drawn, 0, 1).astype(np.uint8), "P")
+    inverted.putpalette([255, 255, 255, 0, 0, 0])
+    painted = Image.fromarray(np.full((*drawn.shape, 4), 255, np.uint8))
+    painted.putalpha(gray)
+    gray.save(tmp_path / "gray.png")
+    inverted.save(tmp_path / "palette.png")
+    painted.save(tmp_path / "transparent.png")
+    gray.save(tmp_path / "compressed.jpg", quality=60)
+    for name in ("gray.png", "palette.png", "transparent.png", "compressed.jpg"):
+        found = read_drawn(tmp_path / name, []).overall
+        np.testing.assert_array_equal(found, drawn, err_msg=name)
