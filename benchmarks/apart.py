@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 from answers import print_rows, rows_in
 from machine import append, read
 
-__all__ = ["add_missing", "print_rows", "run_missing"]
+__all__ = ["add_missing", "compare", "print_rows", "run_missing"]
 
 Row = dict[str, Any]
 
@@ -54,3 +55,57 @@ def add_missing(
     append(out, rows)
     for row in rows:
         print({k: v for k, v in row.items() if k in job or isinstance(v, float)}, flush=True)
+
+
+def compare(
+    script: str,
+    about: str | None,
+    option: str,
+    values: Sequence[str],
+    run: Callable[..., list[Row]],
+    show: Callable[[list[dict[str, str]]], str],
+    *,
+    method: str,
+    categories: str = "ballscrew,hazelnut,cookie",
+    seeds: str = "0,1,2",
+    steps: int = 1500,
+) -> None:
+    """Run what is missing of a training with each value of an option, seed by seed, and print the table.
+
+    Args:
+        script: whose command line this is.
+        about: its docstring.
+        option: that is compared; a column of the results.
+        values: of it.
+        run: (data, method, the option, seed, steps, batch_size, trained_on) -> rows of one training.
+        show: rows of the results -> table.
+        method: by default.
+        categories: learned from by default, separated by commas.
+        seeds: by default, likewise.
+        steps: by default.
+    """
+    parser = argparse.ArgumentParser(description=(about or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--categories", default=categories)
+    parser.add_argument("--method", default=method)
+    parser.add_argument("--seeds", default=seeds)
+    parser.add_argument("--steps", type=int, default=steps)
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--run", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.run:
+        print_rows(run(asked.data, **json.loads(asked.run)))
+        return
+    for seed in map(int, asked.seeds.split(",")):
+        for value in values:
+            job = {
+                "method": asked.method,
+                option: value,
+                "seed": seed,
+                "steps": asked.steps,
+                "batch_size": asked.batch_size,
+                "trained_on": asked.categories.replace(",", " "),
+            }
+            run_missing(script, asked.data, asked.out, job)
+    print(show(read(asked.out)))

@@ -10,13 +10,10 @@ is not repeated.
 
 from __future__ import annotations
 
-import argparse
-import json
 from pathlib import Path
 from typing import Any
 
-from apart import print_rows, run_missing
-from machine import read
+from apart import compare
 from tables.quality import balance
 from unified import fit_and_evaluate, rows_of
 
@@ -25,31 +22,7 @@ SAMPLINGS = ("natural", "balanced")
 
 def main() -> None:
     """Run what is missing, seed by seed, and print the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--categories", default="ballscrew,hazelnut,cookie")
-    parser.add_argument("--method", default="rd")
-    parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--run", help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.run:
-        print_rows(run(asked.data, **json.loads(asked.run)))
-        return
-    for seed in map(int, asked.seeds.split(",")):
-        for sampling in SAMPLINGS:
-            job = {
-                "method": asked.method,
-                "sampling": sampling,
-                "seed": seed,
-                "steps": asked.steps,
-                "batch_size": asked.batch_size,
-                "trained_on": asked.categories.replace(",", " "),
-            }
-            run_missing(__file__, asked.data, asked.out, job)
-    print(balance(read(asked.out)))
+    compare(__file__, __doc__, "sampling", SAMPLINGS, run, balance, method="rd")
 
 
 def run(

@@ -9,15 +9,12 @@ compare. Rows are added as runs finish; a run whose rows are there is not repeat
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from pathlib import Path
 from typing import Any
 
-from apart import print_rows, run_missing
-from machine import read
-from tables.choices import framing
+from apart import compare
+from tables.choices import framing as table_of
 from understudy.data.folder import open_pictures
 from unified import fit_and_evaluate, rows_of
 
@@ -33,32 +30,18 @@ FRAMINGS: dict[str, dict[str, Any]] = {
 
 def main() -> None:
     """Run what is missing, seed by seed, and print the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--category", default="ballscrew")
-    parser.add_argument("--method", default="snl-rd")
-    parser.add_argument("--framings", default=";".join(FRAMINGS), help="separated by semicolons")
-    parser.add_argument("--seeds", default="0")
-    parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--run", help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.run:
-        print_rows(run(asked.data, **json.loads(asked.run)))
-        return
-    for seed in map(int, asked.seeds.split(",")):
-        for name in asked.framings.split(";"):
-            job = {
-                "method": asked.method,
-                "framing": name,
-                "seed": seed,
-                "steps": asked.steps,
-                "batch_size": asked.batch_size,
-                "trained_on": asked.category,
-            }
-            run_missing(__file__, asked.data, asked.out, job)
-    print(framing(read(asked.out)))
+    compare(
+        __file__,
+        __doc__,
+        "framing",
+        list(FRAMINGS),
+        run,
+        table_of,
+        method="snl-rd",
+        categories="ballscrew",
+        seeds="0",
+        steps=400,
+    )
 
 
 def run(

@@ -9,13 +9,10 @@ added as runs finish; a run whose rows are there is not repeated.
 
 from __future__ import annotations
 
-import argparse
-import json
 from pathlib import Path
 from typing import Any
 
-from apart import print_rows, run_missing
-from machine import read
+from apart import compare
 from tables.choices import precision as table_of
 from unified import fit_and_evaluate, rows_of
 
@@ -24,31 +21,7 @@ PRECISIONS = ("bf16", "32")
 
 def main() -> None:
     """Run what is missing, seed by seed, and print the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--categories", default="ballscrew,hazelnut,cookie")
-    parser.add_argument("--method", default="snl-rd")
-    parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--run", help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.run:
-        print_rows(run(asked.data, **json.loads(asked.run)))
-        return
-    for seed in map(int, asked.seeds.split(",")):
-        for precision in PRECISIONS:
-            job = {
-                "method": asked.method,
-                "precision": precision,
-                "seed": seed,
-                "steps": asked.steps,
-                "batch_size": asked.batch_size,
-                "trained_on": asked.categories.replace(",", " "),
-            }
-            run_missing(__file__, asked.data, asked.out, job)
-    print(table_of(read(asked.out)))
+    compare(__file__, __doc__, "precision", PRECISIONS, run, table_of, method="snl-rd")
 
 
 def run(
