@@ -14,21 +14,20 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from statistics import median
 from typing import Any, cast
-from unittest.mock import patch
 
 import torch
 
 from apart import print_rows, run_missing
 from machine import provenance, read
 from memory import cap_memory, is_out_of_memory, peak_mib, resident_mib
-from naive_affinity import naive_affinity_error, naive_bytes
+from naive_affinity import naive_affinity_distillation, naive_bytes
 from tables.cost import memory_exponent
 from understudy.distill.affinity import AffinityForm
 from understudy.distill.losses import affinity_distillation
+from understudy.distill.sharing import shared
 from understudy.types import Pair
 
 CHANNELS = {4: 256, 8: 512, 16: 1024}  # of a WideResNet-50's levels, by stride
@@ -124,14 +123,14 @@ def features(strides: Sequence[int], image_size: int, batch_size: int) -> list[P
 def forward_and_backward(form: str, pairs: list[Pair]) -> None:
     """The affinity terms of a training step over all levels, and their gradients."""
     name = form.removeprefix("naive ")
-    ours = "understudy.distill.losses.affinity_error"
-    with patch(ours, naive_affinity_error) if form != name else nullcontext():
+    term = affinity_distillation if form == name else naive_affinity_distillation
+    with shared():
         errors = [
-            affinity_distillation(pair, shift, cast(AffinityForm, name))
+            term(pair, shift, cast(AffinityForm, name))
             for pair in pairs
             for shift in shifts(len(pair.teacher))
         ]
-        torch.stack(errors).sum().backward()  # type: ignore[no-untyped-call]
+    torch.stack(errors).sum().backward()  # type: ignore[no-untyped-call]
     for pair in pairs:
         pair.student.grad = None
 

@@ -1,27 +1,21 @@
-"""The affinity error as papers print it, with the whole matrices: what ours is compared with."""
+"""The affinity term as papers print it, with the whole matrices: what ours is compared with."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
-from understudy.distill.affinity import AffinityForm
+from understudy.distill.affinity import AffinityForm, AffinityNorm, normalised
+from understudy.types import Pair
 
-__all__ = ["naive_affinity_error", "naive_bytes"]
+__all__ = ["naive_affinity_distillation", "naive_bytes"]
 
 
-def naive_affinity_error(
-    teacher: Tensor,
-    student: Tensor,
-    teacher_other: Tensor,
-    student_other: Tensor,
-    form: AffinityForm,
-    care: None = None,
-    care_other: None = None,
+def naive_affinity_distillation(
+    pair: Pair, shift: int, form: AffinityForm = "rms", norm: AffinityNorm = "channel"
 ) -> Tensor:
-    """Four (B, D, n) -> scalar, through two (B, n, n); see ``understudy.distill.affinity.affinity_error``.
-
-    All cells count here, so that there is no care.
-    """
+    """See :func:`understudy.distill.losses.affinity_distillation`: with two (B, n, n), all cells counting."""
+    teacher, student = (normalised(features, norm) for features in pair[:2])
+    teacher_other, student_other = (f.roll(-shift, dims=0) for f in (teacher, student))
     difference = student.mT @ student_other - teacher.mT @ teacher_other
     if form == "abs":
         return difference.abs().mean()

@@ -23,7 +23,7 @@ from feature_cache import FIGURES, WAYS, good_pictures
 from feature_cache import run as train_once
 from machine import provenance, read
 from memory import cap_memory, is_out_of_memory
-from naive_affinity import naive_affinity_error, naive_bytes
+from naive_affinity import naive_affinity_distillation, naive_bytes
 from tables.cost import structure_cost
 from understudy.distill.teacher import default_strides
 
@@ -74,10 +74,10 @@ def run(data: Path, affinity: str, memory_cap_gb: float, **training: Any) -> dic
     """Train once: one row, without figures where memory was not enough."""
     if memory_cap_gb:
         cap_memory(memory_cap_gb)
-    ours = "understudy.distill.losses.affinity_error"
+    ours = "understudy.methods.snl.affinity_distillation"
     outcome, found = "measured", dict.fromkeys(FIGURES, "")
     try:
-        with patch(ours, naive_affinity_error) if affinity == "naive" else nullcontext():
+        with patch(ours, naive_affinity_distillation) if affinity == "naive" else nullcontext():
             found = train_once(data, **training)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):

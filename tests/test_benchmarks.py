@@ -16,7 +16,8 @@ from xml.etree import ElementTree
 import pytest
 import torch
 
-from understudy.distill.affinity import affinity_error
+from understudy.distill.losses import affinity_distillation
+from understudy.types import Pair
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 PAGE = (FOLDER / "README.md").read_text()
@@ -202,9 +203,10 @@ def test_the_recipe_table_and_drawing_leave_out_a_recipe_that_lacks_a_seed(
 
 @pytest.mark.parametrize("form", ["squared", "abs"])
 def test_the_naive_affinity_is_what_ours_is(load: Callable[[str], ModuleType], form: Any) -> None:
-    units = [torch.nn.functional.normalize(torch.randn(2, 3, 5), dim=1) for _ in range(4)]
-    naive = load("naive_affinity").naive_affinity_error(*units, form)
-    torch.testing.assert_close(naive, affinity_error(*units, form))
+    pair = Pair(torch.randn(3, 4, 5, 2), torch.randn(3, 4, 5, 2))
+    for shift in (0, 1):
+        naive = load("naive_affinity").naive_affinity_distillation(pair, shift, form)
+        torch.testing.assert_close(naive, affinity_distillation(pair, shift, form))
 
 
 def test_rows_are_put_under_their_columns_whatever_their_order(

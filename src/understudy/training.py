@@ -28,6 +28,7 @@ from understudy.distill.cram import CRAM
 from understudy.distill.distiller import Distiller
 from understudy.errors import InputError, WorkError
 from understudy.journal import Journal
+from understudy.memory_kept import memory_kept
 from understudy.methods.recipe import Optimiser
 from understudy.reporter import Advance, ignore_progress
 from understudy.runtime.preprocess import Preprocess
@@ -169,7 +170,8 @@ def train(
         seen: PictureStore | FeatureStore = pictures if features is None else features
         workers = seen.workers  # persistent ones are ended by Lightning at once, whatever happens
         loader = DataLoader(seen, batch_sampler=batches, num_workers=workers, persistent_workers=workers > 0)
-        trainer.fit(lesson, loader, ckpt_path=path if resume else None, weights_only=True)
+        with memory_kept():
+            trainer.fit(lesson, loader, ckpt_path=path if resume else None, weights_only=True)
     best.restore()
     distiller.to("cpu").eval()
     return Trained(best.step if best.lowest is not None else plan.steps, lesson.loss)

@@ -22,14 +22,12 @@ from understudy.distill.contextual import (
 )
 from understudy.distill.losses import (
     CosineReading,
-    SpatialReduction,
-    SpatialScale,
     affinity_distillation,
     channel_distillation,
     cosine_distance,
-    spatial_distillation,
 )
 from understudy.distill.maps import smooth
+from understudy.distill.spatial import SpatialReduction, SpatialScale, spatial_distillation
 from understudy.types import Pair
 
 B, D, H, W = 3, 5, 4, 3

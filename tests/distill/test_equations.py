@@ -17,9 +17,9 @@ from understudy.distill.losses import (
     affinity_distillation,
     channel_distillation,
     cosine_distance,
-    spatial_distillation,
 )
 from understudy.distill.maps import MapRecipe, image_score
+from understudy.distill.spatial import spatial_distillation
 from understudy.distill.weights import load_teacher
 from understudy.methods import build, settings_for
 from understudy.types import Pair

@@ -56,7 +56,7 @@ def test_cram_with_zero_centers_changes_nothing() -> None:
     for cram in crams:
         nn.init.zeros_(cram.centers)
     for a, b in zip(students(teacher), students(teacher, plug_ins=crams), strict=True):
-        assert torch.allclose(a, b, atol=1e-6)
+        assert torch.allclose(a, b, atol=1e-5)  # what follows may add up in another order
 
 
 def test_a_level_that_is_no_grid_refuses_a_module_in_line_and_takes_one_beside() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from understudy.distill.affinity import affinity_error, affinity_rows, normalised
-from understudy.distill.losses import spatial_distillation
+from understudy.distill.spatial import spatial_distillation
 from understudy.types import Pair
 
 B, D, H, W = 3, 5, 4, 3

@@ -11,10 +11,10 @@ from understudy.distill.losses import (
     Term,
     affinity_distillation,
     channel_distillation,
-    spatial_distillation,
 )
 from understudy.distill.maps import MapRecipe
 from understudy.distill.reverse import reverse_student
+from understudy.distill.spatial import spatial_distillation
 from understudy.distill.teacher import Teacher
 from understudy.types import Features, Level, Pair
 

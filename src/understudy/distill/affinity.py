@@ -4,9 +4,8 @@ The affinity of two pictures is the n x n matrix of similarities between their p
 A = S^T S~ with normalised columns (S~ = S within one picture: "intra"; another picture's: "inter").
 Eq. (5)-(6) and (12)-(13) of SNL, arXiv:2402.17091.
 
-The squared forms never build that matrix when n > D: with Gram matrices of D x D,
-sum_j (S^T S~ - T^T T~)_ij² = s_i^T(S~S~^T)s_i + t_i^T(T~T~^T)t_i - 2·s_i^T(S~T~^T)t_i.
-The absolute form is computed in row tiles and recomputed for the gradient.
+The squared forms never build that matrix when n > D, but Gram matrices of D x D; see
+:mod:`understudy.distill.gram`. The absolute form is computed in row tiles and recomputed for the gradient.
 """
 
 from __future__ import annotations
@@ -15,16 +14,25 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from understudy.distill.care import cell_mean, counted, flat
+from understudy.distill.care import cell_mean, flat
+from understudy.distill.gram import grams
 
-__all__ = ["AffinityForm", "AffinityNorm", "affinity_error", "affinity_rows", "normalised"]
+__all__ = [
+    "AffinityForm",
+    "AffinityNorm",
+    "affinity_error",
+    "affinity_rows",
+    "has_matrix",
+    "mean_error",
+    "normalised",
+]
 
 AffinityForm = Literal["rms", "abs", "squared"]
 AffinityNorm = Literal["channel", "tensor", "map"]
 
+_OF_LENGTH_ONE: dict[AffinityNorm, tuple[int, ...]] = {"channel": (1,), "map": (2,), "tensor": (1, 2)}
 _TILE_ELEMENTS = 2**22  # rows of a tile: at most this many affinities a picture at once
 _SHORTEST = 1e-6  # length below which a vector shrinks to zero: bounds the gradient there
 _FLOOR = 1e-8  # of a mean square: bounds the gradient of its root where both agree
@@ -40,9 +48,9 @@ def normalised(features: Tensor, norm: AffinityNorm, care: Tensor | None = None)
         care: which cells count; the others become zeros and have no part in any length.
     """
     values = flat(features, care)
-    if norm == "tensor":
-        return F.normalize(values.flatten(1), dim=1, eps=_SHORTEST).view(values.shape)
-    return F.normalize(values, dim=1 if norm == "channel" else 2, eps=_SHORTEST)
+    length = torch.linalg.vector_norm(values, dim=_OF_LENGTH_ONE[norm], keepdim=True)
+    unit: Tensor = values / length.clamp_min(_SHORTEST)
+    return unit
 
 
 def affinity_rows(
@@ -91,11 +99,22 @@ def affinity_error(
     square, so it has the scale of ``abs`` at the cost of ``squared``. With ``care`` (B, 1, h, w) the
     matrix has rows of cells that count alone, and columns of those of the partner, ``care_other``.
     """
-    rows = affinity_rows(
-        teacher, student, teacher_other, student_other, "abs" if form == "abs" else "squared", care_other
-    )
-    each = cell_mean(rows, care)
+    if form == "abs" or has_matrix(student_other):
+        each: AffinityForm = "abs" if form == "abs" else "squared"
+        rows = affinity_rows(teacher, student, teacher_other, student_other, each, care_other)
+        return mean_error(cell_mean(rows, care), form)
+    own, other = grams(teacher, student, care), grams(teacher_other, student_other, care_other)
+    return mean_error(own.squared_error(other), form)
+
+
+def mean_error(each: Tensor, form: AffinityForm) -> Tensor:
+    """(B,) mean of every picture's matrix, of its squares but in the absolute form -> scalar."""
     return (_root(each) if form == "rms" else each).mean()
+
+
+def has_matrix(features: Tensor) -> bool:
+    """Of (B, D, n), whether the n x n matrix is no larger than D x D, and so is what is computed."""
+    return features.shape[2] <= features.shape[1]
 
 
 def _root(mean_square: Tensor) -> Tensor:
@@ -105,12 +124,13 @@ def _root(mean_square: Tensor) -> Tensor:
 
 
 def _squared_rows(t: Tensor, s: Tensor, t2: Tensor, s2: Tensor, care_other: Tensor | None) -> Tensor:
-    n, depth = s2.shape[2], s.shape[1]
-    if n <= depth:
+    if has_matrix(s2):
         return cell_mean((s.mT @ s2 - t.mT @ t2).square(), care_other)
-    ss, tt, st = s2 @ s2.mT, t2 @ t2.mT, s2 @ t2.mT
-    rows = (s * (ss @ s)).sum(1) + (t * (tt @ t)).sum(1) - 2 * (s * (st @ t)).sum(1)
-    return rows.clamp_min(0) / (n if care_other is None else counted(care_other)[:, None])
+    error, other = s - t, grams(t2, s2, care_other)
+    of_teacher = other.cross.mT + other.error  # S'E'ᵀ of gram.py
+    of_student = other.teacher + other.cross + of_teacher  # S'S'ᵀ
+    rows = (error * (of_student @ error + 2 * of_teacher @ t)).sum(1) + (t * (other.error @ t)).sum(1)
+    return rows.clamp_min(0) / other.cells[:, None]
 
 
 def _absolute_rows(t: Tensor, s: Tensor, t2: Tensor, s2: Tensor, care_other: Tensor | None) -> Tensor:

@@ -27,8 +27,10 @@ def cells(care: Tensor, grid: tuple[int, int]) -> Tensor:
     return ((covered >= enough) & (covered > 0)).to(care.dtype)
 
 
-def counted(care: Tensor) -> Tensor:
-    """(B, 1, h, w) -> (B,): how many cells of each picture count; 1 where none does, to divide by."""
+def counted(care: Tensor | None, features: Tensor) -> Tensor:
+    """Of (B, D, h, w) or (B, D, n) features (B,) float32: how many cells count; 1 where none does."""
+    if care is None:
+        return torch.full((len(features),), float(features[0, 0].numel()), device=features.device)
     return care.flatten(1).sum(1).clamp_min(1)
 
 
@@ -43,7 +45,7 @@ def cell_mean(values: Tensor, care: Tensor | None) -> Tensor:
     if care is None:
         return values.mean(-1)
     total = values.sum(-1)
-    return total / counted(care).view(-1, *(1,) * (total.ndim - 1))
+    return total / counted(care, values).view(-1, *(1,) * (total.ndim - 1))
 
 
 def batch_mean(values: Tensor, care: Tensor | None) -> Tensor:

@@ -60,21 +60,24 @@ class CRAM(nn.Module):
         return F.softplus(self.raw_alpha)
 
     def assign(self, features: Tensor) -> Tensor:
-        """(B, D, n) float32 -> (B, N, n) assignments, summing to one over the centres. Eq. (8)."""
-        distance = (self.centers**2).sum(1)[:, None] - 2 * (self.centers @ features)
+        """(n, D) float32 -> (n, N) assignments, summing to one over the centres. Eq. (8)."""
+        distance = (self.centers**2).sum(1) - 2 * (features @ self.centers.T)
         if len(self.raw_alpha) > 1:  # ‖f‖² no longer falls out once each centre weighs it differently
             distance = distance + (features**2).sum(1, keepdim=True)
-        return torch.softmax(-self.alpha[:, None] * distance, dim=1)
+        return torch.softmax(-self.alpha * distance, dim=1)
 
     def forward(self, features: Tensor) -> Tensor:
         """Aggregate the residuals, in float32 whatever the input. Eq. (9)."""
         with torch.autocast(features.device.type, enabled=False):
-            flat = features.float().flatten(2)
+            last = features.float().permute(0, 2, 3, 1)  # as they lie in memory
+            flat = last.flatten(0, 2)
             assigned = self.assign(flat)
             self._assigned = assigned.detach() if self.training else None
-            center = self.centers.T @ assigned
-            out = center if self.mode == "codebook" else flat - center
-        return out.view(features.shape).to(features.dtype)
+            if self.mode == "codebook":
+                out = assigned @ self.centers
+            else:
+                out = torch.addmm(flat, assigned, self.centers, alpha=-1)
+        return out.view(last.shape).permute(0, 3, 1, 2).to(features.dtype)
 
     def usage(self) -> dict[str, float]:
         """How the centres were used by the last batch of a training; nothing before one.
@@ -88,6 +91,6 @@ class CRAM(nn.Module):
         a = self._assigned
         entropy = torch.special.entr(a).sum(1).mean() / math.log(max(2, a.shape[1]))
         return {
-            "centers_used": float(a.argmax(1).flatten().bincount().count_nonzero()),
+            "centers_used": float(a.argmax(1).bincount().count_nonzero()),
             "assignment_entropy": float(entropy),
         }

@@ -12,6 +12,7 @@ from understudy.distill.care import cells
 from understudy.distill.fusion import Fusion
 from understudy.distill.losses import Term
 from understudy.distill.maps import MapRecipe, image_score
+from understudy.distill.sharing import shared
 from understudy.distill.teacher import Teacher, embedding
 from understudy.stopwatch import Lap, untimed
 from understudy.types import Features, Pair
@@ -112,7 +113,7 @@ class Distiller(nn.Module):
                 warnings.warn("a batch of one has no partner: inter-affinity is left out", stacklevel=2)
             self._warned = True
             terms = tuple(term for term in terms if not term.needs_partner)
-        with torch.autocast(pairs[0].teacher.device.type, enabled=False):
+        with torch.autocast(pairs[0].teacher.device.type, enabled=False), shared():
             return {
                 term.name: term.weight * torch.stack([term.error(p, shift) for p in pairs[term.levels]]).sum()
                 for term in terms

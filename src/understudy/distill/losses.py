@@ -12,28 +12,30 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from torch import Tensor
-from torch.nn import functional as F
 
-from understudy.distill.affinity import AffinityForm, AffinityNorm, affinity_error, normalised
-from understudy.distill.care import batch_mean, cell_mean, centred, flat, log_softmax
+from understudy.distill.affinity import (
+    AffinityForm,
+    AffinityNorm,
+    affinity_error,
+    has_matrix,
+    mean_error,
+    normalised,
+)
+from understudy.distill.care import batch_mean
+from understudy.distill.gram import Grams, grams_of
+from understudy.distill.pieces import batch_mean_of
+from understudy.distill.sharing import once
 from understudy.types import Pair
 
 __all__ = [
     "CosineReading",
-    "SpatialReduction",
-    "SpatialScale",
     "Term",
     "affinity_distillation",
     "channel_distillation",
     "cosine_distance",
-    "spatial_distillation",
 ]
 
 CosineReading = Literal["local", "global"]
-SpatialReduction = Literal["mean_d", "sum_d", "mean_all"]
-SpatialScale = Literal["teacher", "none"]
-
-_DEAD_CHANNEL = 1e-3  # of a level's mean spread: a channel below it says nothing about position
 
 
 @dataclass(frozen=True)
@@ -74,51 +76,16 @@ def channel_distillation(pair: Pair, reading: CosineReading = "local") -> Tensor
         reading: ``local`` compares position by position and averages, as both papers print it;
             ``global`` compares each picture's whole tensor as one vector, as RD's release does.
     """
-    if reading == "local":
-        return batch_mean(cosine_distance(pair), pair.care)
+    return batch_mean_of(_local_cosine if reading == "local" else _global_cosine, pair)
+
+
+def _local_cosine(pair: Pair) -> Tensor:
+    return batch_mean(cosine_distance(pair), pair.care)
+
+
+def _global_cosine(pair: Pair) -> Tensor:
     teacher, student = (normalised(f, "tensor", pair.care) for f in pair[:2])
     return 0.5 * (teacher - student).square().sum((1, 2)).mean()
-
-
-def spatial_distillation(
-    pair: Pair,
-    scale: SpatialScale = "teacher",
-    temperature: float = 1.0,
-    reduction: SpatialReduction = "mean_d",
-) -> Tensor:
-    """(B, D, H, W) pair -> scalar: KL(teacher || student) of each channel's softmax over positions.
-
-    Eq. (3)-(4) of SNL, arXiv:2402.17091. The paper's softmax takes features as they are, which
-    works only where their spread happens to be near one: at six (the embedded teacher) it is
-    nearly one-hot, at a tenth it is flat.
-
-    Args:
-        pair: one level's features.
-        scale: ``teacher`` divides both features by the teacher's spread over the positions of
-            that channel and picture, so the term means the same for any teacher; ``none`` is the
-            paper's letter.
-        temperature: divides the logits further.
-        reduction: over channels: mean (``mean_d``), sum as printed (``sum_d``); ``mean_all`` also
-            divides by the number of positions. The batch is always averaged.
-    """
-    teacher, student = (flat(f, pair.care) for f in pair[:2])
-    if scale == "teacher":
-        spread = _spread(teacher, pair.care)
-        spread = spread.clamp_min(_DEAD_CHANNEL * spread.mean().clamp_min(1e-12))
-        teacher, student = teacher / spread, student / spread
-    log_t, log_s = (log_softmax(f / temperature, pair.care) for f in (teacher, student))
-    each = F.kl_div(log_s, log_t, reduction="none", log_target=True)  # (B, D, n)
-    if reduction == "mean_all":
-        return batch_mean(each, pair.care)
-    per_channel = each.sum(2)
-    return per_channel.mean() if reduction == "mean_d" else per_channel.sum(1).mean()
-
-
-def _spread(teacher: Tensor, care: Tensor | None) -> Tensor:
-    """(B, D, n) -> (B, D, 1): standard deviation over the positions that count."""
-    if care is None:
-        return teacher.std(2, keepdim=True, correction=0)
-    return cell_mean(centred(teacher, care).square(), care).sqrt().unsqueeze(2)
 
 
 def affinity_distillation(
@@ -134,9 +101,20 @@ def affinity_distillation(
         norm: see :func:`understudy.distill.affinity.normalised`.
     """
     care = pair.care
-    teacher, student = (normalised(f, norm, care) for f in pair[:2])
-    if shift == 0:
-        return affinity_error(teacher, student, teacher, student, form, care, care)
-    teacher_other, student_other = (f.roll(-shift, dims=0) for f in (teacher, student))
-    care_other = None if care is None else care.roll(-shift, dims=0)
-    return affinity_error(teacher, student, teacher_other, student_other, form, care, care_other)
+    if form == "abs" or has_matrix(pair.teacher.flatten(2)):
+        teacher, student = once(_units, pair, norm)
+        if shift == 0:
+            return affinity_error(teacher, student, teacher, student, form, care, care)
+        teacher_other, student_other = (f.roll(-shift, dims=0) for f in (teacher, student))
+        care_other = None if care is None else care.roll(-shift, dims=0)
+        return affinity_error(teacher, student, teacher_other, student_other, form, care, care_other)
+    own = once(_grams, pair, norm)
+    return mean_error(own.squared_error(own.roll(shift)), form)
+
+
+def _units(pair: Pair, norm: AffinityNorm) -> tuple[Tensor, Tensor]:
+    return normalised(pair.teacher, norm, pair.care), normalised(pair.student, norm, pair.care)
+
+
+def _grams(pair: Pair, norm: AffinityNorm) -> Grams:
+    return grams_of(*pair, lambda features, care: normalised(features, norm, care))

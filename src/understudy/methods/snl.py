@@ -13,15 +13,13 @@ from understudy.distill.distiller import Distiller
 from understudy.distill.forward import ForwardStudent
 from understudy.distill.losses import (
     CosineReading,
-    SpatialReduction,
-    SpatialScale,
     Term,
     affinity_distillation,
     channel_distillation,
-    spatial_distillation,
 )
 from understudy.distill.maps import Combine, MapRecipe
 from understudy.distill.reverse import reverse_student
+from understudy.distill.spatial import SpatialReduction, SpatialScale, spatial_distillation
 from understudy.distill.teacher import Teacher
 from understudy.methods.recipe import Recipe
 
@@ -39,7 +37,7 @@ class SnlSettings(BaseModel):
         lambda_intra: weight of the intra-affinity term, lambda 2.
         lambda_inter: weight of the inter-affinity term, lambda 3.
         spatial_scale, temperature, spatial_reduction: see
-            :func:`understudy.distill.losses.spatial_distillation`.
+            :func:`understudy.distill.spatial.spatial_distillation`.
         affinity_form: form of the affinity terms in the loss.
         affinity_norm: what has length one in an affinity.
         centers: number of CRAM centres a level; 0 for no CRAM.

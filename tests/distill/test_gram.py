@@ -1,0 +1,94 @@
+"""The affinity loss through Gram matrices: its value, its gradient, and what bfloat16 costs."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from understudy.distill.affinity import affinity_error, normalised
+from understudy.distill.care import cells
+from understudy.distill.losses import affinity_distillation
+from understudy.distill.sharing import shared
+from understudy.types import Pair
+
+SHAPE = (3, 6, 5, 7)  # fewer channels than positions
+
+
+def with_gradient(pair: Pair, shift: int, form: str, norm: str) -> tuple[Tensor, Tensor]:
+    student = pair.student.clone().requires_grad_()
+    value = affinity_distillation(pair._replace(student=student), shift, form, norm)
+    return value.detach(), torch.autograd.grad(value, student)[0]
+
+
+def literal(pair: Pair, shift: int, form: str, norm: str) -> tuple[Tensor, Tensor]:
+    """Through the n x n matrices in double precision, differentiated by torch."""
+    student = pair.student.double().requires_grad_()
+    care = torch.ones(len(student), 1, *SHAPE[2:]) if pair.care is None else pair.care
+
+    def unit(features: Tensor) -> Tensor:
+        values = (features * care).flatten(2)
+        dims = {"channel": (1,), "map": (2,), "tensor": (1, 2)}[norm]
+        return values / (values.square().sum(dims, keepdim=True) + 1e-20).sqrt()
+
+    t, s, seen = unit(pair.teacher.double()), unit(student), care.flatten(2)
+    t2, s2, seen_2 = (f.roll(-shift, 0) for f in (t, s, seen))
+    count = seen.sum((1, 2)) * seen_2.sum((1, 2))
+    each = ((s.mT @ s2 - t.mT @ t2).square()).sum((1, 2)) / count
+    value = each.sqrt().mean() if form == "rms" else each.mean()
+    return value.detach(), torch.autograd.grad(value, student)[0]
+
+
+@pytest.mark.parametrize("norm", ["channel", "tensor", "map"])
+@pytest.mark.parametrize("form", ["squared", "rms"])
+@pytest.mark.parametrize("shift", [0, 1, 2])
+@pytest.mark.parametrize("all_count", [True, False])
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_value_and_gradient_are_those_of_the_matrices(
+    shift: int, form: str, norm: str, all_count: bool, channels_last: bool
+) -> None:
+    care = None if all_count else cells((torch.rand(SHAPE[0], 1, 20, 28) < 0.5).float(), SHAPE[2:])
+    features = [torch.randn(SHAPE) for _ in range(2)]
+    if channels_last:
+        features = [f.contiguous(memory_format=torch.channels_last) for f in features]
+    pair = Pair(features[0], features[1], care)
+    (value, gradient), (expected, slope) = (way(pair, shift, form, norm) for way in (with_gradient, literal))
+    assert value.item() == pytest.approx(expected.item(), abs=2e-4 if form == "rms" else 1e-6)
+    # the root is of 1e-8 more, so that it has a slope at zero
+    assert torch.allclose(gradient.double(), slope, rtol=0.05 if form == "rms" else 1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("relative", [1e-2, 0.1, None])
+def test_bfloat16_products_give_the_loss_and_gradient_of_float32(relative: float | None) -> None:
+    shape = (2, 128, 24, 24)
+    teacher = torch.randn(shape).relu()
+    student = torch.randn(shape).relu() if relative is None else teacher * (1 + relative * torch.randn(shape))
+    t, s = (f.bfloat16().contiguous(memory_format=torch.channels_last) for f in (teacher, student))
+    value, gradient = with_gradient(Pair(t, s), 1, "rms", "channel")
+    expected, slope = with_gradient(Pair(t.float(), s.float()), 1, "rms", "channel")
+    assert gradient.dtype == torch.bfloat16
+    assert value.item() == pytest.approx(expected.item(), rel=1e-3)
+    assert torch.cosine_similarity(gradient.float().flatten(), slope.flatten(), 0) > 0.999
+    assert gradient.float().norm().item() == pytest.approx(slope.norm().item(), rel=1e-2)
+
+
+def test_a_student_equal_to_its_teacher_has_no_error_and_no_gradient() -> None:
+    features = torch.randn(SHAPE)
+    for shift in (0, 1):
+        value, gradient = with_gradient(Pair(features, features.clone()), shift, "rms", "channel")
+        assert value == 0
+        assert not gradient.any()
+
+
+def test_terms_that_share_what_they_need_give_what_each_gives_alone() -> None:
+    pair = Pair(torch.randn(SHAPE), torch.randn(SHAPE, requires_grad=True))
+    alone = [affinity_distillation(pair, shift) for shift in (0, 1)]
+    (apart,) = torch.autograd.grad(torch.stack(alone).sum(), pair.student)
+    with shared():
+        together = [affinity_distillation(pair, shift) for shift in (0, 1)]
+    (at_once,) = torch.autograd.grad(torch.stack(together).sum(), pair.student)
+    assert together == alone
+    assert torch.allclose(apart, at_once, atol=1e-7)
+    units = [normalised(f.detach(), "channel") for f in pair[:2]]
+    both = affinity_error(*units, *(f.roll(-1, 0) for f in units), "rms")
+    assert alone[1].item() == pytest.approx(both.item(), abs=1e-6)

@@ -1,0 +1,38 @@
+"""Freed memory stays with the process while it trains, and is given back afterwards."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+GLIBC = platform.libc_ver()[0] == "glibc"
+
+PROGRAM = """
+import resource, torch
+from understudy.memory_kept import memory_kept
+
+def faults():  # pages that the system handed out while large tensors came and went
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        torch.ones(48 * 2**20, dtype=torch.uint8)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+usual = faults()
+with memory_kept():
+    with memory_kept():
+        faults()
+    kept = faults()  # the inner one has ended, the outer one has not
+print(usual, kept, faults())
+"""
+
+
+@pytest.mark.skipif(not GLIBC, reason="it is glibc that is told")
+def test_what_is_freed_is_used_again_until_the_last_user_has_ended() -> None:
+    said = subprocess.run([sys.executable, "-c", PROGRAM], check=True, capture_output=True, text=True).stdout
+    usual, kept, afterwards = map(int, said.split())
+    assert usual > 20 * 48 * 2**20 / 2**21  # pages of 2 MiB at most
+    assert kept < usual / 10
+    assert afterwards > usual / 2
