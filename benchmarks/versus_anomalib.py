@@ -53,7 +53,7 @@ SIDES = {"understudy": "ours", "anomalib": "theirs"}
 EQUAL_BATCH, LARGEST_BATCH = 8, 32
 # of each side, what scores; understudy's onnx and openvino are its light runtime
 WAYS = {
-    "understudy": ("torch", "onnx", "openvino"),
+    "understudy": ("torch", "onnx", "openvino", "openvino in bf16"),
     "anomalib": ("torch", "torch without gradients", "openvino", "openvino in float32"),
 }
 

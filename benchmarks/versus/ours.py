@@ -42,6 +42,9 @@ def prepare(data: Path, folder: Path, method: str) -> None:
     understudy.fit(data, folder / "torch", max_steps=1, batch_size=2, **options)
     understudy.export(folder / "torch", folder / "onnx", format="onnx")
     understudy.export(folder / "torch", folder / "openvino", format="openvino")
+    understudy.export(
+        folder / "torch", folder / "openvino in bf16", format="openvino", precision="bf16", data=data
+    )
 
 
 def scorer(folder: Path, way: str) -> Scorer:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from itertools import islice
 
 import numpy as np
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 
 from understudy.device import full_precision
 from understudy.distill.distiller import Distiller
+from understudy.memory_kept import memory_kept
 from understudy.runtime.images import Picture, unit
 from understudy.runtime.network import Answers
 from understudy.runtime.preprocess import Preprocess
@@ -26,7 +29,8 @@ class TorchNetwork:
     """See :class:`understudy.runtime.network.Network`.
 
     Scores are computed in float32 on every device, since thresholds are compared with them
-    (docs/decisions/0006).
+    (docs/decisions/0006). On a processor the memory of one batch is kept for the next as long as the network
+    is there.
 
     Args:
         distiller: trained; brought to the device and to eval mode.
@@ -35,6 +39,10 @@ class TorchNetwork:
 
     def __init__(self, distiller: Distiller, device: torch.device | None = None) -> None:
         self._device = device or torch.device("cpu")
+        if self._device.type == "cpu":
+            keeping = ExitStack()
+            keeping.enter_context(memory_kept())
+            weakref.finalize(self, keeping.close)
         self._distiller = distiller.to(self._device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
     def __call__(  # noqa: D102
