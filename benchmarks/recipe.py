@@ -1,10 +1,12 @@
-"""Quality over the time of a training: one model over several categories, by batch size and learning rate.
+"""Quality over the time of a training: one model over several categories, by batch, rate and schedule.
 
     python benchmarks/recipe.py --data REALBENCH --out benchmarks/results/recipe.csv
 
-Every training is one ``understudy fit``, in a process of its own. While it runs, copies of the student are
-put aside at some steps; afterwards each is evaluated as ``understudy evaluate`` does. Seconds are those of
-the training, without the copies. Rows are added as runs finish; a run whose rows are there is not repeated.
+Every training is one ``understudy fit``, in a process of its own. While it runs at a constant rate, copies of
+the student are put aside at some steps; afterwards each is evaluated as ``understudy evaluate`` does. A rate
+that falls to zero is over at the end of a training alone, so there each length is a training of its own.
+Seconds are those of the training, without the copies. Rows are added as runs finish; a run whose rows are
+there is not repeated.
 """
 
 from __future__ import annotations
@@ -26,8 +28,11 @@ from tables.choices import recipe as table_of
 from understudy.distill.distiller import Distiller
 from understudy.distill.teacher import Teacher
 from understudy.methods import METHODS
+from understudy.methods.recipe import Schedule
 from understudy.reporter import Reporter
 from unified import rows_of
+
+RECIPES = "8:0.005:constant,8:0.005:cosine,16:0.005:cosine"
 
 
 def main() -> None:
@@ -37,9 +42,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--categories", default="ballscrew,hazelnut,cookie")
     parser.add_argument("--method", default="snl-rd")
-    parser.add_argument("--batch-sizes", default="8,16")
-    parser.add_argument("--lrs", default="0.005,0.001")
-    parser.add_argument("--points", default="50,100,200,400,800,1500", help="steps, multiples of ten")
+    parser.add_argument("--recipes", default=RECIPES, help="batch:rate:schedule, separated by commas")
+    parser.add_argument("--points", default="100,200,400,800,1500", help="steps, multiples of ten")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--run", help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -49,14 +53,17 @@ def main() -> None:
     if any(int(point) % 10 for point in asked.points.split(",")):
         parser.error(f"a training tells of its progress every ten steps, so {asked.points} will not do")
     for seed in map(int, asked.seeds.split(",")):
-        for batch_size in map(int, asked.batch_sizes.split(",")):
-            for lr in map(float, asked.lrs.split(",")):
+        for recipe in asked.recipes.split(","):
+            batch_size, lr, schedule = recipe.split(":")
+            points = asked.points.split(",")
+            for watched in [" ".join(points)] if schedule == "constant" else points:
                 job = {
                     "method": asked.method,
-                    "batch_size": batch_size,
-                    "lr": lr,
+                    "batch_size": int(batch_size),
+                    "lr": float(lr),
+                    "schedule": schedule,
                     "seed": seed,
-                    "points": asked.points.replace(",", " "),
+                    "points": watched,
                     "trained_on": asked.categories.replace(",", " "),
                 }
                 run_missing(__file__, asked.data, asked.out, job)
@@ -104,10 +111,18 @@ class Copies:
 
 
 def run(
-    data: Path, method: str, batch_size: int, lr: float, seed: int, points: str, trained_on: str
+    data: Path,
+    method: str,
+    batch_size: int,
+    lr: float,
+    schedule: Schedule,
+    seed: int,
+    points: str,
+    trained_on: str,
 ) -> list[dict[str, Any]]:
     """Fit once and evaluate every copy: a row a point and category."""
-    key = {"method": method, "lr": lr, "seed": seed, "points": points, "trained_on": trained_on}
+    key = {"method": method, "lr": lr, "schedule": schedule, "seed": seed, "points": points}
+    key["trained_on"] = trained_on
     steps, categories = [int(point) for point in points.split()], trained_on.split()
     copies = Copies(method, steps)
     with tempfile.TemporaryDirectory() as folder:
@@ -120,6 +135,7 @@ def run(
             max_steps=max(steps),
             batch_size=batch_size,
             lr=lr,
+            schedule=schedule,
             seed=seed,
         )
     trained = model.manifest.training.seconds - copies.copying

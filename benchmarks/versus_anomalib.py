@@ -51,6 +51,7 @@ CHILD = HERE / "versus_child.py"
 SIZE = 256
 SIDES = {"understudy": "ours", "anomalib": "theirs"}
 EQUAL_BATCH, LARGEST_BATCH = 8, 32
+SCORED_BATCHES = (1, 8)
 # of each side, what scores; understudy's onnx and openvino are its light runtime
 WAYS = {
     "understudy": ("torch", "onnx", "openvino", "openvino in bf16"),
@@ -166,7 +167,7 @@ def scoring(asked: argparse.Namespace, out: Path, folder: Path) -> None:
     for method in asked.methods.split(","):
         models = {contender: prepared(work, folder, contender, method) for contender in SIDES}
         for number in range(asked.rounds):
-            for batch_size in (1, 8, 32):
+            for batch_size in SCORED_BATCHES:
                 for contender, way in ways:
                     job = {"contender": contender, "way": way, "method": method, "batch_size": batch_size}
                     job |= {"number": number, "scored": asked.scored}

@@ -179,7 +179,7 @@ def recipe_rows() -> list[dict[str, str]]:
     return [
         LOOK
         | {"lr": lr, "seed": seed, "step": step, "image_auroc": auroc, "pixel_auroc": "0.9"}
-        | {"seconds": step, "precision": "bf16"}
+        | {"seconds": step, "precision": "bf16", "schedule": "constant"}
         for lr, seed, step, auroc in (
             ("0.005", "0", "50", "0.7"),
             ("0.005", "0", "100", "0.8"),
@@ -194,10 +194,10 @@ def test_the_recipe_table_and_drawing_leave_out_a_recipe_that_lacks_a_seed(
     load: Callable[[str], ModuleType],
 ) -> None:
     found = load("tables.choices").recipe(recipe_rows())
-    assert "| batch 8, lr 0.005 | 75.0 / 90.0 (50 s) | 85.0 / 90.0 (100 s) |" in found
+    assert "| batch 8, lr 0.005, constant | 75.0 / 90.0 (50 s) | 85.0 / 90.0 (100 s) |" in found
     assert "0.001" not in found
     drawn = load("tables.drawings").recipe(recipe_rows())
-    assert "batch 8, lr 0.005, pixel" in drawn
+    assert "batch 8, lr 0.005, constant, pixel" in drawn
     assert "0.001" not in drawn
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from understudy.device import resolve_precision
 from understudy.distill.distiller import Distiller
 from understudy.distill.teacher import Teacher
 from understudy.methods import Adam, Sgd, build, settings_for
+from understudy.methods.recipe import share_of_rate
 from understudy.runtime.preprocess import Preprocess
 from understudy.training import Plan, _Lesson, _partner_shift, checkpoint_file, train
 
@@ -92,14 +94,41 @@ def test_the_same_seed_gives_the_same_student_and_another_seed_another(
     assert not same(first, other)
 
 
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
 @pytest.mark.parametrize("stop", [3, 6])
 def test_a_broken_training_goes_on_to_the_result_of_an_unbroken_one(
-    stop: int, embedded: Teacher, pictures: PictureStore, tmp_path: Path
+    stop: int, schedule: str, embedded: Teacher, pictures: PictureStore, tmp_path: Path
 ) -> None:
-    unbroken = run(fresh(embedded), pictures, tmp_path / "a", plan())
-    run_until_a_power_cut(stop, fresh(embedded), pictures, tmp_path / "b", plan())
-    resumed = run(fresh(embedded, seed=9), pictures, tmp_path / "b", plan(), resume=True)
+    how = plan(schedule=schedule)
+    unbroken = run(fresh(embedded), pictures, tmp_path / "a", how)
+    run_until_a_power_cut(stop, fresh(embedded), pictures, tmp_path / "b", how)
+    resumed = run(fresh(embedded, seed=9), pictures, tmp_path / "b", how, resume=True)
     assert same(unbroken, resumed)
+
+
+def test_each_step_takes_the_rate_of_its_schedule(
+    embedded: Teacher, pictures: PictureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[float] = []
+
+    class Noting(torch.optim.SGD):
+        def step(self, closure: Callable[[], float]) -> float:  # type: ignore[override]
+            taken.append(self.param_groups[0]["lr"])
+            return super().step(closure)
+
+    monkeypatch.setattr(Adam, "over", lambda self, parameters: Noting(parameters, lr=self.lr))
+    run(fresh(embedded, "rd"), pictures, tmp_path, plan(schedule="cosine", optimiser=Adam(lr=0.1)))
+    assert taken == pytest.approx([0.1 * share_of_rate("cosine", step, 8) for step in range(8)])
+
+
+def test_a_cosine_rises_in_a_twentieth_of_the_steps_and_falls_to_nothing() -> None:
+    shares = [share_of_rate("cosine", step, 200) for step in range(200)]
+    assert shares[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
+    assert shares[105] == pytest.approx(0.5)
+    assert all(a >= b for a, b in pairwise(shares[9:]))
+    assert shares[-1] < 1e-3
+    assert {share_of_rate("constant", step, 7) for step in range(7)} == {1.0}
+    assert share_of_rate("cosine", 0, 1) == 1.0
 
 
 @pytest.mark.parametrize("method", list(METHODS))

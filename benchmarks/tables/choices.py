@@ -69,7 +69,8 @@ def recipes_of(rows: list[Row]) -> dict[str, list[Row]]:
     seeds = {row["seed"] for row in rows}
     found: dict[str, list[Row]] = {}
     for row in rows:
-        found.setdefault(f"batch {row['batch_size']}, lr {row['lr']}", []).append(row)
+        label = f"batch {row['batch_size']}, lr {row['lr']}, {row['schedule']}"
+        found.setdefault(label, []).append(row)
     return {label: own for label, own in found.items() if {row["seed"] for row in own} == seeds}
 
 
@@ -94,8 +95,9 @@ def recipe(rows: list[Row]) -> str:
     first = rows[0]
     note = (
         f"\nImage / pixel AUROC in percent (seconds of training so far), means over "
-        f"{first['trained_on'].replace(' ', ', ')} and seeds {_listed(rows, 'seed')}, points of one training "
-        f"each. `{first['method']}`, one model for all, every category equally often, {where(rows)}. Made by "
+        f"{first['trained_on'].replace(' ', ', ')} and seeds {_listed(rows, 'seed')}; points of one "
+        f"training each where the rate is constant, a training each where it falls. `{first['method']}`, one "
+        f"model for all, every category equally often, {where(rows)}. Made by "
         "`python benchmarks/recipe.py --data REALBENCH --out benchmarks/results/recipe.csv`. The points show "
         "what a length costs; no model was chosen by them.\n"
     )

@@ -163,7 +163,8 @@ def _train_and_save(
             seed=plan.seed,
             steps=plan.steps,
             batch_size=plan.batch_size,
-            optimiser={"name": type(plan.optimiser).__name__.lower()} | asdict(plan.optimiser),
+            optimiser={"name": type(plan.optimiser).__name__.lower(), "schedule": plan.schedule}
+            | asdict(plan.optimiser),
             precision=plan.precision,
             device=str(plan.device),
             seconds=round(given.seconds + time.monotonic() - began, 1),
@@ -243,6 +244,7 @@ def _plan(asked: FitOptions, n_pictures: int) -> Plan:
         steps=steps,
         batch_size=batch_size,
         optimiser=replace(recipe.optimiser, lr=asked.lr) if asked.lr else recipe.optimiser,
+        schedule=asked.schedule or recipe.schedule,
         seed=asked.seed,
         precision=resolve_precision(asked.precision, device),
         device=device,

@@ -13,6 +13,7 @@ from understudy.device import DeviceChoice, PrecisionChoice
 from understudy.distill.teacher import EMBEDDED_TEACHER
 from understudy.errors import InputError
 from understudy.methods import settings_for
+from understudy.methods.recipe import Schedule
 
 __all__ = ["FitOptions", "fit_options"]
 
@@ -35,7 +36,8 @@ class FitOptions(BaseModel):
         epochs: passes over the pictures; excludes ``max_steps``.
         max_steps: optimiser steps.
         batch_size: pictures a step.
-        lr: learning rate.
+        lr: learning rate, the highest of its schedule.
+        schedule: of the learning rate: ``constant``, or ``cosine``, which warms up and falls to zero.
         seed: of everything random.
         categories: products to learn; ``None`` for all.
         holdout: share of each category's good pictures kept from training, for the thresholds.
@@ -71,6 +73,7 @@ class FitOptions(BaseModel):
     max_steps: int | None = Field(default=None, ge=1)
     batch_size: int | None = Field(default=None, ge=1)
     lr: float | None = Field(default=None, gt=0)
+    schedule: Schedule | None = None
     seed: int = Field(default=0, ge=0, lt=2**31)
     categories: tuple[str, ...] | None = None
     holdout: float = Field(default=0.1, ge=0, lt=1)

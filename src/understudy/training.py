@@ -17,7 +17,9 @@ import lightning as L
 import torch
 from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from understudy.data.batches import BalancedOrder, NaturalOrder, SeededBatches
@@ -29,7 +31,7 @@ from understudy.distill.distiller import Distiller
 from understudy.errors import InputError, WorkError
 from understudy.journal import Journal
 from understudy.memory_kept import memory_kept
-from understudy.methods.recipe import Optimiser
+from understudy.methods.recipe import Optimiser, Schedule, share_of_rate
 from understudy.reporter import Advance, ignore_progress
 from understudy.runtime.preprocess import Preprocess
 from understudy.selection import BestEpoch
@@ -50,6 +52,7 @@ class Plan:
         steps: optimiser steps in all.
         batch_size: pictures a step.
         optimiser: and its learning rate.
+        schedule: of the learning rate over the steps.
         seed: of the order of pictures and of the partners.
         precision: of the forward and backward pass; weights stay in float32.
         device: what to train on.
@@ -65,6 +68,7 @@ class Plan:
     device: torch.device
     checkpoint_every: int = 100
     compiled: bool = False
+    schedule: Schedule = "constant"
 
 
 def checkpoint_file(folder: Path) -> Path:
@@ -227,9 +231,12 @@ class _Lesson(L.LightningModule):
         features, care = as_features(batch)
         return self._of_features(features, None, care)
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The plan's optimiser, over the student."""
-        return self._plan.optimiser.over(self.distiller.student.parameters())
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The plan's optimiser, over the student, and its learning rate, a function of the step."""
+        plan = self._plan
+        optimiser = plan.optimiser.over(self.distiller.student.parameters())
+        rates = LambdaLR(optimiser, lambda step: share_of_rate(plan.schedule, step, plan.steps))
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave the frozen teacher out; write down which training this is."""
@@ -298,6 +305,7 @@ def _fingerprint(
         description,
         plan.batch_size,
         plan.optimiser,
+        plan.schedule,
         plan.seed,
         plan.precision,
         plan.steps,

@@ -38,6 +38,13 @@ class SamplingName(StrEnum):
     BALANCED = "balanced"
 
 
+class ScheduleName(StrEnum):
+    """Of the learning rate."""
+
+    CONSTANT = "constant"
+    COSINE = "cosine"
+
+
 def fit(
     data: DataArgument,
     out: Annotated[Path, typer.Option(metavar="MODEL", help="Folder for the model.")],
@@ -71,6 +78,9 @@ def fit(
     max_steps: Annotated[int | None, typer.Option(metavar="N", help="Or optimiser steps.")] = None,
     batch_size: Annotated[int | None, typer.Option(metavar="N", help="Pictures a step.")] = None,
     lr: Annotated[float | None, typer.Option(metavar="X", help="Learning rate.")] = None,
+    schedule: Annotated[
+        ScheduleName | None, typer.Option(help="Of the learning rate; cosine warms up and falls to zero.")
+    ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Of everything random.")] = 0,
     categories: CategoriesOption = None,
     holdout: Annotated[
@@ -125,6 +135,7 @@ def fit(
         "max_steps": max_steps,
         "batch_size": batch_size,
         "lr": lr,
+        "schedule": schedule.value if schedule else None,
         "strides": _numbers(strides),
         "validation": validation,
         "categories": split_names(categories),

@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import nn
 
-__all__ = ["Adam", "Optimiser", "Recipe", "Sgd"]
+__all__ = ["Adam", "Optimiser", "Recipe", "Schedule", "Sgd", "share_of_rate"]
+
+Schedule = Literal["constant", "cosine"]
+
+_WARM_UP = 0.05  # of the steps
+
+
+def share_of_rate(schedule: Schedule, step: int, steps: int) -> float:
+    """Which share of the learning rate a step takes, of so many: all, or up quickly and down to nothing.
+
+    ``cosine`` rises linearly over the first twentieth of the steps and falls as half a cosine wave.
+    """
+    if schedule == "constant":
+        return 1.0
+    rising = max(1, round(_WARM_UP * steps))
+    if step < rising:
+        return (step + 1) / rising
+    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
 
 
 @dataclass(frozen=True)
 class Adam:
-    """Adam with a constant learning rate, as RD and SNL train."""
+    """Adam, as RD and SNL train."""
 
     lr: float = 0.005
     betas: tuple[float, float] = (0.5, 0.999)
@@ -25,7 +44,7 @@ class Adam:
 
 @dataclass(frozen=True)
 class Sgd:
-    """Stochastic gradient descent with a constant learning rate, as STPM trains."""
+    """Stochastic gradient descent, as STPM trains."""
 
     lr: float = 0.4
     momentum: float = 0.9
@@ -47,6 +66,7 @@ class Recipe:
 
     Attributes:
         optimiser: and its learning rate.
+        schedule: of the learning rate; constant in the papers.
         batch_size: pictures a step.
         pictures: length of the training when neither epochs nor steps are asked for: how many pictures
             are seen, those seen again included.
@@ -56,6 +76,7 @@ class Recipe:
     """
 
     optimiser: Optimiser = field(default_factory=Adam)
+    schedule: Schedule = "constant"
     batch_size: int = 8
     pictures: int = 12000
     validation: float = 0.0
