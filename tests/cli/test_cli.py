@@ -172,12 +172,19 @@ def test_a_bare_folder_of_good_pictures_trains_a_model(data: Path, tmp_path: Pat
 
 @pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
 def test_one_broken_picture_is_reported_and_the_rest_scored(
-    form: str, data: Path, model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    form: str,
+    factory: Path,
+    data: Path,
+    model_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     tests = data / "nut" / "test"
     (tests / "good" / "broken.png").write_bytes(b"no picture")
+    model = Path(shutil.copytree(model_folder, tmp_path / "model"))
+    assert run("calibrate", model, factory, "--false-alarm-rate", 0.5) == 0  # so that some pictures FAIL
     out = tmp_path / "out"
-    assert run("predict", model_folder, tests, "--out", out, "--format", form, "--heatmaps") == 1
+    assert run("predict", model, tests, "--out", out, "--format", form, "--heatmaps") == 1
     path = out / f"predictions.{form}"
     if form == "jsonl":
         rows = [json.loads(line) for line in path.read_text().splitlines()]
@@ -191,7 +198,7 @@ def test_one_broken_picture_is_reported_and_the_rest_scored(
     assert not broken["score"]
     assert all(float(row["score"]) > 0 for row in rows if row is not broken)
     told = [r["regions"] if form == "jsonl" else json.loads(r["regions"]) for r in rows if r is not broken]
-    found = [p for p in load(model_folder, "cpu").predict(tests) if isinstance(p, Prediction)]
+    found = [p for p in load(model, "cpu").predict(tests) if isinstance(p, Prediction)]
     assert told == [[region._asdict() for region in p.regions] for p in found]
     assert any(told)
     heatmaps = sorted((out / "heatmaps").iterdir())

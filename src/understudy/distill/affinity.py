@@ -99,12 +99,10 @@ def affinity_error(
     square, so it has the scale of ``abs`` at the cost of ``squared``. With ``care`` (B, 1, h, w) the
     matrix has rows of cells that count alone, and columns of those of the partner, ``care_other``.
     """
-    if form == "abs" or has_matrix(student_other):
-        each: AffinityForm = "abs" if form == "abs" else "squared"
-        rows = affinity_rows(teacher, student, teacher_other, student_other, each, care_other)
-        return mean_error(cell_mean(rows, care), form)
-    own, other = grams(teacher, student, care), grams(teacher_other, student_other, care_other)
-    return mean_error(own.squared_error(other), form)
+    rows = affinity_rows(
+        teacher, student, teacher_other, student_other, "abs" if form == "abs" else "squared", care_other
+    )
+    return mean_error(cell_mean(rows, care), form)
 
 
 def mean_error(each: Tensor, form: AffinityForm) -> Tensor:

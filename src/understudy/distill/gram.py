@@ -39,16 +39,13 @@ class Grams(NamedTuple):
     teacher: Tensor
     cells: Tensor
 
-    def roll(self, shift: int) -> Grams:
-        """Those of the pictures ``shift`` places further on."""
-        return Grams._make(g.roll(-shift, dims=0) for g in self) if shift else self
+    def squared_error(self, shift: int) -> Tensor:
+        """(B,): mean over all positions i, j of the squared error of the affinity to the partner.
 
-    def squared_error(self, other: Grams) -> Tensor:
-        """(B,): mean over all positions i, j of the squared error of the affinity to ``other``'s picture."""
-        student = other.teacher + 2 * other.cross + other.error  # SSᵀ, as far as a symmetric matrix sees it
-        total = _inner(self.error, student) + _inner(self.teacher, other.error)
-        total = total + 2 * _inner(self.cross, other.cross.mT + other.error)
-        mean: Tensor = total.clamp_min(0) / (self.cells * other.cells)
+        Picture b's partner is picture (b + shift) mod B.
+        """
+        total: Tensor = _SquaredError.apply(self.error, self.cross, self.teacher, shift)
+        mean: Tensor = total.clamp_min(0) / (self.cells * self.cells.roll(-shift))
         return mean
 
 
@@ -74,10 +71,39 @@ def _matmul(a: Tensor, b: Tensor) -> Tensor:
     return (a[0] @ b[0])[None] if len(a) == 1 else a @ b
 
 
-def _inner(a: Tensor, b: Tensor) -> Tensor:
-    """Two (B, D, D) -> (B,)."""
-    product: Tensor = torch.linalg.vecdot(a.flatten(1), b.flatten(1))
-    return product
+class _SquaredError(torch.autograd.Function):
+    """(B, D, D) products -> (B,) sums of squares: a picture and its partner at a time, as caches like it."""
+
+    @staticmethod
+    def forward(ctx: Any, error: Tensor, cross: Tensor, teacher: Tensor, shift: int) -> Tensor:
+        ctx.save_for_backward(error, cross, teacher)
+        ctx.shift = shift
+        total = error.new_empty(len(error))
+        for b in range(len(error)):
+            other = (b + shift) % len(error)
+            of_error, of_cross = _slopes(error[other], cross[other], teacher[other])
+            parts = ((error[b], of_error), (cross[b], of_cross), (teacher[b], error[other]))
+            total[b] = torch.stack([torch.dot(x.flatten(), y.flatten()) for x, y in parts]).sum()
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_total: Tensor) -> tuple[Tensor | None, ...]:
+        """A picture has a part in its own sum and, in the same way, in that of whose partner it is."""
+        count = len(of_total)
+        slopes = [_slopes(*products) for products in zip(*ctx.saved_tensors, strict=True)]
+        gradients = [torch.empty_like(products) for products in ctx.saved_tensors[:2]]
+        for b in range(count):
+            other, partner_of = (b + ctx.shift) % count, (b - ctx.shift) % count
+            for gradient, its, whose in zip(gradients, slopes[other], slopes[partner_of], strict=True):
+                gradient[b] = of_total[b] * its
+                gradient[b].addcmul_(of_total[partner_of], whose)
+        return gradients[0], gradients[1], None, None
+
+
+def _slopes(error: Tensor, cross: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+    """What a partner's EEᵀ and ETᵀ are multiplied by: SSᵀ, as symmetric matrices see it, and 2SEᵀ."""
+    return teacher + 2 * cross + error, 2 * (cross.mT + error)
 
 
 class _GramsOf(torch.autograd.Function):

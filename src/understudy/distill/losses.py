@@ -108,8 +108,7 @@ def affinity_distillation(
         teacher_other, student_other = (f.roll(-shift, dims=0) for f in (teacher, student))
         care_other = None if care is None else care.roll(-shift, dims=0)
         return affinity_error(teacher, student, teacher_other, student_other, form, care, care_other)
-    own = once(_grams, pair, norm)
-    return mean_error(own.squared_error(own.roll(shift)), form)
+    return mean_error(once(_grams, pair, norm).squared_error(shift), form)
 
 
 def _units(pair: Pair, norm: AffinityNorm) -> tuple[Tensor, Tensor]:
