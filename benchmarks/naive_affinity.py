@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from understudy.distill.affinity import AffinityForm, AffinityNorm, normalised
+from understudy.distill.affinity import AffinityForm
+from understudy.distill.differences import AffinityNorm, normalised
 from understudy.types import Pair
 
 __all__ = ["naive_affinity_distillation", "naive_bytes"]

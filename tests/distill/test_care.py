@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from understudy.distill.affinity import AffinityForm, AffinityNorm, normalised
+from understudy.distill.affinity import AffinityForm
 from understudy.distill.care import cells
 from understudy.distill.contextual import (
     AffinityAgainst,
@@ -20,6 +20,7 @@ from understudy.distill.contextual import (
     contextual_distance,
     contextual_distillation,
 )
+from understudy.distill.differences import AffinityNorm, normalised
 from understudy.distill.losses import (
     CosineReading,
     affinity_distillation,

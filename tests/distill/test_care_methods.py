@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor, nn
 
-from understudy.distill.affinity import affinity_rows, normalised
+from understudy.distill.affinity import affinity_rows
 from understudy.distill.care import cells
 from understudy.distill.contextual import contextual_distance
+from understudy.distill.differences import normalised
 from understudy.distill.distiller import Distiller
 from understudy.distill.fusion import ContextualMap, Fusion
 from understudy.distill.losses import cosine_distance

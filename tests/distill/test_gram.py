@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from understudy.distill.affinity import affinity_error, normalised
+from understudy.distill.affinity import affinity_error
 from understudy.distill.care import cells
+from understudy.distill.differences import normalised
 from understudy.distill.losses import affinity_distillation
 from understudy.distill.sharing import shared
 from understudy.types import Pair

@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from understudy.distill.affinity import affinity_error, affinity_rows, normalised
+from understudy.distill.affinity import affinity_error, affinity_rows
+from understudy.distill.differences import normalised
 from understudy.distill.spatial import spatial_distillation
 from understudy.types import Pair
 

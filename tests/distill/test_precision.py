@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from understudy.distill.affinity import affinity_error, affinity_rows, normalised
+from understudy.distill.affinity import affinity_error, affinity_rows
+from understudy.distill.differences import normalised
 
 SIDE, D = 64, 256
 N = SIDE**2

@@ -13,8 +13,9 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from understudy.distill.affinity import AffinityForm, AffinityNorm, affinity_error, affinity_rows, normalised
+from understudy.distill.affinity import AffinityForm, affinity_error, affinity_rows
 from understudy.distill.cram import CRAM
+from understudy.distill.differences import AffinityNorm, normalised
 from understudy.distill.losses import (
     CosineReading,
     affinity_distillation,

@@ -16,41 +16,20 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from understudy.distill.care import cell_mean, flat
-from understudy.distill.gram import grams
+from understudy.distill.care import cell_mean, counted
 
 __all__ = [
     "AffinityForm",
-    "AffinityNorm",
     "affinity_error",
     "affinity_rows",
     "has_matrix",
     "mean_error",
-    "normalised",
 ]
 
 AffinityForm = Literal["rms", "abs", "squared"]
-AffinityNorm = Literal["channel", "tensor", "map"]
 
-_OF_LENGTH_ONE: dict[AffinityNorm, tuple[int, ...]] = {"channel": (1,), "map": (2,), "tensor": (1, 2)}
 _TILE_ELEMENTS = 2**22  # rows of a tile: at most this many affinities a picture at once
-_SHORTEST = 1e-6  # length below which a vector shrinks to zero: bounds the gradient there
 _FLOOR = 1e-8  # of a mean square: bounds the gradient of its root where both agree
-
-
-def normalised(features: Tensor, norm: AffinityNorm, care: Tensor | None = None) -> Tensor:
-    """(B, D, H, W) -> (B, D, n) float32 of unit length; zeros stay zeros.
-
-    Args:
-        features: of any precision.
-        norm: what has length one: ``channel`` each position's vector over the channels (affinities
-            are cosines), ``map`` each channel over the positions, ``tensor`` the whole picture.
-        care: which cells count; the others become zeros and have no part in any length.
-    """
-    values = flat(features, care)
-    length = torch.linalg.vector_norm(values, dim=_OF_LENGTH_ONE[norm], keepdim=True)
-    unit: Tensor = values / length.clamp_min(_SHORTEST)
-    return unit
 
 
 def affinity_rows(
@@ -64,13 +43,13 @@ def affinity_rows(
     """Four (B, D, n) -> (B, n): row i's error over all columns j.
 
     ``squared`` is the mean of (A_s - A_t)² over j, ``rms`` its root, ``abs`` the mean of
-    |A_s - A_t|. The plain matrix product needs float32: the squared forms cancel. Without the matrix, 4096
-    positions of 256 channels are within 2e-6 of the double-precision ``squared`` and within 1.5e-3 of its
-    ``rms``, which is deliberately taken 1e-4 low, however alike teacher, student and positions are; an odd
-    position's own row has an ``rms`` of 0.07 or more.
+    |A_s - A_t|. Without the matrix, 4096 positions of 256 channels are within 2e-6 of the double-precision
+    ``squared`` and within 1.5e-3 of its ``rms``, which is deliberately taken 1e-4 low, however alike teacher,
+    student and positions are; an odd position's own row has an ``rms`` of 0.07 or more.
 
     Args:
-        teacher: as :func:`normalised` gives it; zeros at cells that do not count, whose rows are then zero.
+        teacher: as :func:`understudy.distill.differences.normalised` gives it; zeros at cells that do not
+            count, whose rows are then zero.
         student: likewise.
         teacher_other: of the partner; the teacher itself for a picture's own affinity.
         student_other: likewise.
@@ -111,8 +90,8 @@ def mean_error(each: Tensor, form: AffinityForm) -> Tensor:
 
 
 def has_matrix(features: Tensor) -> bool:
-    """Of (B, D, n), whether the n x n matrix is no larger than D x D, and so is what is computed."""
-    return features.shape[2] <= features.shape[1]
+    """Of (B, D, n) or (B, D, H, W): whether n x n is no larger than D x D, and so is what is computed."""
+    return features[0, 0].numel() <= features.shape[1]
 
 
 def _root(mean_square: Tensor) -> Tensor:
@@ -124,11 +103,12 @@ def _root(mean_square: Tensor) -> Tensor:
 def _squared_rows(t: Tensor, s: Tensor, t2: Tensor, s2: Tensor, care_other: Tensor | None) -> Tensor:
     if has_matrix(s2):
         return cell_mean((s.mT @ s2 - t.mT @ t2).square(), care_other)
-    error, other = s - t, grams(t2, s2, care_other)
-    of_teacher = other.cross.mT + other.error  # S'E'ᵀ of gram.py
-    of_student = other.teacher + other.cross + of_teacher  # S'S'ᵀ
-    rows = (error * (of_student @ error + 2 * of_teacher @ t)).sum(1) + (t * (other.error @ t)).sum(1)
-    return rows.clamp_min(0) / other.cells[:, None]
+    # With E = S - T: rows of EᵀS' + TᵀE', through the products of the partner; see gram.py.
+    error, error_other = s - t, s2 - t2
+    of_student, of_error = s2 @ s2.mT, s2 @ error_other.mT
+    rows = (error * (of_student @ error + 2 * of_error @ t)).sum(1)
+    rows = rows + (t * ((error_other @ error_other.mT) @ t)).sum(1)
+    return rows.clamp_min(0) / counted(care_other, s2)[:, None]
 
 
 def _absolute_rows(t: Tensor, s: Tensor, t2: Tensor, s2: Tensor, care_other: Tensor | None) -> Tensor:

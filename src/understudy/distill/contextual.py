@@ -13,8 +13,8 @@ from typing import Literal
 from torch import Tensor
 from torch.nn import functional as F
 
-from understudy.distill.affinity import normalised
 from understudy.distill.care import batch_mean, centred, log_softmax
+from understudy.distill.differences import normalised
 from understudy.types import Pair
 
 __all__ = ["AffinityAgainst", "RowMeasure", "contextual_distance", "contextual_distillation"]

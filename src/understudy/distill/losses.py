@@ -15,14 +15,13 @@ from torch import Tensor
 
 from understudy.distill.affinity import (
     AffinityForm,
-    AffinityNorm,
     affinity_error,
     has_matrix,
     mean_error,
-    normalised,
 )
 from understudy.distill.care import batch_mean
-from understudy.distill.gram import Grams, grams_of
+from understudy.distill.differences import AffinityNorm, differences, normalised
+from understudy.distill.gram import Grams, grams, matrix_error
 from understudy.distill.pieces import batch_mean_of
 from understudy.distill.sharing import once
 from understudy.types import Pair
@@ -98,16 +97,15 @@ def affinity_distillation(
         shift: picture b's partner is picture (b + shift) mod B, for teacher and student alike:
             0 is a picture with itself (intra, eq. (5)), anything else inter, eq. (6).
         form: see :func:`understudy.distill.affinity.affinity_rows`.
-        norm: see :func:`understudy.distill.affinity.normalised`.
+        norm: see :func:`understudy.distill.differences.normalised`.
     """
-    care = pair.care
-    if form == "abs" or has_matrix(pair.teacher.flatten(2)):
+    if form == "abs":
         teacher, student = once(_units, pair, norm)
-        if shift == 0:
-            return affinity_error(teacher, student, teacher, student, form, care, care)
         teacher_other, student_other = (f.roll(-shift, dims=0) for f in (teacher, student))
-        care_other = None if care is None else care.roll(-shift, dims=0)
-        return affinity_error(teacher, student, teacher_other, student_other, form, care, care_other)
+        care_other = None if pair.care is None else pair.care.roll(-shift, dims=0)
+        return affinity_error(teacher, student, teacher_other, student_other, form, pair.care, care_other)
+    if has_matrix(pair.teacher):
+        return mean_error(matrix_error(once(differences, pair, norm), shift), form)
     return mean_error(once(_grams, pair, norm).squared_error(shift), form)
 
 
@@ -116,4 +114,4 @@ def _units(pair: Pair, norm: AffinityNorm) -> tuple[Tensor, Tensor]:
 
 
 def _grams(pair: Pair, norm: AffinityNorm) -> Grams:
-    return grams_of(*pair, lambda features, care: normalised(features, norm, care))
+    return grams(differences(pair, norm))

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from understudy.distill.affinity import AffinityForm, AffinityNorm, affinity_rows, normalised
+from understudy.distill.affinity import AffinityForm, affinity_rows
 from understudy.distill.care import cells
+from understudy.distill.differences import AffinityNorm, normalised
 from understudy.distill.losses import cosine_distance
 from understudy.types import Pair
 
@@ -32,7 +33,7 @@ class MapRecipe:
             unit vectors, as in STPM.
         affinity: weight of the affinity map beside the feature map; 0 leaves it out.
         form: see :func:`understudy.distill.affinity.affinity_rows`.
-        norm: see :func:`understudy.distill.affinity.normalised`.
+        norm: see :func:`understudy.distill.differences.normalised`.
         sigma: of the Gaussian that smooths the map, in its pixels; 0 for none. Four in RD's
             release, for pictures of 256 pixels.
         combine: levels by ``sum`` (RD, SNL), or ``product`` (STPM): abnormal at every level.

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch import nn
 
-from understudy.distill.affinity import AffinityForm, AffinityNorm
+from understudy.distill.affinity import AffinityForm
 from understudy.distill.cram import CRAM, CenterInit, CramMode
+from understudy.distill.differences import AffinityNorm
 from understudy.distill.distiller import Distiller
 from understudy.distill.forward import ForwardStudent
 from understudy.distill.losses import (
