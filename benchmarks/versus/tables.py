@@ -145,10 +145,10 @@ def _middle(rows: list[Row], name: str) -> float:
 
 
 def _spread(rows: list[Row], name: str, form: str, factor: float = 1) -> str:
-    """Median (least to most)."""
+    """Median (least to most); of one run its value alone."""
     values = sorted(factor * float(row[name]) for row in rows)
     middle, least, most = (form.format(v) for v in (median(values), values[0], values[-1]))
-    return f"{middle} ({least} to {most})"
+    return f"{middle} ({least} to {most})" if len(rows) > 1 else middle
 
 
 TABLES: dict[str, Callable[[list[Row]], str]] = {
