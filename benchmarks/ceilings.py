@@ -93,7 +93,7 @@ def run(
 def training_step(
     method: str, teacher: str, dtype: torch.dtype, batch_size: int, image_size: int
 ) -> Callable[[], None]:
-    """Forward, backward and optimiser as :func:`understudy.training.train` does them."""
+    """Forward, backward and optimiser as :func:`understudy.fitting.training.train` does them."""
     torch.manual_seed(0)
     network, _, _ = load_teacher(teacher, default_strides(teacher), RANDOM, image_size)
     distiller = build(method, network, settings_for(method)).train()

@@ -29,13 +29,13 @@ from understudy.data.store import PictureStore
 from understudy.device import resolve_device, resolve_precision
 from understudy.distill.teacher import EMBEDDED_TEACHER, default_strides
 from understudy.distill.weights import load_teacher
-from understudy.feature_cache import cache_for
+from understudy.fitting.feature_cache import cache_for
+from understudy.fitting.training import Plan, train
 from understudy.methods import METHODS, build, settings_for
 from understudy.reporter import Reporter
 from understudy.runtime.bundle import TeacherCard
 from understudy.runtime.preprocess import Preprocess
 from understudy.runtime.roi import NO_ROIS
-from understudy.training import Plan, train
 
 WAYS = ("off", "auto")
 FIGURES = ("computed_in", "pictures", "step_ms", "filling_s", "features_mb", "peak_mib")

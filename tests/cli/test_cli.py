@@ -401,7 +401,7 @@ def test_ctrl_c_says_whether_there_is_something_to_go_on_from(
     def stop(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("understudy.fitting.train", stop)
+    monkeypatch.setattr("understudy.fitting.job.train", stop)
     assert run("fit", data, "--out", tmp_path / "m", *SMALL) == 130
     assert "stopped; there was no checkpoint yet" in the_error(capsys)
     checkpoint = tmp_path / "m" / "training" / "last.ckpt"

@@ -10,7 +10,7 @@ from understudy import InputError
 from understudy.data.folder import describe, open_pictures
 from understudy.data.mvtec import folders_in
 from understudy.data.store import PictureStore
-from understudy.dividing import split_off
+from understudy.fitting.dividing import split_off
 from understudy.runtime.images import find_pictures
 from understudy.runtime.preprocess import Preprocess
 

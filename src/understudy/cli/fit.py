@@ -175,7 +175,7 @@ def fit(
 @contextmanager
 def _stopping(out: Path) -> Iterator[None]:
     """Say on Ctrl-C whether there is something to go on from."""
-    from understudy.training import checkpoint_file
+    from understudy.fitting.training import checkpoint_file
 
     try:
         yield

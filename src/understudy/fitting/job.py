@@ -1,4 +1,4 @@
-"""From a folder of good pictures to a saved, calibrated model: what ``understudy fit`` does."""
+"""The steps of a fit: divide, gather, train, save, calibrate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import torch
 from pydantic import ValidationError
 
 from understudy.calibration import Rates, calibrate_on, unseen_pictures
-from understudy.compiling import require_compiler
 from understudy.conformal import smallest_rate
 from understudy.data.folder import describe, open_pictures
 from understudy.data.records import PictureSet, Record
@@ -22,20 +21,21 @@ from understudy.device import resolve_device, resolve_precision
 from understudy.distill.fusion import Fusion
 from understudy.distill.teacher import default_strides
 from understudy.distill.weights import Normalisation, load_teacher
-from understudy.dividing import Parts, divide
 from understudy.errors import InputError
-from understudy.gathering import gather, store_of, windows_of
+from understudy.fitting.compiling import require_compiler
+from understudy.fitting.dividing import Parts, divide
+from understudy.fitting.gathering import gather, store_of, windows_of
+from understudy.fitting.options import FitOptions, fit_options
+from understudy.fitting.scaling import scale_maps
+from understudy.fitting.training import Plan, checkpoint_file, train
 from understudy.methods import METHODS, build, settings_for
 from understudy.model import TrainedModel, load, save
-from understudy.options import FitOptions, fit_options
 from understudy.prototypes import learn_prototypes
 from understudy.reporter import Reporter
 from understudy.runtime import bundle
 from understudy.runtime.decision import Calibration
 from understudy.runtime.preprocess import Preprocess
 from understudy.runtime.roi import NO_ROIS, Rois, read_rois
-from understudy.scaling import scale_maps
-from understudy.training import Plan, checkpoint_file, train
 
 __all__ = ["fit"]
 
@@ -58,7 +58,7 @@ def fit(
         resume: go on with the unfinished training in ``out``.
         overwrite: discard what ``out`` holds.
         reporter: where progress goes.
-        options: see :class:`understudy.options.FitOptions`.
+        options: see :class:`understudy.fitting.options.FitOptions`.
 
     Raises:
         InputError: an option, the data or the teacher cannot be used.

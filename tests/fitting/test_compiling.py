@@ -9,17 +9,17 @@ import pytest
 import torch
 
 from understudy import InputError, fit
-from understudy.compiling import require_compiler
 from understudy.data.folder import open_pictures
 from understudy.data.store import PictureStore
 from understudy.distill import Distiller, MapRecipe, Teacher, Term, channel_distillation, reverse_student
-from understudy.feature_cache import cache_for
+from understudy.fitting.compiling import require_compiler
+from understudy.fitting.feature_cache import cache_for
+from understudy.fitting.training import Plan, train
 from understudy.methods import Sgd
 from understudy.reporter import Reporter
 from understudy.runtime.bundle import TeacherCard
 from understudy.runtime.preprocess import Preprocess
 from understudy.runtime.roi import NO_ROIS
-from understudy.training import Plan, train
 
 LOOK = Preprocess(image_size=64, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 CARD = TeacherCard(name="tiny", strides=(8, 16), origin="random", sha256="0")

@@ -10,8 +10,8 @@ import numpy as np
 
 from understudy.data.records import PictureSet, Record
 from understudy.errors import InputError
+from understudy.fitting.options import FitOptions
 from understudy.methods import METHODS
-from understudy.options import FitOptions
 
 __all__ = ["Parts", "divide", "split_off"]
 

@@ -18,11 +18,11 @@ from understudy.data.store import PictureStore
 from understudy.distill.distiller import Distiller
 from understudy.distill.teacher import Teacher
 from understudy.errors import InputError, WorkError
+from understudy.fitting.training import Plan
 from understudy.reporter import Reporter
 from understudy.runtime.bundle import TeacherCard
 from understudy.runtime.preprocess import Preprocess
 from understudy.runtime.roi import Rois, takes_care
-from understudy.training import Plan
 
 __all__ = ["FeatureCache", "FeatureReader", "cache_for"]
 

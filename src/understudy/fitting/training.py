@@ -29,12 +29,12 @@ from understudy.data.store import PictureStore
 from understudy.distill.cram import CRAM
 from understudy.distill.distiller import Distiller
 from understudy.errors import InputError, WorkError
-from understudy.journal import Journal
+from understudy.fitting.journal import Journal
+from understudy.fitting.selection import BestEpoch
 from understudy.memory_kept import memory_kept
 from understudy.methods.recipe import Optimiser, Schedule, share_of_rate
 from understudy.reporter import Advance, ignore_progress
 from understudy.runtime.preprocess import Preprocess
-from understudy.selection import BestEpoch
 from understudy.types import Features, Pair
 
 __all__ = ["Plan", "Trained", "checkpoint_file", "train"]

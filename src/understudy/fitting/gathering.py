@@ -11,14 +11,14 @@ from understudy.data.memory import budget_of, statement, worker_count
 from understudy.data.records import Record
 from understudy.data.store import PictureStore, count_windows
 from understudy.distill.distiller import Distiller
-from understudy.dividing import Parts
-from understudy.feature_cache import cache_for
-from understudy.options import FitOptions
+from understudy.fitting.dividing import Parts
+from understudy.fitting.feature_cache import cache_for
+from understudy.fitting.options import FitOptions
+from understudy.fitting.training import Plan
 from understudy.reporter import Advance, Reporter, ignore_progress
 from understudy.runtime.bundle import TeacherCard
 from understudy.runtime.preprocess import Preprocess
 from understudy.runtime.roi import Rois, takes_care
-from understudy.training import Plan
 
 __all__ = ["Given", "gather", "store_of", "windows_of"]
 
