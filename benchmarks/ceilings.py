@@ -30,6 +30,7 @@ from machine import provenance, read
 from tables.ceilings import ceilings
 from understudy.distill.teacher import default_strides
 from understudy.distill.weights import RANDOM, load_teacher
+from understudy.memory_kept import keep_memory
 from understudy.methods import METHODS, build, settings_for
 
 CASES = {
@@ -70,6 +71,7 @@ def run(
 ) -> dict[str, Any]:
     """Count and time one training step, and measure the ceilings: one row."""
     key = dict(locals())
+    keep_memory()  # as a training does
     step = training_step(method, teacher, PRECISIONS[precision], batch_size, image_size)
     step()  # an optimiser makes its state in the first one
     with FlopCounterMode(display=False) as counter:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import platform
 import subprocess
 import sys
 
 import pytest
+
+from understudy import memory_kept as memory
+from understudy.distill.teacher import Teacher
+from understudy.methods import build, settings_for
+from understudy.scoring import TorchNetwork
 
 GLIBC = platform.libc_ver()[0] == "glibc"
 
@@ -27,6 +33,22 @@ with memory_kept():
     kept = faults()  # the inner one has ended, the outer one has not
 print(usual, kept, faults())
 """
+
+
+def test_a_network_that_scores_keeps_memory_until_it_is_gone(embedded: Teacher) -> None:
+    before = memory._users
+    network = TorchNetwork(build("rd", embedded, settings_for("rd")))
+    assert memory._users == before + 1
+    del network
+    gc.collect()
+    assert memory._users == before
+
+
+def test_a_failure_releases_what_was_kept() -> None:
+    before = memory._users
+    with pytest.raises(ZeroDivisionError), memory.memory_kept():
+        1 / (memory._users - before - 1)  # it is one more within
+    assert memory._users == before
 
 
 @pytest.mark.skipif(not GLIBC, reason="it is glibc that is told")

@@ -65,13 +65,17 @@ def framing(rows: list[Row]) -> str:
 
 
 def recipes_of(rows: list[Row]) -> dict[str, list[Row]]:
-    """Rows by recipe, in the order of the file; those only that all seeds were trained by."""
+    """Rows by recipe, in the order of the file; those points only that all seeds have come to."""
     seeds = {row["seed"] for row in rows}
     found: dict[str, list[Row]] = {}
     for row in rows:
         label = f"batch {row['batch_size']}, lr {row['lr']}, {row['schedule']}"
         found.setdefault(label, []).append(row)
-    return {label: own for label, own in found.items() if {row["seed"] for row in own} == seeds}
+    whole = {
+        label: [r for at in points_of(own).values() if {row["seed"] for row in at} == seeds for r in at]
+        for label, own in found.items()
+    }
+    return {label: own for label, own in whole.items() if own}
 
 
 def points_of(rows: list[Row]) -> dict[int, list[Row]]:

@@ -33,12 +33,13 @@ def training(rows: list[Row]) -> str:
                     lines.append("| " + " | ".join(cells) + " |")
     first = rows[0]
     note = (
-        f"Pictures per second: median over runs of the median over {first['steps']} steps (least to most of "
-        "the runs), decoding as each one does by default; then the batch and the precision, and after which "
-        f"time the first step was done. {first['pictures']} pictures, 256 px, teachers of random weights, "
+        f"Pictures per second: median over runs of the median over {first['steps']} steps (least to most "
+        "of several runs), decoding as each one does by default; then the batch and precision, and after "
+        f"which time the first step was done. {first['pictures']} pictures, 256 px, random teachers, "
         "validation off."
     )
-    return _table(lines, note, rows, "training")
+    options = f"--steps {first['steps']} --pictures {first['pictures']}"
+    return _table(lines, note, rows, f"training {_rounds(rows, 'number')} {options}")
 
 
 def scoring(rows: list[Row]) -> str:
@@ -66,12 +67,12 @@ def scoring(rows: list[Row]) -> str:
             lines.append("| " + " | ".join(cells) + " |")
     note = (
         "Milliseconds from one picture to its result, pictures per second in batches, median over runs "
-        f"(least to most), {rows[0]['scored']} pictures; decoded before: 256 px in memory. Memory is the "
-        "most that a process held; on either side, and for the exported runtime too, that includes torch. "
+        f"(least to most of several), {rows[0]['scored']} pictures; decoded before: 256 px in memory. Memory is "
+        "the most that a process held; on either side, and for the exported runtime too, that includes torch. "
         "Random weights; float32, but for Understudy's `openvino in bf16` and anomalib's `openvino`, where "
         "OpenVINO takes bf16 by itself if the hardware has it."
     )
-    return _table(lines, note, rows, "scoring")
+    return _table(lines, note, rows, f"scoring {_rounds(rows, 'number')} --scored {rows[0]['scored']}")
 
 
 def footprint(rows: list[Row]) -> str:
@@ -107,7 +108,8 @@ def accuracy(rows: list[Row]) -> str:
         "normalisation, the last step's student, metrics of Understudy on the maps and scores of both; all "
         "else is each one's default."
     )
-    return _table(lines, note, rows, "accuracy")
+    options = f"{_rounds(rows, 'seed')} --accuracy-steps {first['steps']}"
+    return _table(lines, note, rows, f"accuracy {options}")
 
 
 def _table(lines: Sequence[str], note: str, rows: list[Row], part: str) -> str:
@@ -117,6 +119,10 @@ def _table(lines: Sequence[str], note: str, rows: list[Row], part: str) -> str:
     where = f"On {rows[0]['machine']}, {rows[0]['date']}, commit {commits}; {versions}."
     made = f"Made by `python benchmarks/versus_anomalib.py --data REALBENCH --parts {part}`."
     return "\n".join(lines) + f"\n\n{note} {where}\n{made}\n"
+
+
+def _rounds(rows: list[Row], name: str) -> str:
+    return f"--rounds {len({row[name] for row in rows})}"
 
 
 def _speed(rows: list[Row]) -> str:

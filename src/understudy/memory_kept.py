@@ -8,55 +8,58 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["memory_kept"]
+__all__ = ["keep_memory", "memory_kept", "release_memory"]
 
 # Options of glibc's mallopt.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -2, -3, -4
 _KEEP = {_MMAP_MAX: 0, _TRIM_THRESHOLD: -1, _TOP_PAD: 64 * 2**20}
+# What glibc comes to by itself once large tensors were freed.
 _RETURN = {_MMAP_MAX: 65536, _MMAP_THRESHOLD: 32 * 2**20, _TRIM_THRESHOLD: 64 * 2**20, _TOP_PAD: 128 * 2**10}
 
-
-class _MemoryKept:
-    """The setting is the process' own, so of several users the first sets it and the last sets it back."""
-
-    def __init__(self) -> None:
-        self._lock, self._users = threading.Lock(), 0
-
-    @contextmanager
-    def __call__(self) -> Iterator[None]:
-        libc = _glibc()
-        if libc is None:
-            yield
-            return
-        with self._lock:
-            self._users += 1
-            if self._users == 1:
-                _set(libc, _KEEP)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._users -= 1
-                if not self._users:
-                    _set(libc, _RETURN)
-                    libc.malloc_trim(0)
+_lock = threading.RLock()  # a finaliser may run within it
+_users = 0
 
 
-memory_kept = _MemoryKept()
-"""While it lasts, this process keeps what is freed; afterwards it gives that back. Nothing without glibc.
+@contextmanager
+def memory_kept() -> Iterator[None]:
+    """:func:`keep_memory`, and :func:`release_memory` at the end."""
+    keep_memory()
+    try:
+        yield
+    finally:
+        release_memory()
 
-A tensor above 32 MiB otherwise has pages of its own, which the system takes away and clears anew each time;
-writing it then takes six times as long at least (docs/decisions/0028).
-"""
+
+def keep_memory() -> None:
+    """Keep what is freed from now on, until everyone who asked for it has released it. Nothing without glibc.
+
+    A tensor above 32 MiB otherwise has pages of its own, which the system takes away and clears anew each
+    time; writing it then takes six times as long at least (docs/decisions/0028). Processes that are forked
+    meanwhile keep theirs too. Settings of malloc that somebody else made are not brought back.
+    """
+    global _users
+    with _lock:
+        _users += 1
+        if _users == 1:
+            _set(_KEEP)
 
 
-def _set(libc: ctypes.CDLL, options: dict[int, int]) -> None:
+def release_memory() -> None:
+    """Take one :func:`keep_memory` back; the last one gives the system what is free."""
+    global _users
+    with _lock:
+        _users -= 1
+        if not _users and _set(_RETURN):
+            ctypes.CDLL(None).malloc_trim(ctypes.c_size_t(0))
+
+
+def _set(options: dict[int, int]) -> bool:
+    """Whether there is a glibc that could be told."""
+    if not sys.platform.startswith("linux"):
+        return False
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "gnu_get_libc_version"):
+        return False
     for option, value in options.items():
         libc.mallopt(option, value)
-
-
-def _glibc() -> ctypes.CDLL | None:
-    if not sys.platform.startswith("linux"):
-        return None
-    libc = ctypes.CDLL(None)
-    return libc if hasattr(libc, "gnu_get_libc_version") else None
+    return True

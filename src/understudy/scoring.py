@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
 from itertools import islice
 
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from understudy.device import full_precision
 from understudy.distill.distiller import Distiller
-from understudy.memory_kept import memory_kept
+from understudy.memory_kept import keep_memory, release_memory
 from understudy.runtime.images import Picture, unit
 from understudy.runtime.network import Answers
 from understudy.runtime.preprocess import Preprocess
@@ -39,11 +38,10 @@ class TorchNetwork:
 
     def __init__(self, distiller: Distiller, device: torch.device | None = None) -> None:
         self._device = device or torch.device("cpu")
-        if self._device.type == "cpu":
-            keeping = ExitStack()
-            keeping.enter_context(memory_kept())
-            weakref.finalize(self, keeping.close)
         self._distiller = distiller.to(self._device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        if self._device.type == "cpu":
+            keep_memory()
+            weakref.finalize(self, release_memory).atexit = False
 
     def __call__(  # noqa: D102
         self, images: NDArray[np.float32], care: NDArray[np.float32] | None, lap: Lap = untimed

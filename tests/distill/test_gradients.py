@@ -17,19 +17,18 @@ SHAPE = (3, 6, 4, 5)
 
 
 def cosine(teacher: Tensor, student: Tensor, reading: str) -> Tensor:
-    dims = (1, 2, 3) if reading == "global" else (1,)
+    """Of one picture's (D, n) of cells that count."""
+    dims = (0, 1) if reading == "global" else (0,)
     product = (teacher * student).sum(dims)
     return (1 - product / (teacher.square().sum(dims) * student.square().sum(dims)).sqrt()).mean()
 
 
 def divergence(teacher: Tensor, student: Tensor, scale: str, temperature: float, reduction: str) -> Tensor:
-    t, s = teacher.flatten(2), student.flatten(2)
-    spread = t.std(2, keepdim=True, correction=0) if scale == "teacher" else 1
-    log_t, log_s = (torch.log_softmax(f / spread / temperature, 2) for f in (t, s))
+    """Likewise."""
+    spread = teacher.std(1, keepdim=True, correction=0) if scale == "teacher" else 1
+    log_t, log_s = (torch.log_softmax(f / spread / temperature, 1) for f in (teacher, student))
     each = F.kl_div(log_s, log_t, reduction="none", log_target=True)
-    return {"mean_d": each.sum(2).mean(), "sum_d": each.sum((1, 2)).mean(), "mean_all": each.mean()}[
-        reduction
-    ]
+    return {"mean_d": each.sum(1).mean(), "sum_d": each.sum(), "mean_all": each.mean()}[reduction]
 
 
 LOSSES: dict[str, tuple[Callable[[Pair], Tensor], Callable[[Tensor, Tensor], Tensor]]] = {
@@ -51,20 +50,43 @@ LOSSES: dict[str, tuple[Callable[[Pair], Tensor], Callable[[Tensor, Tensor], Ten
 
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_the_gradient_is_that_of_the_formula(name: str, layout: torch.memory_format) -> None:
+@pytest.mark.parametrize("all_count", [True, False])
+def test_the_gradient_is_that_of_the_formula(name: str, layout: torch.memory_format, all_count: bool) -> None:
     ours, formula = LOSSES[name]
     teacher, student = (torch.randn(SHAPE).contiguous(memory_format=layout) for _ in range(2))
+    care = None if all_count else (torch.rand(SHAPE[0], 1, *SHAPE[2:]) < 0.6).float()
     leaf, exact = student.clone().requires_grad_(), student.double().requires_grad_()
-    value, expected = 3 * ours(Pair(teacher, leaf)), 3 * formula(teacher.double(), exact)
+    value = 3 * ours(Pair(teacher, leaf, care))
+    seen = torch.ones(SHAPE[0], *SHAPE[2:]) if care is None else care[:, 0]
+    pictures = [
+        formula(t[:, counts], s[:, counts])
+        for t, s, counts in zip(teacher.double(), exact, seen.bool(), strict=True)
+    ]
+    expected = 3 * torch.stack(pictures).mean()
     assert value.item() == pytest.approx(expected.item(), rel=1e-4)
     (gradient,), (slope,) = torch.autograd.grad(value, leaf), torch.autograd.grad(expected, exact)
     assert torch.allclose(gradient.double(), slope, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_is_the_same_without_gradients_and_asks_for_none_of_the_teacher(name: str) -> None:
+    ours, _ = LOSSES[name]
+    teacher, student = (torch.randn(SHAPE, requires_grad=True) for _ in range(2))
+    value = ours(Pair(teacher, student))
+    for without in (torch.no_grad, torch.inference_mode):
+        with without():
+            alone = ours(Pair(teacher, student))
+        assert alone == value
+        assert not alone.requires_grad
+    assert torch.autograd.grad(value, teacher, allow_unused=True) == (None,)
+    assert not ours(Pair(teacher, student.detach())).requires_grad
 
 
 def test_a_logit_far_below_the_largest_costs_the_divergence_what_it_should() -> None:
     teacher, student = torch.zeros(1, 1, 1, 4), torch.tensor([0.0, -500, 0, 0]).view(1, 1, 1, 4)
     leaf = student.clone().requires_grad_()
     value = spatial_distillation(Pair(teacher, leaf), "none")
-    assert value.item() == pytest.approx(divergence(teacher, student, "none", 1.0, "mean_d").item(), rel=1e-5)
+    literal = divergence(teacher.view(1, 4), student.view(1, 4), "none", 1.0, "mean_d")
+    assert value.item() == pytest.approx(literal.item(), rel=1e-5)
     (gradient,) = torch.autograd.grad(value, leaf)
     assert gradient.flatten().tolist() == pytest.approx([1 / 12, -1 / 4, 1 / 12, 1 / 12])

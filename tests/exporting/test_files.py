@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from understudy import METHODS, TrainedModel, WorkError
+from understudy.distill.affinity import has_matrix
 from understudy.distill.distiller import Distiller
 from understudy.distill.fusion import Fusion
 from understudy.distill.teacher import Teacher
@@ -70,6 +71,21 @@ def test_every_method_is_the_same_in_both_runtimes(method: str, model: TrainedMo
             assert np.abs(found.maps - expected.maps).max() < TOLERANCE * span
             assert np.abs(found.scores - expected.scores).max() < TOLERANCE * span
             assert np.allclose(found.embeddings, expected.embeddings, atol=1e-5)
+
+
+@pytest.mark.parametrize("care", [True, False])
+def test_a_graph_through_gram_matrices_takes_any_batch(
+    care: bool, model: TrainedModel, tmp_path: Path
+) -> None:
+    teacher = Teacher("test_resnet", (4, 8), SIDE)
+    distiller = build("snl-rd", teacher, settings_for("snl-rd"))
+    assert not has_matrix(teacher(torch.zeros(1, 3, SIDE, SIDE))[0])
+    write_onnx(distiller, tmp_path / "model.onnx", SIDE, care=care)
+    network = opened(tmp_path / "model.onnx", "onnx", care, model)
+    in_torch = TorchNetwork(distiller)
+    for n in (1, 3):
+        expected, found = in_torch(windows(n), None), network(windows(n), None, untimed)
+        assert np.abs(found.maps - expected.maps).max() < TOLERANCE * np.ptp(expected.maps)
 
 
 def test_int8_is_smaller_and_close_in_both_runtimes(model: TrainedModel, tmp_path: Path) -> None:

@@ -240,6 +240,8 @@ def test_resuming_another_training_or_none_is_refused(
     run(fresh(embedded), pictures, tmp_path, plan(2))
     with pytest.raises(InputError, match="holds another training"):
         run(fresh(embedded), pictures, tmp_path, plan(2, seed=5), resume=True)
+    with pytest.raises(InputError, match="holds another training"):
+        run(fresh(embedded), pictures, tmp_path, plan(2, schedule="cosine"), resume=True)
     checkpoint_file(tmp_path).write_bytes(b"half")
     with pytest.raises(InputError, match=r"last\.ckpt cannot be read; start anew with --overwrite"):
         run(fresh(embedded), pictures, tmp_path, plan(2), resume=True)

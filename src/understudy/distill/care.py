@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["batch_mean", "cell_mean", "cells", "centred", "counted", "flat", "log_softmax"]
+__all__ = ["NO_SHARE", "batch_mean", "cell_mean", "cells", "centred", "counted", "flat", "log_softmax"]
 
 _ENOUGH = 0.5  # of a cell's area
-_NO_SHARE = -1e9  # a logit whose softmax is 0; minus infinity would make 0·(inf - inf) of a divergence
+NO_SHARE = -1e9  # a logit whose softmax is 0; minus infinity would make 0·(inf - inf) of a divergence
 
 
 def cells(care: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -30,7 +30,7 @@ def cells(care: Tensor, grid: tuple[int, int]) -> Tensor:
 def counted(care: Tensor | None, features: Tensor) -> Tensor:
     """Of (B, D, h, w) or (B, D, n) features (B,) float32: how many cells count; 1 where none does."""
     if care is None:
-        return torch.full((len(features),), float(features[0, 0].numel()), device=features.device)
+        return torch.full((features.shape[0],), float(features[0, 0].numel()), device=features.device)
     return care.flatten(1).sum(1).clamp_min(1)
 
 
@@ -62,5 +62,5 @@ def centred(values: Tensor, care: Tensor | None) -> Tensor:
 def log_softmax(logits: Tensor, care: Tensor | None) -> Tensor:
     """(B, C, n) -> same shape, over the last axis; cells that do not count have no share."""
     if care is not None:
-        logits = logits.masked_fill(care.flatten(2) == 0, _NO_SHARE)
+        logits = logits.masked_fill(care.flatten(2) == 0, NO_SHARE)
     return torch.log_softmax(logits, dim=-1)

@@ -52,7 +52,7 @@ def differences(pair: Pair, norm: AffinityNorm) -> Differences:
     The gradient goes to the student's features alone. A difference in bfloat16 is off by its own rounding,
     not by that of the two that it lies between.
     """
-    error, teacher = _Differences.apply(pair.student, pair.teacher, pair.care, norm)
+    error, teacher = _Differences.apply(pair.student, pair.teacher.detach(), pair.care, norm)
     return Differences(error, teacher, counted(pair.care, pair.teacher))
 
 

@@ -1,8 +1,8 @@
 """Pairs -> scalar: the distillation losses, each 0 where teacher and student agree.
 
-All work in float32. Batch and positions are averaged, so that the terms are of one magnitude
-whatever the batch, the grid and the teacher (docs/decisions/0004). Cells of a pair that do not count are in
-no mean, no softmax and no gradient (docs/decisions/0022).
+All work in float32, but for the products of :mod:`understudy.distill.gram`. Batch and positions are averaged,
+so that the terms are of one magnitude whatever the batch, the grid and the teacher (docs/decisions/0004).
+Cells of a pair that do not count are in no mean, no softmax and no gradient (docs/decisions/0022).
 """
 
 from __future__ import annotations
@@ -101,9 +101,9 @@ def affinity_distillation(
     """
     if form == "abs":
         teacher, student = once(_units, pair, norm)
-        teacher_other, student_other = (f.roll(-shift, dims=0) for f in (teacher, student))
-        care_other = None if pair.care is None else pair.care.roll(-shift, dims=0)
-        return affinity_error(teacher, student, teacher_other, student_other, form, pair.care, care_other)
+        everything = (teacher, student, pair.care)
+        others = [f if f is None or not shift else f.roll(-shift, dims=0) for f in everything]
+        return affinity_error(teacher, student, others[0], others[1], form, pair.care, others[2])
     if has_matrix(pair.teacher):
         return mean_error(matrix_error(once(differences, pair, norm), shift), form)
     return mean_error(once(_grams, pair, norm).squared_error(shift), form)

@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 
 from understudy.types import Pair
 
-__all__ = ["batch_mean_of", "pieces"]
+__all__ = ["batch_mean_of", "pieces", "wants_gradient"]
 
 
 def pieces(
@@ -33,8 +33,15 @@ def batch_mean_of(error: Callable[[Pair], Tensor], pair: Pair) -> Tensor:
 
     The gradient, which goes to the student's features alone, is taken piece by piece along the way.
     """
-    mean: Tensor = _BatchMean.apply(pair.student, pair.teacher, pair.care, error)
+    mean: Tensor = _BatchMean.apply(
+        pair.student, pair.teacher.detach(), pair.care, error, wants_gradient(pair)
+    )
     return mean
+
+
+def wants_gradient(pair: Pair) -> bool:
+    """Whether somebody will ask for the gradient by the student's features."""
+    return torch.is_grad_enabled() and pair.student.requires_grad
 
 
 class _BatchMean(torch.autograd.Function):
@@ -42,9 +49,13 @@ class _BatchMean(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, student: Tensor, teacher: Tensor, care: Tensor | None, error: Callable[[Pair], Tensor]
+        ctx: Any,
+        student: Tensor,
+        teacher: Tensor,
+        care: Tensor | None,
+        error: Callable[[Pair], Tensor],
+        wanted: bool,
     ) -> Tensor:
-        wanted = ctx.needs_input_grad[0]
         gradient = torch.empty_like(student) if wanted else None
         total = torch.zeros((), device=student.device)
         for here, s, t, c in pieces(student, teacher, care):
@@ -61,4 +72,4 @@ class _BatchMean(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, of_mean: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
-        return gradient * of_mean.to(gradient.dtype), None, None, None
+        return (gradient * of_mean).to(gradient.dtype), None, None, None, None

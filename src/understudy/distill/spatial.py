@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from understudy.distill.care import cell_mean, centred, counted, flat
-from understudy.distill.pieces import pieces
+from understudy.distill.care import NO_SHARE, cell_mean, centred, counted, flat
+from understudy.distill.pieces import pieces, wants_gradient
 from understudy.types import Pair
 
 __all__ = ["SpatialReduction", "SpatialScale", "spatial_distillation"]
@@ -19,7 +19,6 @@ SpatialScale = Literal["teacher", "none"]
 
 _DEAD_CHANNEL = 1e-3  # of a picture's mean spread: a channel below it says nothing about position
 _LEAST_LOGIT = -80.0  # its exponential is 0 beside that of 0; below, processors take up to 60 times as long
-_NO_SHARE = -1e9  # a feature whose softmax is 0; minus infinity would make 0·(inf - inf) of the divergence
 
 
 def spatial_distillation(
@@ -42,7 +41,10 @@ def spatial_distillation(
         reduction: over channels: mean (``mean_d``), sum as printed (``sum_d``); ``mean_all`` also
             divides by the number of positions. The batch is always averaged.
     """
-    divergence: Tensor = _Divergence.apply(pair.student, pair.teacher, pair.care, scale, temperature)
+    wanted = wants_gradient(pair)
+    divergence: Tensor = _Divergence.apply(
+        pair.student, pair.teacher.detach(), pair.care, scale, temperature, wanted
+    )
     if reduction != "sum_d":
         divergence = divergence / pair.teacher.shape[1]
     if reduction == "mean_all":
@@ -61,8 +63,9 @@ class _Divergence(torch.autograd.Function):
         care: Tensor | None,
         scale: SpatialScale,
         temperature: float,
+        wanted: bool,
     ) -> Tensor:
-        gradient = torch.empty_like(student) if ctx.needs_input_grad[0] else None
+        gradient = torch.empty_like(student) if wanted else None
         found = []
         for here, features_s, features_t, c in pieces(student, teacher, care):
             t, s = flat(features_t, c), flat(features_s, c)
@@ -81,14 +84,14 @@ class _Divergence(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, of_each: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
-        return gradient * of_each.to(gradient.dtype).view(-1, 1, 1, 1), None, None, None, None
+        return (gradient * of_each.view(-1, 1, 1, 1)).to(gradient.dtype), None, None, None, None, None
 
 
 def _shares(features: Tensor, sharpness: Tensor, care: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     """(B, D, n) -> logits of at most 0, their exponentials, and the sum of those: softmax is the quotient."""
     ignored = None if care is None else care.flatten(2) == 0
     if ignored is not None:
-        features = features.masked_fill(ignored, _NO_SHARE)
+        features = features.masked_fill(ignored, NO_SHARE)
     logits = (features - features.amax(2, keepdim=True)).mul_(sharpness)
     shares = logits.clamp_min(_LEAST_LOGIT).exp_()
     if ignored is not None:

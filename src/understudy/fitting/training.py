@@ -7,7 +7,7 @@ import logging
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -174,7 +174,7 @@ def train(
         seen: PictureStore | FeatureStore = pictures if features is None else features
         workers = seen.workers  # persistent ones are ended by Lightning at once, whatever happens
         loader = DataLoader(seen, batch_sampler=batches, num_workers=workers, persistent_workers=workers > 0)
-        with memory_kept():
+        with memory_kept() if plan.device.type == "cpu" else nullcontext():
             trainer.fit(lesson, loader, ckpt_path=path if resume else None, weights_only=True)
     best.restore()
     distiller.to("cpu").eval()

@@ -20,7 +20,8 @@ _WARM_UP = 0.05  # of the steps
 def share_of_rate(schedule: Schedule, step: int, steps: int) -> float:
     """Which share of the learning rate a step takes, of so many: all, or up quickly and down to nothing.
 
-    ``cosine`` rises linearly over the first twentieth of the steps and falls as half a cosine wave.
+    ``cosine`` rises linearly over the first twentieth of the steps and falls as half a cosine wave, which
+    would be at zero one step after the last.
     """
     if schedule == "constant":
         return 1.0
