@@ -68,7 +68,7 @@ def scoring(rows: list[Row]) -> str:
     note = (
         "Milliseconds from one picture to its result, pictures per second in batches, median over runs "
         f"(least to most of several), {rows[0]['scored']} pictures; decoded before: 256 px in memory. Memory "
-        "is the most that a process held; on either side, and for the exported runtime too, that includes torch. "
+        "is the most that a process held, which on either side and for the exported runtime includes torch. "
         "Random weights; float32, but for Understudy's `openvino in bf16` and anomalib's `openvino`, where "
         "OpenVINO takes bf16 by itself if the hardware has it."
     )
