@@ -31,7 +31,7 @@ def ceilings(rows: list[Row]) -> str:
             f"{took / at_matmul:.1f}",
         ]
         lines.append("| " + " | ".join(cells) + " |")
-    first = rows[0]
+    first, commits = rows[0], ", ".join(sorted({row["commit"] for row in rows}))
     products = ", ".join(
         f"{median(found):.0f} G ({name})"
         for precision, name in _PRECISIONS.items()
@@ -43,7 +43,7 @@ def ceilings(rows: list[Row]) -> str:
         "At the ceilings: the multiply-adds as one product of matrices / the bytes as one copy, were nothing "
         "ever in a cache; the gap is the measured time over the first. A product of matrices of side "
         f"{first['side']} does {products} multiply-adds a second; a copy moves {copied:.1f} GB a second. On "
-        f"{first['machine']}, {first['threads']} threads, {first['date']}, commit {first['commit']}.\n"
+        f"{first['machine']}, {first['threads']} threads, {first['date']}, commit {commits}.\n"
         "Made by `python benchmarks/ceilings.py --out benchmarks/results/ceilings.csv`.\n"
     )
     return "\n".join(lines) + "\n" + note
