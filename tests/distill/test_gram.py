@@ -69,7 +69,7 @@ def test_bfloat16_products_give_the_loss_and_gradient_of_float32(relative: float
     value, gradient = with_gradient(Pair(t, s), 1, "rms", "channel")
     expected, slope = with_gradient(Pair(t.float(), s.float()), 1, "rms", "channel")
     assert gradient.dtype == torch.bfloat16
-    assert value.item() == pytest.approx(expected.item(), rel=5e-4)
+    assert value.item() == pytest.approx(expected.item(), rel=1e-3)
     assert torch.cosine_similarity(gradient.float().flatten(), slope.flatten(), 0) > 0.9999
     assert gradient.float().norm().item() == pytest.approx(slope.norm().item(), rel=1e-2)
 
