@@ -101,9 +101,11 @@ def affinity_distillation(
     """
     if form == "abs":
         teacher, student = once(_units, pair, norm)
-        everything = (teacher, student, pair.care)
-        others = [f if f is None or not shift else f.roll(-shift, dims=0) for f in everything]
-        return affinity_error(teacher, student, others[0], others[1], form, pair.care, others[2])
+        teacher_other, student_other, care_other = teacher, student, pair.care
+        if shift:
+            teacher_other, student_other = (f.roll(-shift, dims=0) for f in (teacher, student))
+            care_other = None if care_other is None else care_other.roll(-shift, dims=0)
+        return affinity_error(teacher, student, teacher_other, student_other, form, pair.care, care_other)
     if has_matrix(pair.teacher):
         return mean_error(matrix_error(once(differences, pair, norm), shift), form)
     return mean_error(once(_grams, pair, norm).squared_error(shift), form)
