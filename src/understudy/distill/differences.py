@@ -81,13 +81,12 @@ class _Differences(torch.autograd.Function):
         error, unit, lengths, care = ctx.saved_tensors
         gradient = torch.empty_like(ctx.like, device=error.device)
         dims = _OF_LENGTH_ONE[ctx.norm]
-        for at in range(len(error)):
-            here = slice(at, at + 1)
-            g, u = of_error[here].float().mT, (error[here].float() + unit[here]).mT
+        for here, e, t, c in pieces(error, unit, care):
+            g, u = of_error[here].float().mT, (e.float() + t).mT
             along = (u * g).sum(dims, keepdim=True) * (lengths[here] > _SHORTEST)
             g = (g - u.mul_(along)).div_(lengths[here])
-            if care is not None:
-                g = g.masked_fill(care[here].flatten(2) == 0, 0)
+            if c is not None:
+                g = g.masked_fill(c.flatten(2) == 0, 0)
             gradient[here] = g.view_as(gradient[here])
         return gradient, None, None, None
 
