@@ -158,11 +158,8 @@ def scoring(asked: argparse.Namespace, out: Path, folder: Path) -> None:
     test = sorted(p for p in (asked.data / asked.category / "test").rglob("*") if p.is_file())
     pictures = copies(test, folder / "pictures", asked.scored)
     np.save(folder / "arrays.npy", np.stack([small(path) for path in pictures]))
-    data = folder / "few" / asked.category
-    copies(sorted((asked.data / asked.category / "train" / "good").iterdir()), data / "train" / "good", 4)
-    work = bench(
-        asked, "scoring", out, folder, data=data, pictures=folder / "pictures", arrays=folder / "arrays.npy"
-    )
+    places = {"data": few(asked, folder), "pictures": folder / "pictures", "arrays": folder / "arrays.npy"}
+    work = bench(asked, "scoring", out, folder, **places)
     ways = [(contender, way) for contender, own in WAYS.items() for way in own]
     for method in asked.methods.split(","):
         models = {contender: prepared(work, folder, contender, method) for contender in SIDES}
@@ -215,10 +212,19 @@ def accuracy(asked: argparse.Namespace, out: Path, folder: Path) -> None:
 def footprint(asked: argparse.Namespace, out: Path, folder: Path) -> None:
     """Installed size and start of whole processes; its rows are made anew together, or not at all."""
     if not read(out):
-        work = bench(asked, "footprint", out, folder, data=asked.data / asked.category)
+        work = bench(asked, "footprint", out, folder, data=few(asked, folder))
         models = {contender: prepared(work, folder, contender, "stpm") for contender in SIDES}
         places = (asked.environments or folder / "environments").absolute()
         append(out, [provenance() | row for row in footprint_rows(places, models, asked.rounds)])
+
+
+def few(asked: argparse.Namespace, folder: Path) -> Path:
+    """A category of four good pictures, for models whose scores nobody reads."""
+    category = folder / "few" / asked.category
+    if not category.exists():
+        good = sorted((asked.data / asked.category / "train" / "good").iterdir())
+        copies(good, category / "train" / "good", 4)
+    return category
 
 
 def copies(pictures: list[Path], folder: Path, count: int) -> list[Path]:
