@@ -38,6 +38,7 @@ TABLES: dict[str, Callable[[list[Row]], str]] = {
     "feature_cache": cost.feature_cache,
     "startup": cost.startup,
     "affinity": cost.affinity,
+    "compiled": cost.compiled,
     "structure_cost": cost.structure_cost,
     "scoring": cost.scoring,
     "optimiser": cost.optimiser,

@@ -19,12 +19,12 @@ from typing import Any
 from unittest.mock import patch
 
 from apart import print_rows, run_missing
-from feature_cache import FIGURES, WAYS, good_pictures
-from feature_cache import run as train_once
+from feature_cache import FIGURES, WAYS
 from machine import provenance, read
 from memory import cap_memory, is_out_of_memory
 from naive_affinity import naive_affinity_distillation, naive_bytes
 from tables.cost import structure_cost
+from timed_training import good_pictures, timed_training
 from understudy.distill.teacher import default_strides
 
 METHODS = ("rd", "snl-rd")
@@ -70,7 +70,9 @@ def main() -> None:
     print(structure_cost(read(asked.out)))
 
 
-def run(data: Path, affinity: str, memory_cap_gb: float, **training: Any) -> dict[str, Any]:
+def run(
+    data: Path, affinity: str, memory_cap_gb: float, number: int, **training: Any
+) -> dict[str, Any]:
     """Train once: one row, without figures where memory was not enough."""
     if memory_cap_gb:
         cap_memory(memory_cap_gb)
@@ -78,7 +80,7 @@ def run(data: Path, affinity: str, memory_cap_gb: float, **training: Any) -> dic
     outcome, found = "measured", dict.fromkeys(FIGURES, "")
     try:
         with patch(ours, naive_affinity_distillation) if affinity == "naive" else nullcontext():
-            found = train_once(data, **training)
+            found = timed_training(data, **training)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
@@ -88,6 +90,7 @@ def run(data: Path, affinity: str, memory_cap_gb: float, **training: Any) -> dic
     needed = naive_bytes(batch_size, positions, terms=1 if batch_size == 1 else 2)
     return (
         training
+        | {"number": number}
         | {"affinity": affinity, "memory_cap_gb": memory_cap_gb}
         | {"outcome": outcome, "naive_needs_gb": round(needed / 1e9, 3)}
         | {name: found[name] for name in FIGURES}

@@ -9,6 +9,7 @@ from tables.wording import Row, chosen, made_on, middle, table
 
 __all__ = [
     "affinity",
+    "compiled",
     "feature_cache",
     "memory_exponent",
     "metrics",
@@ -75,6 +76,29 @@ def feature_cache(rows: list[Row]) -> str:
     )
     header = ["method", *_comparing("at each step", "once")]
     return table(header, lines) + note
+
+
+def compiled(rows: list[Row]) -> str:
+    """A training step as it is and through torch.compile, the time until ten are done, and the last loss."""
+    lines = []
+    for method, precision in dict.fromkeys((row["method"], row["computed_in"]) for row in rows):
+        own = chosen(rows, method=method, computed_in=precision)
+        as_is, fast = (chosen(own, compiled=word) for word in ("False", "True"))
+        if not (as_is and fast):
+            continue
+        starts = [f"{middle(side, 'first_report_s'):.1f} s" for side in (as_is, fast)]
+        losses = [f"{middle(side, 'loss'):.2f}" for side in (as_is, fast)]
+        lines.append([f"`{method}`", precision, *_compared(as_is, fast), *starts, *losses])
+    first = rows[0]
+    note = (
+        f"\nMedians over rounds in turn, processes of their own, features computed at each step; "
+        f"{first['steps']} steps of {first['batch_size']}, {first['image_size']} px, `stpm` on a ResNet-18 of "
+        f"random weights, the others on the embedded teacher, {made_on(rows)}. Made by "
+        "`python benchmarks/compiled.py --out benchmarks/results/compiled.csv`.\n"
+    )
+    header = ["method", "precision", *_comparing("as it is", "compiled")]
+    starts = ["first 10 steps, as it is", "compiled"]
+    return table([*header, *starts, "last loss, as it is", "compiled"], lines) + note
 
 
 def structure_cost(rows: list[Row]) -> str:
