@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from understudy.fitting import fit
     from understudy.methods import METHODS
     from understudy.model import TrainedModel, load
+    from understudy.reproduction import reproduce
     from understudy.runtime.detector import Inspector
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "export",
     "fit",
     "load",
+    "reproduce",
 ]
 
 _HOME = {
@@ -63,6 +65,7 @@ _HOME = {
     "export": "exporting",
     "fit": "fitting",
     "load": "model",
+    "reproduce": "reproduction",
 }
 
 

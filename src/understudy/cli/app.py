@@ -18,6 +18,7 @@ from understudy.cli.evaluate import evaluate
 from understudy.cli.export import export
 from understudy.cli.fit import fit
 from understudy.cli.predict import predict
+from understudy.cli.reproduce import reproduce
 from understudy.errors import UnderstudyError, extra_needed
 
 __all__ = ["app", "main"]
@@ -31,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, fit, calibrate, evaluate, predict, diagnose, export):
+for verb in (demo, fit, calibrate, evaluate, predict, diagnose, export, reproduce):
     app.command()(verb)
 app.add_typer(data_app)
 

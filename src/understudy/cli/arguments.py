@@ -17,7 +17,9 @@ __all__ = [
     "DeviceName",
     "DeviceOption",
     "ModelArgument",
+    "PrecisionName",
     "split_names",
+    "split_numbers",
 ]
 
 
@@ -27,6 +29,14 @@ class DeviceName(StrEnum):
     AUTO = "auto"
     CPU = "cpu"
     CUDA = "cuda"
+
+
+class PrecisionName(StrEnum):
+    """Precision of training."""
+
+    AUTO = "auto"
+    FLOAT32 = "32"
+    BF16 = "bf16"
 
 
 DATA_KINDS = (
@@ -41,11 +51,27 @@ CategoriesOption = Annotated[
 DeviceOption = Annotated[DeviceName, typer.Option(help="auto takes a GPU where there is one.")]
 
 
-def split_names(text: str | None) -> tuple[str, ...] | None:
-    """``"a, b"`` -> ``("a", "b")``; ``None`` stays."""
+def split_names(text: str | None, option: str = "--categories") -> tuple[str, ...] | None:
+    """``"a, b"`` -> ``("a", "b")``; ``None`` stays.
+
+    Raises:
+        InputError: there is no name in it.
+    """
     if text is None:
         return None
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if not names:
-        raise InputError("--categories names none; give names separated by commas, or leave it out")
+        raise InputError(f"{option} names none; give names separated by commas, or leave it out")
     return names
+
+
+def split_numbers(text: str, option: str) -> tuple[int, ...]:
+    """``"8,16"`` -> ``(8, 16)``.
+
+    Raises:
+        InputError: a part is no number.
+    """
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(f"{option} takes numbers separated by commas, got {text!r}") from error

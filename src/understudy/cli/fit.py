@@ -15,20 +15,14 @@ from understudy.cli.arguments import (
     DataArgument,
     DeviceName,
     DeviceOption,
+    PrecisionName,
     split_names,
+    split_numbers,
 )
 from understudy.cli.progress import reporting
 from understudy.errors import InputError
 
 __all__ = ["fit"]
-
-
-class PrecisionName(StrEnum):
-    """Precision of training."""
-
-    AUTO = "auto"
-    FLOAT32 = "32"
-    BF16 = "bf16"
 
 
 class SamplingName(StrEnum):
@@ -136,7 +130,7 @@ def fit(
         "batch_size": batch_size,
         "lr": lr,
         "schedule": schedule.value if schedule else None,
-        "strides": _numbers(strides),
+        "strides": split_numbers(strides, "--strides") if strides is not None else None,
         "validation": validation,
         "categories": split_names(categories),
         "workers": _count(workers),
@@ -184,15 +178,6 @@ def _stopping(out: Path) -> Iterator[None]:
         hint = "go on with --resume" if kept else "there was no checkpoint yet"
         typer.echo(f"understudy: stopped; {hint}", err=True)
         raise
-
-
-def _numbers(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise InputError(f"--strides takes numbers separated by commas, got {text!r}") from error
 
 
 def _count(text: str) -> int | None:

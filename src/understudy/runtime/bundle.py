@@ -239,10 +239,18 @@ def clear(folder: Path) -> None:
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write JSON through a temporary file, so that a reader never sees half of it."""
+    """Write JSON; see :func:`write_text`."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text through a temporary file, so that a reader never sees half of it.
+
+    Raises:
+        WorkError: it cannot be written.
+    """
     part = path.with_name(path.name + ".part")
     with writing(path):
-        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         part.write_text(text, encoding="utf-8", errors="backslashreplace")  # names that are no Unicode
         part.replace(path)
 

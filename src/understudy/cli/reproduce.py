@@ -1,0 +1,97 @@
+"""``understudy reproduce``: a paper's table, run anew and set beside what the paper reports."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from understudy.cli.arguments import (
+    CategoriesOption,
+    DeviceName,
+    DeviceOption,
+    PrecisionName,
+    split_names,
+    split_numbers,
+)
+from understudy.cli.progress import reporting
+
+__all__ = ["reproduce"]
+
+
+class ModelsName(StrEnum):
+    """How many models are learned."""
+
+    UNIFIED = "unified"
+    ONE_CLASS = "one-class"
+
+
+def reproduce(
+    table: Annotated[
+        str,
+        typer.Argument(
+            metavar="TABLE",
+            help="snl-1 to snl-4 (MVTec AD, VisA; image and pixel AUROC), snl-5 (terms), snl-6 (centres), "
+            "stpm, or loco.",
+        ),
+    ],
+    data: Annotated[
+        Path, typer.Option(metavar="DATA", help="Pictures to learn from and to test on, as fit takes them.")
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder of the results, shared by all tables.")
+    ] = Path("reproduction"),
+    teacher: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Any timm backbone; the paper's by default.")
+    ] = None,
+    teacher_weights: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Its weights: .safetensors, .pth, or the word random."),
+    ] = None,
+    seeds: Annotated[str, typer.Option(metavar="A,B,C", help="Of which means are told.")] = "0,1,2",
+    epochs: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Of every training; 100 for all categories, 200 for one."),
+    ] = None,
+    max_steps: Annotated[int | None, typer.Option(metavar="N", min=1, help="Or optimiser steps.")] = None,
+    categories: CategoriesOption = None,
+    rows: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Only these rows, such as 'RD,SNL(RD)'.")
+    ] = None,
+    models: Annotated[
+        ModelsName | None, typer.Option(help="Only one model for all, or only one a category.")
+    ] = None,
+    image_size: Annotated[int, typer.Option(metavar="N", help="Side of the input in pixels.")] = 256,
+    device: DeviceOption = DeviceName.AUTO,
+    precision: Annotated[
+        PrecisionName, typer.Option(help="auto takes bf16 where the hardware has it.")
+    ] = PrecisionName.AUTO,
+) -> None:
+    """Run what a paper's table still lacks, and write it beside the paper's figures.
+
+    Give the same command again after a stop: what is done is kept, and what was begun goes on.
+    """
+    import understudy
+
+    with reporting() as reporter:
+        made = understudy.reproduce(
+            table,
+            data,
+            out,
+            teacher=teacher,
+            teacher_weights=teacher_weights,
+            seeds=split_numbers(seeds, "--seeds"),
+            epochs=epochs,
+            max_steps=max_steps,
+            categories=split_names(categories),
+            rows=split_names(rows, "--rows"),
+            models=models.value if models else None,
+            image_size=image_size,
+            device=device.value,
+            precision=precision.value,
+            reporter=reporter,
+        )
+    print(made.text)
+    print(f"page: {made.page}   runs: {made.runs}")

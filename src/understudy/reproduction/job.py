@@ -1,0 +1,177 @@
+"""A paper's table on a folder of pictures: run what is missing, and show it beside the paper's figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from understudy.data.folder import describe, open_pictures
+from understudy.data.records import PictureSet
+from understudy.errors import InputError
+from understudy.reporter import Reporter
+from understudy.reproduction.page import Found, page, strongest_gains
+from understudy.reproduction.reported import Cell, reported, sources
+from understudy.reproduction.runs import Protocol, Results, Run, runs_of
+from understudy.reproduction.tables import FIGURES, TABLES, Models, Table
+from understudy.runtime.bundle import write_text
+
+__all__ = ["EPOCHS", "Reproduction", "reproduce"]
+
+EPOCHS: Mapping[Models, int] = {"unified": 100, "one-class": 200}
+"""Length of a training, which SNL's paper does not give: that of the field's benchmark, and of RD's release."""
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A table that was made.
+
+    Attributes:
+        page: the file, Markdown.
+        runs: the file with a row for every run and category.
+        text: what the page says.
+    """
+
+    page: Path
+    runs: Path
+    text: str
+
+
+def reproduce(
+    name: str,
+    data: str | Path,
+    out: str | Path,
+    *,
+    teacher: str | None = None,
+    teacher_weights: str | None = None,
+    seeds: Sequence[int] = (0, 1, 2),
+    epochs: int | None = None,
+    max_steps: int | None = None,
+    categories: Sequence[str] | None = None,
+    rows: Sequence[str] | None = None,
+    models: Models | None = None,
+    image_size: int = 256,
+    device: str = "auto",
+    precision: str = "auto",
+    reporter: Reporter | None = None,
+) -> Reproduction:
+    """Run what a table still lacks and write its page, anew after every run.
+
+    As the papers do, every picture is learned from equally often, none is held out, the learning rate is
+    constant and the last student counts. Runs are kept in ``out/runs.csv``, which several tables share; a run
+    that was stopped goes on from its last checkpoint when the same command is given again.
+
+    Args:
+        name: one of ``TABLES``.
+        data: folder with good pictures to learn from and test pictures.
+        out: folder of the results.
+        teacher: timm name; the paper's by default.
+        teacher_weights: file, ``"random"``, or ``None`` for embedded or hub.
+        seeds: of which means are told; never of fewer.
+        epochs: passes over the pictures of every training; :data:`EPOCHS` by default.
+        max_steps: steps in place of epochs.
+        categories: of the data; all by default. The paper's figures stand beside all of its own alone.
+        rows: labels of the rows to run; all by default.
+        models: ``unified`` or ``one-class`` alone; what the table has by default.
+        image_size: side of the network's input, in pixels.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        precision: of training.
+        reporter: where progress goes.
+
+    Raises:
+        InputError: no such table or row, or data, teacher or options cannot be used.
+        WorkError: a training failed; what is done is kept.
+    """
+    reporter, out = reporter or Reporter(), Path(out)
+    table = _chosen(name, rows, models)
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise InputError(f"seeds are one number or more, each once, got {', '.join(map(str, seeds)) or 'none'}")
+    if epochs and max_steps:
+        raise InputError("a training has a number of epochs or a number of steps; choose one")
+    everything = open_pictures(Path(data))
+    found = everything.only(categories)
+    found.train(), found.test()  # names what is missing before any work is spent
+    protocol = Protocol(
+        data=Path(data),
+        teacher=teacher or table.teacher,
+        teacher_weights=teacher_weights,
+        image_size=image_size,
+        epochs=dict.fromkeys(EPOCHS, epochs) if epochs else EPOCHS,
+        max_steps=max_steps,
+        device=device,
+        precision=precision,
+    )
+    results = Results(out, protocol)
+    paper = reported(name, TABLES[name]) if found.categories == list(table.categories) else {}
+    heavy = strongest_gains(TABLES[name], paper)
+    runs = list(runs_of(table, found, seeds))
+    missing = [run for run in runs if not results.of(run)]
+    reporter.say(describe(found))
+    reporter.say(f"{name}: {len(runs)} runs, {len(runs) - len(missing)} of them done before")
+    file = out / f"{name}.md"
+
+    def write() -> str:
+        ours = _found(results, runs, seeds, found, protocol)
+        text = page(name, table, ours, paper, sources(name, table), heavy)
+        write_text(file, text)
+        return text
+
+    text = write()
+    for number, run in enumerate(missing, start=1):
+        reporter.say(f"run {number} of {len(missing)}: {run.describe()}")
+        results.add(run, reporter)
+        text = write()
+    return Reproduction(file, results.file, text)
+
+
+def _chosen(name: str, rows: Sequence[str] | None, models: Models | None) -> Table:
+    """The table, with those of its rows and models that are asked for."""
+    if name not in TABLES:
+        raise InputError(f"no table is named {name!r}; there are {', '.join(TABLES)}")
+    table = TABLES[name]
+    labels = [variant.label for variant in table.variants]
+    unknown = [row for row in rows or () if row not in labels]
+    if unknown:
+        raise InputError(f"{name} has no row {unknown[0]!r}; it has {', '.join(labels)}")
+    if models and models not in table.models:
+        raise InputError(f"{name} has {' and '.join(table.models)} models alone, not {models}")
+    return replace(
+        table,
+        variants=tuple(v for v in table.variants if rows is None or v.label in rows),
+        models=(models,) if models else table.models,
+    )
+
+
+def _found(
+    results: Results, runs: Sequence[Run], seeds: Sequence[int], data: PictureSet, protocol: Protocol
+) -> Found:
+    """Our figures so far."""
+    by_seed: dict[Cell, dict[int, float | None]] = {}
+    facts: dict[str, None] = {}
+    seconds: dict[str, list[float]] = {}
+    for run in runs:
+        for category, row in results.of(run).items():
+            for figure in FIGURES:
+                cell = Cell(run.variant.label, run.models, category, figure)
+                by_seed.setdefault(cell, {})[run.seed] = float(row[figure]) if row[figure] else None
+            label = f"{run.variant.label}, {run.models}"
+            if category == run.categories[0]:
+                seconds.setdefault(label, []).append(float(row["seconds"]))
+            facts[f"{row['device']}, {row['precision']}; {row['versions']}"] = None
+    lengths = ", ".join(f"{models} {protocol.length(models)}" for models in dict.fromkeys(r.models for r in runs))
+    weights = f", weights {protocol.teacher_weights}" if protocol.teacher_weights else ""
+    return Found(
+        by_seed,
+        seeds,
+        data.categories,
+        [
+            f"{describe(data)}",
+            f"teacher {protocol.teacher}{weights}, {protocol.image_size} px, constant learning rate, every "
+            f"picture equally often, none held out; length: {lengths}",
+            *facts,
+            *(
+                f"{label}: {sum(own) / 60:.1f} minutes of training in {len(own)} runs"
+                for label, own in seconds.items()
+            ),
+        ],
+    )

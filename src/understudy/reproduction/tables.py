@@ -1,0 +1,166 @@
+"""What the papers compare: which methods, learned how, on which data, judged by which figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+__all__ = ["FIGURES", "LOCO", "MVTEC", "TABLES", "VISA", "Models", "Table", "Variant"]
+
+Models = Literal["unified", "one-class"]
+"""One model for all categories, or one for each."""
+
+FIGURES = {
+    "image_auroc": "image AUROC",
+    "pixel_auroc": "pixel AUROC",
+    "aupro": "AUPRO",
+    "logical_auroc": "image AUROC, logical",
+    "structural_auroc": "image AUROC, structural",
+    "mean_auroc": "image AUROC, mean of both",
+    "au_spro": "AU-sPRO to 0.05",
+}
+"""Every figure that a run leaves, in words."""
+
+MVTEC = (
+    *("bottle", "cable", "capsule", "carpet", "grid", "hazelnut", "leather", "metal_nut"),
+    *("pill", "screw", "tile", "toothbrush", "transistor", "wood", "zipper"),
+)
+VISA = (
+    *("candle", "capsules", "cashew", "chewinggum", "fryum", "macaroni1", "macaroni2"),
+    *("pcb1", "pcb2", "pcb3", "pcb4", "pipe_fryum"),
+)
+LOCO = ("breakfast_box", "juice_bottle", "pushpins", "screw_bag", "splicing_connectors")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of a paper's table.
+
+    Attributes:
+        label: as the paper calls it.
+        method: one of ``METHODS``.
+        settings: of it, beside the defaults.
+        batch_size: pictures a step; ``None`` for the method's own.
+    """
+
+    label: str
+    method: str
+    settings: Mapping[str, object] = field(default_factory=dict)
+    batch_size: int | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a paper.
+
+    Attributes:
+        title: what it shows.
+        data: the data set that the paper uses.
+        categories: of that data set, sorted.
+        teacher: that the paper uses, by timm name.
+        variants: its rows.
+        models: how each is learned.
+        figures: names from :data:`FIGURES`.
+        level: of :mod:`understudy.reproduction.reported`, where the paper reports every category.
+        gain: two rows between which the paper reports a gain.
+    """
+
+    title: str
+    data: str
+    categories: tuple[str, ...]
+    teacher: str
+    variants: tuple[Variant, ...]
+    models: tuple[Models, ...]
+    figures: tuple[str, ...]
+    level: tuple[str, str] | None = None
+    gain: tuple[str, str] = ("RD", "SNL(RD)")
+
+
+_BATCH = 8  # of SNL and of its baselines
+_ALONE: dict[str, object] = {  # no part of SNL, on its forward base: the baseline, with SNL's optimiser
+    "lambda_spatial": 0.0,
+    "lambda_intra": 0.0,
+    "lambda_inter": 0.0,
+    "centers": 0,
+    "affinity_map": 0.0,
+}
+
+
+def _snl(label: str, method: str = "snl-rd", **settings: object) -> Variant:
+    return Variant(label, method, settings, _BATCH)
+
+
+def _without(*names: str) -> dict[str, object]:
+    return {name: _ALONE[name] for name in names}
+
+
+_COMPARED = (
+    Variant("RD", "rd", {}, _BATCH),
+    _snl("SNL(RD)"),
+    _snl("FD", "snl-fd", **_ALONE),
+    _snl("SNL(FD)", "snl-fd"),
+)
+# A score takes affinity into account where a training has.
+_TERMS = (
+    _snl("L_cd", **_ALONE),
+    _snl("+ L_sd", **_without("lambda_intra", "lambda_inter", "centers", "affinity_map")),
+    _snl("+ L_intra", **_without("lambda_inter", "centers")),
+    _snl("+ L_inter", **_without("centers")),
+    _snl("L_cd + L_sd + CRAM", **_without("lambda_intra", "lambda_inter", "affinity_map")),
+    _snl("all"),
+)
+_CENTERS = (_snl("none", centers=0), *(_snl(str(n), centers=n) for n in (25, 50, 75)))
+_WIDE = "wide_resnet50_2"
+_BOTH: tuple[Models, ...] = ("unified", "one-class")
+_AUROCS = ("image_auroc", "pixel_auroc")
+
+TABLES: dict[str, Table] = {
+    "snl-1": Table(
+        "Image AUROC on MVTec AD",
+        "MVTec AD",
+        MVTEC,
+        _WIDE,
+        _COMPARED,
+        _BOTH,
+        ("image_auroc",),
+        ("mvtec", "image"),
+    ),
+    "snl-2": Table(
+        "Image AUROC on VisA", "VisA", VISA, _WIDE, _COMPARED, _BOTH, ("image_auroc",), ("visa", "image")
+    ),
+    "snl-3": Table(
+        "Pixel AUROC on MVTec AD",
+        "MVTec AD",
+        MVTEC,
+        _WIDE,
+        _COMPARED,
+        _BOTH,
+        ("pixel_auroc",),
+        ("mvtec", "pixel"),
+    ),
+    "snl-4": Table(
+        "Pixel AUROC on VisA", "VisA", VISA, _WIDE, _COMPARED, _BOTH, ("pixel_auroc",), ("visa", "pixel")
+    ),
+    "snl-5": Table("Terms of SNL's loss", "MVTec AD", MVTEC, _WIDE, _TERMS, ("unified",), _AUROCS),
+    "snl-6": Table("Number of CRAM's centres", "MVTec AD", MVTEC, _WIDE, _CENTERS, ("unified",), _AUROCS),
+    "stpm": Table(
+        "STPM",
+        "MVTec AD",
+        MVTEC,
+        "resnet18",
+        (Variant("STPM", "stpm"),),
+        ("one-class",),
+        (*_AUROCS, "aupro"),
+    ),
+    "loco": Table(
+        "DSKD on logical and structural anomalies",
+        "MVTec LOCO AD",
+        LOCO,
+        _WIDE,
+        (Variant("DSKD", "dskd"),),
+        ("one-class",),
+        ("logical_auroc", "structural_auroc", "mean_auroc", "au_spro"),
+    ),
+}
+"""By the name that the command line takes."""

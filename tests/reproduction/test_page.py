@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from understudy.reproduction.page import Found, page, strongest_gains
+from understudy.reproduction.reported import Cell, reported, sources
+from understudy.reproduction.tables import MVTEC, TABLES, Models
+
+SNL = TABLES["snl-1"]
+PAPER = reported("snl-1", SNL)
+HEAVY = strongest_gains(SNL, PAPER)
+
+
+def found(values: Mapping[tuple[str, Models, int], float], seeds: tuple[int, ...] = (0,)) -> Found:
+    """The same figure in every category but bottle, which has 0.5."""
+    by_seed: dict[Cell, dict[int, float | None]] = {}
+    for (label, models, seed), value in values.items():
+        for category in MVTEC:
+            cell = Cell(label, models, category, "image_auroc")
+            by_seed.setdefault(cell, {})[seed] = 0.5 if category == "bottle" else value
+    return Found(by_seed, seeds, MVTEC, ["a fact"])
+
+
+def row(text: str, *start: str) -> list[str]:
+    """Cells behind the first line of a table that begins so."""
+    begin = "| " + " | ".join(start) + " | "
+    (line, *_) = [line for line in text.splitlines() if line.startswith(begin)]
+    return line.removeprefix(begin).removesuffix(" |").split(" | ")
+
+
+def test_our_mean_stands_beside_the_papers_with_the_difference_and_without_the_heavy_categories() -> None:
+    text = page("snl-1", SNL, found({("RD", "unified", 0): 0.95}), PAPER, sources("snl-1", SNL), HEAVY)
+    ours = (14 * 95 + 50) / 15
+    expected = [f"{ours:.1f}", "94.4", f"{ours - 94.4:+.1f}", "95.0", "97.7", "-2.7"]
+    assert row(text, "RD", "one model for all") == expected
+    assert "without bottle and cable" in text and "tables 1 to 4" in text and "- a fact" in text
+
+
+def test_every_category_is_told_beside_the_papers_figure() -> None:
+    text = page("snl-1", SNL, found({("RD", "unified", 0): 0.95}), PAPER, [], HEAVY)
+    assert row(text, "screw")[:3] == ["95.0", "96.5", "-1.5"]
+    assert row(text, "bottle")[:3] == ["50.0", "66.5", "-16.5"]
+
+
+def test_a_mean_of_fewer_seeds_than_asked_for_is_refused() -> None:
+    some = found({("RD", "unified", 0): 0.9, ("RD", "unified", 1): 0.9}, seeds=(0, 1, 2))
+    text = page("snl-1", SNL, some, PAPER, [], HEAVY)
+    assert row(text, "RD", "one model for all")[0] == "2 of 3 seeds"
+    assert row(text, "screw")[:3] == ["2 of 3 seeds", "96.5", "–"]
+
+
+def test_seeds_are_told_as_their_mean_and_half_their_range() -> None:
+    both = found({("RD", "unified", 0): 0.90, ("RD", "unified", 1): 0.92}, seeds=(0, 1))
+    text = page("snl-1", SNL, both, PAPER, [], HEAVY)
+    assert row(text, "screw")[0] == "91.0 ± 1.0"
+
+
+def test_other_data_has_no_column_of_the_paper() -> None:
+    text = page("snl-1", SNL, found({("RD", "unified", 0): 0.95}), {}, [], [])
+    assert "paper |" not in text and "since they are of MVTec AD" in text
+    assert row(text, "screw")[0] == "95.0"
+
+
+def test_a_figure_that_cannot_be_told_is_a_dash() -> None:
+    none: dict[Cell, dict[int, float | None]] = {
+        Cell("STPM", "one-class", c, figure): {0: None if figure == "aupro" else 0.9}
+        for c in MVTEC
+        for figure in TABLES["stpm"].figures
+    }
+    text = page("stpm", TABLES["stpm"], Found(none, (0,), MVTEC, []), {}, [], [])
+    assert [line for line in text.splitlines() if line == "| STPM | one model a category | – |"]
