@@ -70,9 +70,7 @@ def main() -> None:
     print(structure_cost(read(asked.out)))
 
 
-def run(
-    data: Path, affinity: str, memory_cap_gb: float, number: int, **training: Any
-) -> dict[str, Any]:
+def run(data: Path, affinity: str, memory_cap_gb: float, number: int, **training: Any) -> dict[str, Any]:
     """Train once: one row, without figures where memory was not enough."""
     if memory_cap_gb:
         cap_memory(memory_cap_gb)

@@ -92,8 +92,8 @@ def compiled(rows: list[Row]) -> str:
     first = rows[0]
     note = (
         f"\nMedians over rounds in turn, processes of their own, features computed at each step; "
-        f"{first['steps']} steps of {first['batch_size']}, {first['image_size']} px, `stpm` on a ResNet-18 of "
-        f"random weights, the others on the embedded teacher, {made_on(rows)}. Made by "
+        f"{first['steps']} steps of {first['batch_size']}, {first['image_size']} px, `stpm` on a random "
+        f"ResNet-18, the others on the embedded teacher, {made_on(rows)}. Made by "
         "`python benchmarks/compiled.py --out benchmarks/results/compiled.csv`.\n"
     )
     header = ["method", "precision", *_comparing("as it is", "compiled")]

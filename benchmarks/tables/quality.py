@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import statistics
 
-from tables.wording import Row, pair, ranged, where
+from tables.wording import Row, chosen, pair, ranged, table, where
 
-__all__ = ["balance", "logical", "methods", "unified"]
+__all__ = ["balance", "logical", "memory_bank", "methods", "unified"]
 
 
 def unified(rows: list[Row]) -> str:
@@ -155,3 +155,21 @@ def balance(rows: list[Row]) -> str:
         "was chosen on test pictures.\n"
     )
     return "\n".join(lines) + "\n" + note
+
+
+def memory_bank(rows: list[Row]) -> str:
+    """Image / pixel AUROC of a memory bank by category, a line a size and grid."""
+    categories, seeds = rows[0]["trained_on"].split(), sorted({row["seed"] for row in rows})
+    lines = []
+    for size, grid in dict.fromkeys((row["size"], row["grid"]) for row in rows):
+        own = chosen(rows, size=size, grid=grid)
+        if {row["seed"] for row in own} != set(seeds):
+            continue  # a mean over fewer seeds would not compare
+        cells = [pair(chosen(own, category=c)) for c in categories]
+        lines.append([f"{size} px", f"{grid} x {grid}", *cells, pair(own)])
+    note = (
+        f"\nImage / pixel AUROC in percent, means over seeds {', '.join(seeds)}; one bank for all, every cell of "
+        f"every picture learned from, {where(rows)}. Made by `python benchmarks/memory_bank.py --data REALBENCH "
+        "--out benchmarks/results/memory_bank.csv`.\n"
+    )
+    return table(["pictures", "grid", *categories, "mean"], lines) + note

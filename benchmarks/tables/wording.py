@@ -46,10 +46,9 @@ def made_on(rows: Sequence[Row]) -> str:
 
 
 def pair(rows: Sequence[Row]) -> str:
-    """Image and pixel AUROC in percent, means over rows."""
-    return " / ".join(
-        f"{100 * statistics.mean(float(r[k]) for r in rows):.1f}" for k in ("image_auroc", "pixel_auroc")
-    )
+    """Image and pixel AUROC in percent, means over those rows that have them."""
+    known = ([float(r[k]) for r in rows if r[k]] for k in ("image_auroc", "pixel_auroc"))
+    return " / ".join(f"{100 * statistics.mean(values):.1f}" if values else "–" for values in known)
 
 
 def ranged(values: Sequence[float]) -> str:

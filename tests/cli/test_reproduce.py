@@ -15,7 +15,8 @@ def test_a_table_is_run_written_and_printed(
     given += ["--teacher", "tf_efficientnet_lite0", "--seeds", "0,1", "--max-steps", "1"]
     assert main([*given, "--image-size", "64", "--precision", "32", "--device", "cpu"]) == 0
     out = capsys.readouterr().out
-    assert "# STPM: `stpm`" in out and str(tmp_path / "stpm.md") in out
+    assert "# STPM: `stpm`" in out
+    assert str(tmp_path / "stpm.md") in out
     assert "seeds 0, 1" in (tmp_path / "stpm.md").read_text(encoding="utf-8")
 
 
@@ -32,4 +33,5 @@ def test_bad_arguments_are_one_line_that_names_the_way_out(
 ) -> None:
     code = main(["reproduce", *given, "--data", str(factory), "--out", str(tmp_path / "out")])
     (line,) = capsys.readouterr().err.strip().splitlines()
-    assert code == 2 and named in line
+    assert code == 2
+    assert named in line

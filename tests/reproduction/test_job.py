@@ -33,7 +33,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-class Stopped(Exception):
+class KilledError(Exception):
     """In place of a kill."""
 
 
@@ -43,7 +43,7 @@ def stopping(words: str, said: list[str]) -> Reporter:
     def say(line: str) -> None:
         said.append(line)
         if words in line:
-            raise Stopped
+            raise KilledError
 
     return Reporter(say=say)
 
@@ -56,8 +56,10 @@ def test_every_run_leaves_a_row_a_category_and_the_page_tells_all_of_them(
     rows = rows_of(made.runs)
     assert len(rows) == 2 * 2 * (2 + 1 + 1)  # seeds, rows, unified on both and one-class on each
     assert {row["steps"] for row in rows} == {"1"}
-    assert "seeds |" not in made.text and made.text == made.page.read_text(encoding="utf-8")
-    assert "± " in made.text and "since they are of MVTec AD" in made.text
+    assert "seeds |" not in made.text
+    assert made.text == made.page.read_text(encoding="utf-8")
+    assert "± " in made.text
+    assert "since they are of MVTec AD" in made.text
     assert not list((tmp_path / "unfinished").iterdir())
 
 
@@ -81,7 +83,7 @@ def test_a_stop_loses_no_run_and_no_mean_of_fewer_seeds_is_told(
     factory: Path, pair: tuple[str, ...], tmp_path: Path
 ) -> None:
     asked = SMALL | {"categories": pair, "seeds": (0, 1), "rows": ("RD",), "models": "unified"}
-    with pytest.raises(Stopped):
+    with pytest.raises(KilledError):
         understudy.reproduce("snl-1", factory, tmp_path, **asked, reporter=stopping("run 2 of 2", []))
     assert "1 of 2 seeds" in (tmp_path / "snl-1.md").read_text(encoding="utf-8")
     said: list[str] = []
@@ -94,16 +96,14 @@ def test_a_training_that_was_stopped_goes_on_and_a_trained_model_is_only_evaluat
     factory: Path, pair: tuple[str, ...], tmp_path: Path
 ) -> None:
     asked = SMALL | {"categories": pair, "seeds": (0,), "rows": ("RD",), "models": "unified"}
-    with pytest.raises(Stopped):
+    with pytest.raises(KilledError):
         understudy.reproduce("snl-1", factory, tmp_path, **asked, reporter=stopping("to test", []))
     said: list[str] = []
     understudy.reproduce("snl-1", factory, tmp_path, **asked, reporter=Reporter(say=said.append))
     assert any("is trained already" in line for line in said)
 
 
-def test_half_a_line_that_a_kill_left_is_no_run(
-    factory: Path, pair: tuple[str, ...], tmp_path: Path
-) -> None:
+def test_half_a_line_that_a_kill_left_is_no_run(factory: Path, pair: tuple[str, ...], tmp_path: Path) -> None:
     asked = SMALL | {"categories": pair, "seeds": (0,), "rows": ("RD",), "models": "unified"}
     made = understudy.reproduce("snl-1", factory, tmp_path, **asked)
     whole = made.runs.read_text(encoding="utf-8")
@@ -119,7 +119,8 @@ def test_the_papers_figures_stand_beside_ours_on_a_data_set_of_its_categories(
         shutil.copytree(factory / pair[0], tmp_path / "mvtec" / category)
     asked = SMALL | {"seeds": (0,), "rows": ("RD",), "models": "unified"}
     made = understudy.reproduce("snl-1", tmp_path / "mvtec", tmp_path / "out", **asked)
-    assert "| paper | difference |" in made.text and "| 94.4 |" in made.text
+    assert "| paper | difference |" in made.text
+    assert "| 94.4 |" in made.text
     assert "without bottle and cable" in made.text
 
 
@@ -127,9 +128,7 @@ def test_logical_and_structural_anomalies_are_told_apart(tmp_path: Path) -> None
     write_logical(tmp_path / "kits", LogicalPlan(train=4, validation=2, good=1, each_defect=1, size=64))
     made = understudy.reproduce("loco", tmp_path / "kits", tmp_path / "out", **SMALL, seeds=(0,))
     (row,) = rows_of(made.runs)
-    logical, structural, both = (
-        float(row[f"{name}_auroc"]) for name in ("logical", "structural", "mean")
-    )
+    logical, structural, both = (float(row[f"{name}_auroc"]) for name in ("logical", "structural", "mean"))
     assert both == pytest.approx((logical + structural) / 2, abs=1e-5)
     assert 0 <= float(row["au_spro"]) <= 1
 

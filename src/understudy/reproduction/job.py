@@ -19,7 +19,7 @@ from understudy.runtime.bundle import write_text
 __all__ = ["EPOCHS", "Reproduction", "reproduce"]
 
 EPOCHS: Mapping[Models, int] = {"unified": 100, "one-class": 200}
-"""Length of a training, which SNL's paper does not give: that of the field's benchmark, and of RD's release."""
+"""Length of a training, which SNL's paper does not give: as in the field's benchmark and in RD's release."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,9 @@ def reproduce(
     reporter, out = reporter or Reporter(), Path(out)
     table = _chosen(name, rows, models)
     if not seeds or len(set(seeds)) < len(seeds):
-        raise InputError(f"seeds are one number or more, each once, got {', '.join(map(str, seeds)) or 'none'}")
+        raise InputError(
+            f"seeds are one number or more, each once, got {', '.join(map(str, seeds)) or 'none'}"
+        )
     if epochs and max_steps:
         raise InputError("a training has a number of epochs or a number of steps; choose one")
     everything = open_pictures(Path(data))
@@ -158,7 +160,9 @@ def _found(
             if category == run.categories[0]:
                 seconds.setdefault(label, []).append(float(row["seconds"]))
             facts[f"{row['device']}, {row['precision']}; {row['versions']}"] = None
-    lengths = ", ".join(f"{models} {protocol.length(models)}" for models in dict.fromkeys(r.models for r in runs))
+    lengths = ", ".join(
+        f"{models} {protocol.length(models)}" for models in dict.fromkeys(r.models for r in runs)
+    )
     weights = f", weights {protocol.teacher_weights}" if protocol.teacher_weights else ""
     return Found(
         by_seed,

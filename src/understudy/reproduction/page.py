@@ -103,9 +103,7 @@ def _about(table: Table, found: Found, paper: Mapping[Cell, float], sources: Seq
     return said + f"The paper's figures are left out, since they are of {table.data}.\n"
 
 
-def _means(
-    table: Table, figure: str, found: Found, paper: Mapping[Cell, float], heavy: Sequence[str]
-) -> str:
+def _means(table: Table, figure: str, found: Found, paper: Mapping[Cell, float], heavy: Sequence[str]) -> str:
     """Rows are variants; the mean over categories, and without those that carry most of the gain."""
     kept = [c for c in found.categories if c not in heavy]
     header = ["", "learned as", *_columns("", paper)]
@@ -114,7 +112,11 @@ def _means(
     for variant in table.variants:
         for models in table.models:
             cell = Cell(variant.label, models, MEAN, figure)
-            line = [variant.label, _MODELS[models], *_compared(found.over_seeds(cell), paper.get(cell), paper)]
+            line = [
+                variant.label,
+                _MODELS[models],
+                *_compared(found.over_seeds(cell), paper.get(cell), paper),
+            ]
             if heavy:
                 theirs = mean(paper[cell._replace(category=c)] for c in kept)
                 line += _compared(found.over_seeds(cell, kept), theirs, paper)
@@ -122,9 +124,7 @@ def _means(
     return f"## {FIGURES[figure]}, mean over categories\n\n" + _markdown(header, lines)
 
 
-def _by_category(
-    table: Table, figure: str, models: Models, found: Found, paper: Mapping[Cell, float]
-) -> str:
+def _by_category(table: Table, figure: str, models: Models, found: Found, paper: Mapping[Cell, float]) -> str:
     """Rows are categories, columns variants; the paper's beside ours where it reports categories."""
     theirs = paper if table.level else {}
     header = ["category"]

@@ -1,0 +1,138 @@
+"""A memory bank without any training, to set beside the students: same teacher, levels, size and pictures.
+
+    python benchmarks/memory_bank.py --data REALBENCH --out benchmarks/results/memory_bank.csv
+
+Every cell of every good picture is kept; a test cell is as abnormal as it is far from the nearest one. Levels
+are brought to one grid and set end to end, each of length one; the distance is one minus the cosine, and
+the map is made of it as a student's map is. The bank holds the pictures that a student of the same seed
+would learn from. Rows are added as runs finish; a run whose rows are there is not repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import understudy
+from apart import print_rows, run_missing
+from machine import read
+from tables.quality import memory_bank
+from understudy.data.folder import open_pictures
+from understudy.data.normaliser import Normaliser
+from understudy.data.store import PictureStore
+from understudy.distill.distiller import Distiller
+from understudy.distill.maps import MapRecipe
+from understudy.fitting.dividing import divide
+from understudy.fitting.options import fit_options
+from understudy.types import Features, Pair
+from unified import rows_of
+
+_AT_ONCE = 65536  # cells of the bank, so that what they are multiplied with stays in the caches
+
+
+def main() -> None:
+    """Run what is missing, seed by seed, and print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--categories", default="ballscrew,hazelnut,cookie,alien,magnetic_tile,pcb")
+    parser.add_argument("--image-sizes", default="256")
+    parser.add_argument("--grids", default="16,32", help="cells along a side")
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--run", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.run:
+        print_rows(run(asked.data, **json.loads(asked.run)))
+        return
+    for seed in map(int, asked.seeds.split(",")):
+        for size in map(int, asked.image_sizes.split(",")):
+            for grid in map(int, asked.grids.split(",")):
+                job = {"seed": seed, "size": size, "grid": grid}
+                job["trained_on"] = asked.categories.replace(",", " ")
+                run_missing(__file__, asked.data, asked.out, job)
+    print(memory_bank(read(asked.out)))
+
+
+class MemoryBank(nn.Module):
+    """In the place of a student: for each cell the nearest one that it has been shown.
+
+    Args:
+        grid: cells along a side, to which every level is brought.
+    """
+
+    sees_images = False
+
+    def __init__(self, grid: int) -> None:
+        super().__init__()
+        self.grid = grid
+        self.bank = torch.empty(0)
+
+    def remember(self, parts: Sequence[Features]) -> None:
+        """Keep every cell of these features."""
+        cells = [self._stacked(f).movedim(1, -1).flatten(0, -2) for f in parts]
+        self.bank = torch.cat(cells).to(torch.bfloat16).T.contiguous()
+
+    def forward(self, images: Tensor | None, features: Features) -> list[Pair]:  # noqa: D102
+        stacked = self._stacked(features)
+        cells = stacked.movedim(1, -1).flatten(0, -2).to(torch.bfloat16)
+        best, nearest = cells.new_full((len(cells),), -1), torch.zeros(len(cells), dtype=torch.long)
+        for start in range(0, self.bank.shape[1], _AT_ONCE):
+            likeness, where = (cells @ self.bank[:, start : start + _AT_ONCE]).max(1)
+            nearer = likeness > best
+            best, nearest = torch.where(nearer, likeness, best), torch.where(nearer, where + start, nearest)
+        found = self.bank[:, nearest].T.float().unflatten(0, (len(stacked), self.grid, self.grid))
+        return [Pair(stacked, found.movedim(-1, 1))]
+
+    def _stacked(self, features: Features) -> Tensor:
+        """(B, D_1 + .. + D_K, grid, grid), each level's cells of length one."""
+        size = (self.grid, self.grid)
+        levels = [F.normalize(f.float(), dim=1) for f in features]
+        return torch.cat(
+            [
+                F.adaptive_avg_pool2d(f, size)
+                if f.shape[-1] >= self.grid
+                else F.interpolate(f, size, mode="bilinear", align_corners=False)
+                for f in levels
+            ],
+            dim=1,
+        )
+
+
+@torch.no_grad()
+def run(data: Path, seed: int, size: int, grid: int, trained_on: str) -> list[dict[str, Any]]:
+    """Fill a bank and evaluate it: a row a category."""
+    categories = tuple(trained_on.split())
+    options: dict[str, Any] = {"method": "rd", "categories": categories, "seed": seed, "image_size": size}
+    with tempfile.TemporaryDirectory() as folder:  # what is learned is let go; the split and the card remain
+        model = understudy.fit(data, Path(folder) / "model", max_steps=1, **options)
+    teacher, inputs = model.distiller.teacher, Normaliser(model.preprocess)
+    learn = divide(open_pictures(data).only(categories), fit_options(options)).learn
+    bank, store = MemoryBank(grid), PictureStore([r.path for r in learn], model.preprocess)
+    began = time.monotonic()
+    bank.remember(
+        [
+            teacher(inputs(torch.stack([store[i] for i in range(at, min(at + 16, len(store)))]))[0])
+            for at in range(0, len(store), 16)
+        ]
+    )
+    filling = round(time.monotonic() - began, 1)
+    distiller = Distiller(teacher, bank, (), MapRecipe())
+    metrics = understudy.evaluate(
+        replace(model, distiller=distiller, calibration=None), data, categories
+    ).metrics
+    key = {"seed": seed, "size": size, "grid": grid, "trained_on": trained_on}
+    return [key | row | {"train_seconds": filling, "batch_size": ""} for row in rows_of(model, metrics)]
+
+
+if __name__ == "__main__":
+    main()
