@@ -138,8 +138,8 @@ def balance(rows: list[Row]) -> str:
         if {row["seed"] for row in own} != set(seeds):
             continue  # a mean over fewer seeds would not compare
         cells = []
-        for chosen in [*([c] for c in categories), categories]:
-            of_seeds = [[r for r in own if r["seed"] == s and r["category"] in chosen] for s in seeds]
+        for among in [*([c] for c in categories), categories]:
+            of_seeds = [[r for r in own if r["seed"] == s and r["category"] in among] for s in seeds]
             cells.append(
                 " / ".join(
                     ranged([statistics.mean(float(r[name]) for r in one) for one in of_seeds])
@@ -168,8 +168,8 @@ def memory_bank(rows: list[Row]) -> str:
         cells = [pair(chosen(own, category=c)) for c in categories]
         lines.append([f"{size} px", f"{grid} x {grid}", *cells, pair(own)])
     note = (
-        f"\nImage / pixel AUROC in percent, means over seeds {', '.join(seeds)}; one bank for all, every cell of "
-        f"every picture learned from, {where(rows)}. Made by `python benchmarks/memory_bank.py --data REALBENCH "
-        "--out benchmarks/results/memory_bank.csv`.\n"
+        f"\nImage / pixel AUROC in percent, means over seeds {', '.join(seeds)}; one bank for all, every cell "
+        f"of every picture learned from, {where(rows)}. Made by `python benchmarks/memory_bank.py "
+        "--data REALBENCH --out benchmarks/results/memory_bank.csv`.\n"
     )
     return table(["pictures", "grid", *categories, "mean"], lines) + note
