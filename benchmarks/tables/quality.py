@@ -168,8 +168,8 @@ def memory_bank(rows: list[Row]) -> str:
         cells = [pair(chosen(own, category=c)) for c in categories]
         lines.append([f"{size} px", f"{grid} x {grid}", *cells, pair(own)])
     note = (
-        f"\nImage / pixel AUROC in percent, means over seeds {', '.join(seeds)}; one bank for all, every cell "
-        f"of every picture learned from, {where(rows)}. Made by `python benchmarks/memory_bank.py "
+        f"\nImage / pixel AUROC in percent, means over seeds {', '.join(seeds)}; one bank for all, every "
+        f"cell of every picture learned from, {where(rows)}. Made by `python benchmarks/memory_bank.py "
         "--data REALBENCH --out benchmarks/results/memory_bank.csv`.\n"
     )
     return table(["pictures", "grid", *categories, "mean"], lines) + note
