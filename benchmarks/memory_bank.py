@@ -90,7 +90,7 @@ class MemoryBank(nn.Module):
             likeness, where = (cells @ self.bank[:, start : start + _AT_ONCE]).max(1)
             nearer = likeness > best
             best, nearest = torch.where(nearer, likeness, best), torch.where(nearer, where + start, nearest)
-        found = self.bank[:, nearest].T.float().unflatten(0, (len(stacked), self.grid, self.grid))
+        found = self.bank[:, nearest].T.float().view(len(stacked), self.grid, self.grid, -1)
         return [Pair(stacked, found.movedim(-1, 1))]
 
     def _stacked(self, features: Features) -> Tensor:

@@ -220,7 +220,7 @@ def footprint(asked: argparse.Namespace, out: Path, folder: Path) -> None:
 
 def few(asked: argparse.Namespace, folder: Path) -> Path:
     """A category of four good pictures, for models whose scores nobody reads."""
-    category = folder / "few" / asked.category
+    category: Path = folder / "few" / asked.category
     if not category.exists():
         good = sorted((asked.data / asked.category / "train" / "good").iterdir())
         copies(good, category / "train" / "good", 4)

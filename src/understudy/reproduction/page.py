@@ -147,12 +147,13 @@ def _columns(label: str, paper: Mapping[Cell, float]) -> list[str]:
 
 def _compared(ours: list[float] | str, theirs: float | None, paper: Mapping[Cell, float]) -> list[str]:
     """Our figure, and where there is a paper its figure and the difference."""
-    cells = [ours if isinstance(ours, str) else _spread(ours)]
-    if paper:
-        cells.append(_DASH if theirs is None else f"{100 * theirs:.1f}")
-        known = theirs is not None and not isinstance(ours, str)
-        cells.append(f"{100 * (mean(ours) - theirs):+.1f}" if known else _DASH)  # type: ignore[arg-type,operator]
-    return cells
+    told = ours if isinstance(ours, str) else _spread(ours)
+    if not paper:
+        return [told]
+    if theirs is None:
+        return [told, _DASH, _DASH]
+    difference = _DASH if isinstance(ours, str) else f"{100 * (mean(ours) - theirs):+.1f}"
+    return [told, f"{100 * theirs:.1f}", difference]
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -56,5 +56,5 @@ def _by_category(table: Table) -> Iterator[tuple[Cell, float]]:
 
 
 def _rows(name: str) -> Iterator[dict[str, str]]:
-    with (files(__package__) / "reported" / name).open(encoding="utf-8", newline="") as file:
-        yield from csv.DictReader(file)
+    text = (files(__package__) / "reported" / name).read_text(encoding="utf-8")
+    yield from csv.DictReader(text.splitlines())

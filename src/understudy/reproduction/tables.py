@@ -87,7 +87,7 @@ _ALONE: dict[str, object] = {  # no part of SNL, on its forward base: the baseli
 }
 
 
-def _snl(label: str, method: str = "snl-rd", **settings: object) -> Variant:
+def _snl(label: str, settings: Mapping[str, object], method: str = "snl-rd") -> Variant:
     return Variant(label, method, settings, _BATCH)
 
 
@@ -97,20 +97,20 @@ def _without(*names: str) -> dict[str, object]:
 
 _COMPARED = (
     Variant("RD", "rd", {}, _BATCH),
-    _snl("SNL(RD)"),
-    _snl("FD", "snl-fd", **_ALONE),
-    _snl("SNL(FD)", "snl-fd"),
+    _snl("SNL(RD)", {}),
+    _snl("FD", _ALONE, "snl-fd"),
+    _snl("SNL(FD)", {}, "snl-fd"),
 )
 # A score takes affinity into account where a training has.
 _TERMS = (
-    _snl("L_cd", **_ALONE),
-    _snl("+ L_sd", **_without("lambda_intra", "lambda_inter", "centers", "affinity_map")),
-    _snl("+ L_intra", **_without("lambda_inter", "centers")),
-    _snl("+ L_inter", **_without("centers")),
-    _snl("L_cd + L_sd + CRAM", **_without("lambda_intra", "lambda_inter", "affinity_map")),
-    _snl("all"),
+    _snl("L_cd", _ALONE),
+    _snl("+ L_sd", _without("lambda_intra", "lambda_inter", "centers", "affinity_map")),
+    _snl("+ L_intra", _without("lambda_inter", "centers")),
+    _snl("+ L_inter", _without("centers")),
+    _snl("L_cd + L_sd + CRAM", _without("lambda_intra", "lambda_inter", "affinity_map")),
+    _snl("all", {}),
 )
-_CENTERS = (_snl("none", centers=0), *(_snl(str(n), centers=n) for n in (25, 50, 75)))
+_CENTERS = (_snl("none", {"centers": 0}), *(_snl(str(n), {"centers": n}) for n in (25, 50, 75)))
 _WIDE = "wide_resnet50_2"
 _BOTH: tuple[Models, ...] = ("unified", "one-class")
 _AUROCS = ("image_auroc", "pixel_auroc")
