@@ -44,12 +44,15 @@ def test_every_command_runs_in_the_order_shown(workplace: Path) -> None:
         "diagnose",
         "export",
         "predict",
+        "reproduce",
     ]
     quick = [f"--{k.replace('_', '-')}={v}" for k, v in QUICK.items()]
     verbs[1] += [*quick, "--holdout=0.84"]  # twenty pictures promise one in twenty
+    verbs[-1] += ["--image-size=64", "--epochs=1", "--device=cpu", "--precision=32"]
     assert [main(v) for v in verbs] == [0] * len(verbs)
     assert len(list((workplace / "found" / "heatmaps").iterdir())) == 5
     assert len(list((workplace / "marked" / "masks").iterdir())) == 5
+    assert "+ L_inter" in (workplace / "reproduction" / "snl-5.md").read_text()
 
 
 def test_the_python_lines_run(

@@ -6,7 +6,7 @@ import statistics
 
 from tables.wording import Row, chosen, pair, ranged, table, where
 
-__all__ = ["balance", "logical", "memory_bank", "methods", "unified"]
+__all__ = ["balance", "logical", "memory_bank", "methods", "reproduction", "unified"]
 
 
 def unified(rows: list[Row]) -> str:
@@ -173,3 +173,31 @@ def memory_bank(rows: list[Row]) -> str:
         "--data REALBENCH --out benchmarks/results/memory_bank.csv`.\n"
     )
     return table(["pictures", "grid", *categories, "mean"], lines) + note
+
+
+def reproduction(rows: list[Row]) -> str:
+    """Image / pixel AUROC of the rows of a paper's table by category, means and ranges over seeds."""
+    first, seeds = rows[0], sorted({row["seed"] for row in rows})
+    categories = max((row["trained_on"] for row in rows), key=len).split()
+    lines = []
+    for label, models in dict.fromkeys((row["row"], row["models"]) for row in rows):
+        own = chosen(rows, row=label, models=models)
+        per_seed = [chosen(own, seed=seed) for seed in seeds]
+        if any({row["category"] for row in one} != set(categories) for one in per_seed):
+            continue  # a mean over fewer seeds would not compare
+        means = " / ".join(
+            ranged([statistics.mean(float(r[name]) for r in one if r[name]) for one in per_seed])
+            for name in ("image_auroc", "pixel_auroc")
+        )
+        minutes = statistics.median(
+            sum({r["trained_on"]: float(r["seconds"]) for r in one}.values()) / 60 for one in per_seed
+        )
+        cells = [pair(chosen(own, category=c)) for c in categories]
+        lines.append([f"{label}, {models}", *cells, f"**{means}**", f"{minutes:.1f} min"])
+    note = (
+        f"\nImage / pixel AUROC in percent, mean over seeds {', '.join(seeds)} (± half the range in the mean "
+        f"column); {first['length']} of {first['batch_size']} at a constant rate, every picture equally "
+        f"often, none held out, {where(rows)}. Made by `python benchmarks/reproduction.py --data REALBENCH "
+        "--work DIR --out benchmarks/results/reproduction.csv`; nothing was chosen on test pictures.\n"
+    )
+    return table(["", *categories, "mean", "training"], lines) + note

@@ -23,7 +23,7 @@ from understudy.reproduction.tables import FIGURES, Models, Table, Variant
 from understudy.runtime import bundle
 from understudy.runtime.bundle import writing
 
-__all__ = ["Protocol", "Results", "Run", "runs_of"]
+__all__ = ["Protocol", "Results", "Run", "runs_of", "settings_text"]
 
 _SPRO_LIMIT = "0.05"
 _FACTS = ("steps", "seconds", "precision", "device")
@@ -76,12 +76,9 @@ class Run:
 
     def key(self, protocol: Protocol) -> dict[str, str]:
         """All that decides its figures, as text: two runs of one key are the same run."""
-        usual = settings_for(self.variant.method).model_dump(mode="json")
-        asked = settings_for(self.variant.method, self.variant.settings).model_dump(mode="json")
-        changed = {name: value for name, value in asked.items() if value != usual[name]}
         return {
             "method": self.variant.method,
-            "settings": json.dumps(changed, sort_keys=True),
+            "settings": settings_text(self.variant),
             "models": self.models,
             "trained_on": " ".join(self.categories),
             "seed": str(self.seed),
@@ -99,6 +96,13 @@ class Run:
         """In words."""
         what = "all" if self.models == "unified" else self.categories[0]
         return f"{self.variant.label}, {self.models}, {what}, seed {self.seed}"
+
+
+def settings_text(variant: Variant) -> str:
+    """Settings that differ from the method's defaults, as JSON: alike for two rows that are the same."""
+    usual = settings_for(variant.method).model_dump(mode="json")
+    asked = settings_for(variant.method, variant.settings).model_dump(mode="json")
+    return json.dumps({name: value for name, value in asked.items() if value != usual[name]}, sort_keys=True)
 
 
 def runs_of(table: Table, found: PictureSet, seeds: Sequence[int]) -> Iterator[Run]:
