@@ -240,3 +240,59 @@ def test_what_asks_for_more_memory_than_its_cap_fails_and_is_known_by_it() -> No
         [sys.executable, "-c", "\n".join(lines)], cwd=FOLDER, capture_output=True, text=True
     )
     assert done.stdout == "True\n"
+
+
+def test_the_compiling_table_tells_speed_start_and_loss_side_by_side(
+    load: Callable[[str], ModuleType],
+) -> None:
+    rows = [
+        LOOK
+        | {"computed_in": "bf16", "compiled": compiled, "step_ms": step, "peak_mib": "1024"}
+        | {"first_report_s": start, "loss": "1.5", "steps": "40"}
+        for compiled, step, start in (("False", "200", "2"), ("True", "150", "80"))
+    ]
+    found = load("tables.cost").compiled(rows)
+    assert "| `m` | bf16 | 200 ms | 150 ms | 0.75 | 1.00 GiB | 1.00 GiB | 1.00 | 2.0 s | 80.0 s |" in found
+    assert "`m`" not in load("tables.cost").compiled(rows[:1]).partition("\n\n")[0]  # a half has no ratio
+
+
+def quality_rows(**values: str) -> list[dict[str, str]]:
+    """Two seeds of two categories, of which the second has no masks."""
+    return [
+        LOOK
+        | {"category": category, "seed": seed, "image_auroc": auroc, "pixel_auroc": pixel}
+        | {"precision": "bf16"}
+        | values
+        for category, pixel in (("a", "0.9"), ("b", ""))
+        for seed, auroc in (("0", "0.8"), ("1", "0.9"))
+    ]
+
+
+def test_a_memory_bank_is_told_by_category_where_masks_are_missing_too(
+    load: Callable[[str], ModuleType],
+) -> None:
+    found = load("tables.quality").memory_bank(quality_rows(size="256", grid="16"))
+    assert "| 256 px | 16 x 16 | 85.0 / 90.0 | 85.0 / – | 85.0 / 90.0 |" in found
+
+
+def test_a_reproduction_is_told_by_row_and_only_with_all_of_its_seeds_and_categories(
+    load: Callable[[str], ModuleType],
+) -> None:
+    common = {"models": "unified", "length": "10 steps", "seconds": "60"}
+    whole, part = quality_rows(row="RD", **common), quality_rows(row="SNL(RD)", **common)[:3]
+    found = load("tables.quality").reproduction(whole + part)
+    mean = "**85.0 ± 5.0 / 90.0 ± 0.0**"
+    assert f"| RD, unified | 85.0 / 90.0 | 85.0 / – | {mean} | 1.0 min |" in found
+    assert "SNL(RD)" not in found
+
+
+def test_a_memory_bank_finds_its_own_cells_again_and_not_those_of_others(
+    load: Callable[[str], ModuleType],
+) -> None:
+    bank = load("memory_bank").MemoryBank(4)
+    features = [torch.randn(2, 8, 8, 8), torch.randn(2, 16, 4, 4)]
+    bank.remember([features])
+    (own,) = bank(None, features)
+    assert torch.cosine_similarity(own.teacher, own.student).min() > 0.999  # but for bf16
+    (other,) = bank(None, [torch.randn_like(f) for f in features])
+    assert torch.cosine_similarity(other.teacher, other.student).max() < 0.9

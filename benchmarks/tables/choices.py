@@ -102,8 +102,9 @@ def recipe(rows: list[Row]) -> str:
         f"{first['trained_on'].replace(' ', ', ')} and seeds {_listed(rows, 'seed')}; points of one "
         f"training each where the rate is constant, a training each where it falls. `{first['method']}`, one "
         f"model for all, every category equally often, {where(rows)}. Made by "
-        "`python benchmarks/recipe.py --data REALBENCH --out benchmarks/results/recipe.csv`. The points show "
-        "what a length costs; no model was chosen by them.\n"
+        "`python benchmarks/recipe.py --data REALBENCH --out FILE --categories "
+        f"{first['trained_on'].replace(' ', ',')}`. The points show what a length costs; no model was chosen "
+        "by them.\n"
     )
     return table(["recipe", *(f"{step} steps" for step in steps)], lines) + note
 
