@@ -3,8 +3,9 @@
     python benchmarks/compiled.py --out benchmarks/results/compiled.csv
 
 Both ways alternate (A-B-A-B), each training in a process of its own, on synthetic pictures in memory, from
-the same seed, so that the loss of the last step tells whether both learn the same. Every process compiles
-anew. Rows are added as runs finish; a run whose rows are there is not repeated.
+the same seed. Every process compiles anew. Losses of the last step differ as two seeds do, for the first
+steps are chance in bf16 (docs/decisions/0032). Rows are added as runs finish; a run whose rows are there is
+not repeated.
 """
 
 from __future__ import annotations

@@ -4,8 +4,9 @@
 
 Every cell of every good picture is kept; a test cell is as abnormal as it is far from the nearest one. Levels
 are brought to one grid and set end to end, each of length one; the distance is one minus the cosine, and
-the map is made of it as a student's map is. The bank holds the pictures that a student of the same seed
-would learn from. Rows are added as runs finish; a run whose rows are there is not repeated.
+the map is made of it as a student's map is. The nearest cell is sought in bf16. The bank holds the pictures
+that a student of the same seed would learn from. Rows are added as runs finish; a run whose rows are there
+is not repeated.
 """
 
 from __future__ import annotations
@@ -96,16 +97,13 @@ class MemoryBank(nn.Module):
     def _stacked(self, features: Features) -> Tensor:
         """(B, D_1 + .. + D_K, grid, grid), each level's cells of length one."""
         size = (self.grid, self.grid)
-        levels = [F.normalize(f.float(), dim=1) for f in features]
-        return torch.cat(
-            [
-                F.adaptive_avg_pool2d(f, size)
-                if f.shape[-1] >= self.grid
-                else F.interpolate(f, size, mode="bilinear", align_corners=False)
-                for f in levels
-            ],
-            dim=1,
-        )
+        levels = [
+            F.adaptive_avg_pool2d(f, size)
+            if f.shape[-1] >= self.grid
+            else F.interpolate(f, size, mode="bilinear", align_corners=False)
+            for f in (f.float() for f in features)
+        ]
+        return torch.cat([F.normalize(level, dim=1) for level in levels], dim=1)
 
 
 @torch.no_grad()

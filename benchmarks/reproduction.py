@@ -2,15 +2,14 @@
 
     python benchmarks/reproduction.py --data REALBENCH --out benchmarks/results/reproduction.csv --work DIR
 
-Runs are kept in ``--work``, so that a run that was stopped goes on with the same command; the results file is
-written anew from all that are done there. As in the papers, every picture is learned from equally often, none
-is held out, and the last step's student counts.
+Runs are kept in ``--work``, so that a run that was stopped goes on with the same command; the results file
+gets a row for every run and category that it lacks. As in the papers, every picture is learned from equally
+often, none is held out, and the last step's student counts.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from pathlib import Path
 
 import understudy
@@ -18,10 +17,11 @@ from machine import append, provenance, read
 from tables.quality import reproduction
 from understudy.distill.teacher import EMBEDDED_TEACHER
 from understudy.reporter import Reporter
-from understudy.reproduction import TABLES
-from understudy.reproduction.runs import settings_text
 
-_KEPT = ("models", "trained_on", "seed", "length", "batch_size", "teacher", "image_size", "category")
+_KEY = (
+    *("table", "row", "models", "trained_on", "seed", "length"),
+    *("batch_size", "teacher", "image_size", "category"),
+)
 _FIGURES = ("image_auroc", "pixel_auroc", "aupro", "seconds", "precision")
 
 
@@ -49,18 +49,17 @@ def main() -> None:
         models=asked.models,
         reporter=Reporter(say=print),
     )
-    asked.out.unlink(missing_ok=True)
-    append(asked.out, list(rows_of(made.runs, asked.table)))
+    there = {tuple(row[name] for name in _KEY) for row in read(asked.out)}
+    rows = [{"table": asked.table, "row": label, **kept(row)} for label, row in made.rows]
+    new = [row | provenance() for row in rows if tuple(row[name] for name in _KEY) not in there]
+    if new:
+        append(asked.out, new)
     print(reproduction(read(asked.out)))
 
 
-def rows_of(runs: Path, table: str) -> Iterator[dict[str, str]]:
-    """Rows of the runs that belong to a table, by its labels, without the folder of the pictures."""
-    labels = {(v.method, settings_text(v)): v.label for v in TABLES[table].variants}
-    for row in read(runs):
-        if label := labels.get((row["method"], row["settings"])):
-            figures = {name: row[name] for name in (*_KEPT, *_FIGURES)}
-            yield {"table": table, "row": label} | figures | provenance()
+def kept(row: dict[str, str]) -> dict[str, str]:
+    """What a results file holds of a run and category."""
+    return {name: row[name] for name in (*_KEY[2:], *_FIGURES)}
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import understudy
 from understudy import InputError
 from understudy.data.factory import LogicalPlan, write_logical
 from understudy.reporter import Reporter
-from understudy.reproduction.tables import MVTEC
+from understudy.reproduction.tables import FIGURES, MVTEC
 
 SMALL: dict[str, Any] = {
     "teacher": "tf_efficientnet_lite0",
@@ -59,7 +59,7 @@ def test_every_run_leaves_a_row_a_category_and_the_page_tells_all_of_them(
     assert "seeds |" not in made.text
     assert made.text == made.page.read_text(encoding="utf-8")
     assert "± " in made.text
-    assert "since they are of MVTec AD" in made.text
+    assert "they are of MVTec AD" in made.text
     assert not list((tmp_path / "unfinished").iterdir())
 
 
@@ -103,13 +103,73 @@ def test_a_training_that_was_stopped_goes_on_and_a_trained_model_is_only_evaluat
     assert any("is trained already" in line for line in said)
 
 
-def test_half_a_line_that_a_kill_left_is_no_run(factory: Path, pair: tuple[str, ...], tmp_path: Path) -> None:
-    asked = SMALL | {"categories": pair, "seeds": (0,), "rows": ("RD",), "models": "unified"}
-    made = understudy.reproduce("snl-1", factory, tmp_path, **asked)
-    whole = made.runs.read_text(encoding="utf-8")
-    made.runs.write_text(whole[: len(whole) - 40], encoding="utf-8")
-    again = understudy.reproduce("snl-1", factory, tmp_path, **asked)
-    assert again.text.split("## How")[0] == made.text.split("## How")[0]
+def test_a_training_that_was_killed_goes_on_from_its_checkpoint_to_the_same_figures(
+    factory: Path, pair: tuple[str, ...], tmp_path: Path
+) -> None:
+    asked = SMALL | {"categories": pair[:1], "seeds": (0,), "rows": ("RD",), "models": "unified"}
+    asked["max_steps"] = 101  # a checkpoint is written after a hundred
+
+    def kill(what: str, done: int, total: int, note: str) -> None:
+        if done == total and what == "train":
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        understudy.reproduce("snl-1", factory, tmp_path / "killed", **asked, reporter=Reporter(advance=kill))
+    steps: list[int] = []
+    watching = Reporter(advance=lambda what, done, *_: steps.append(done) if what == "train" else None)
+    resumed = understudy.reproduce("snl-1", factory, tmp_path / "killed", **asked, reporter=watching)
+    assert steps == [101]
+    whole = understudy.reproduce("snl-1", factory, tmp_path / "whole", **asked)
+    assert _figures(resumed.runs) == _figures(whole.runs)
+
+
+def _figures(runs: Path) -> list[list[str]]:
+    return [[row[name] for name in ("category", *FIGURES)] for row in rows_of(runs)]
+
+
+def test_a_kill_while_rows_are_written_leaves_those_that_were_there(
+    factory: Path, pair: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = SMALL | {"categories": pair, "rows": ("RD",), "models": "unified"}
+    made = understudy.reproduce("snl-1", factory, tmp_path, **asked, seeds=(0,))
+    before, replace = made.runs.read_bytes(), Path.replace
+
+    def killed(self: Path, target: Path) -> Path:
+        if target == made.runs:
+            raise KilledError
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KilledError):
+        understudy.reproduce("snl-1", factory, tmp_path, **asked, seeds=(0, 1))
+    monkeypatch.undo()
+    assert made.runs.read_bytes() == before
+    understudy.reproduce("snl-1", factory, tmp_path, **asked, seeds=(0, 1))
+    assert [row["seed"] for row in rows_of(made.runs)] == ["0", "0", "1", "1"]
+
+
+def test_pictures_that_have_changed_are_another_run_and_a_folder_that_was_moved_is_none(
+    factory: Path, pair: tuple[str, ...], tmp_path: Path
+) -> None:
+    asked = SMALL | {"seeds": (0,), "rows": ("RD",), "models": "unified"}
+    shutil.copytree(factory / pair[0], tmp_path / "here" / pair[0])
+    made = understudy.reproduce("snl-1", tmp_path / "here", tmp_path / "out", **asked)
+    (tmp_path / "here").rename(tmp_path / "there")
+    understudy.reproduce("snl-1", tmp_path / "there", tmp_path / "out", **asked)
+    assert len(rows_of(made.runs)) == 1
+    next((tmp_path / "there" / pair[0] / "train" / "good").iterdir()).unlink()
+    understudy.reproduce("snl-1", tmp_path / "there", tmp_path / "out", **asked)
+    assert len(rows_of(made.runs)) == 2
+
+
+def test_stpm_counts_its_last_epoch_and_learns_from_every_picture(
+    factory: Path, pair: tuple[str, ...], tmp_path: Path
+) -> None:
+    said: list[str] = []
+    asked = SMALL | {"categories": pair[:1], "seeds": (0,)}
+    understudy.reproduce("stpm", factory, tmp_path, **asked, reporter=Reporter(say=said.append))
+    assert "no picture is left to validate with: the last epoch is kept" in said
+    assert "6 good pictures to learn from, 0 held out" in said
 
 
 def test_the_papers_figures_stand_beside_ours_on_a_data_set_of_its_categories(
@@ -142,6 +202,9 @@ def test_logical_and_structural_anomalies_are_told_apart(tmp_path: Path) -> None
         ("snl-1", {"seeds": ()}, "got none"),
         ("snl-1", {"seeds": (0, 0)}, "each once"),
         ("snl-1", {"epochs": 1}, "choose one"),
+        ("snl-1", {"max_steps": 0}, "at least"),
+        ("snl-1", {"seeds": (-1,)}, "seed"),
+        ("snl-1", {"rows": ()}, "no row is named"),
         ("snl-1", {"categories": ("nothing",)}, "has no category"),
     ],
 )

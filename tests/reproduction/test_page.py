@@ -60,7 +60,7 @@ def test_seeds_are_told_as_their_mean_and_half_their_range() -> None:
 def test_other_data_has_no_column_of_the_paper() -> None:
     text = page("snl-1", SNL, found({("RD", "unified", 0): 0.95}), {}, [], [])
     assert "paper |" not in text
-    assert "since they are of MVTec AD" in text
+    assert "they are of MVTec AD" in text
     assert row(text, "screw")[0] == "95.0"
 
 
@@ -72,3 +72,28 @@ def test_a_figure_that_cannot_be_told_is_a_dash() -> None:
     }
     text = page("stpm", TABLES["stpm"], Found(none, (0,), MVTEC, []), {}, [], [])
     assert [line for line in text.splitlines() if line == "| STPM | one model a category | – |"]
+
+
+def test_a_part_of_the_papers_categories_is_set_beside_the_papers_mean_over_that_part() -> None:
+    both = ("bottle", "screw")
+    values = found({("RD", "unified", 0): 0.95})
+    part = Found(values.by_seed, (0,), both, [])
+    text = page("snl-1", SNL, part, PAPER, [], [])
+    theirs = (66.5 + 96.5) / 2
+    assert row(text, "RD", "one model for all") == ["72.5", f"{theirs:.1f}", f"{72.5 - theirs:+.1f}"]
+    assert "one model for all has learned fewer" in text
+
+
+def test_a_category_without_a_figure_is_named_and_no_mean_without_it_is_set_against_the_papers() -> None:
+    values = found({("RD", "unified", 0): 0.95})
+    cells = dict(values.by_seed)
+    cells[Cell("RD", "unified", "screw", "image_auroc")] = {0: None}
+    text = page("snl-1", SNL, Found(cells, (0,), MVTEC, []), PAPER, [], HEAVY)
+    assert "cannot be told for screw: means are over the others" in text
+    assert row(text, "RD", "one model for all")[1:3] == ["–", "–"]
+    assert row(text, "screw")[:3] == ["–", "96.5", "–"]
+
+
+def test_readings_of_the_paper_are_told() -> None:
+    text = page("snl-5", TABLES["snl-5"], Found({}, (0,), MVTEC, []), {}, [], [])
+    assert all(note in text for note in TABLES["snl-5"].notes)

@@ -19,7 +19,7 @@ from understudy.runtime.bundle import write_text
 __all__ = ["EPOCHS", "Reproduction", "reproduce"]
 
 EPOCHS: Mapping[Models, int] = {"unified": 100, "one-class": 200}
-"""Length of a training, which SNL's paper does not give: as in the field's benchmark and in RD's release."""
+"""Length of a training where none is asked for: RD's release has 200, SNL's paper names none."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,13 @@ class Reproduction:
         page: the file, Markdown.
         runs: the file with a row for every run and category.
         text: what the page says.
+        rows: of this table's runs, by the row's label, with all that ``runs`` holds of each.
     """
 
     page: Path
     runs: Path
     text: str
+    rows: list[tuple[str, dict[str, str]]]
 
 
 def reproduce(
@@ -59,7 +61,8 @@ def reproduce(
 
     As the papers do, every picture is learned from equally often, none is held out, the learning rate is
     constant and the last student counts. Runs are kept in ``out/runs.csv``, which several tables share; a run
-    that was stopped goes on from its last checkpoint when the same command is given again.
+    that was stopped goes on from its last checkpoint when the same command is given again. The paper's
+    figures stand beside ours where the folder holds the categories of the paper's data set, by their names.
 
     Args:
         name: one of ``TABLES``.
@@ -70,7 +73,7 @@ def reproduce(
         seeds: of which means are told; never of fewer.
         epochs: passes over the pictures of every training; :data:`EPOCHS` by default.
         max_steps: steps in place of epochs.
-        categories: of the data; all by default. The paper's figures stand beside all of its own alone.
+        categories: of the data; all by default.
         rows: labels of the rows to run; all by default.
         models: ``unified`` or ``one-class`` alone; what the table has by default.
         image_size: side of the network's input, in pixels.
@@ -84,17 +87,22 @@ def reproduce(
     """
     reporter, out = reporter or Reporter(), Path(out)
     table = _chosen(name, rows, models)
+    if any(length is not None and length < 1 for length in (epochs, max_steps)):
+        raise InputError("a training has one epoch or one step at least")
     if not seeds or len(set(seeds)) < len(seeds):
         raise InputError(
             f"seeds are one number or more, each once, got {', '.join(map(str, seeds)) or 'none'}"
         )
-    if epochs and max_steps:
+    if epochs is not None and max_steps is not None:
         raise InputError("a training has a number of epochs or a number of steps; choose one")
     everything = open_pictures(Path(data))
     found = everything.only(categories)
-    found.train(), found.test()  # names what is missing before any work is spent
+    for category in found.categories:  # what is missing is named before any work is spent
+        own = found.only([category])
+        own.train(), own.test()
     protocol = Protocol(
         data=Path(data),
+        found=found,
         teacher=teacher or table.teacher,
         teacher_weights=teacher_weights,
         image_size=image_size,
@@ -103,10 +111,12 @@ def reproduce(
         device=device,
         precision=precision,
     )
-    results = Results(out, protocol)
-    paper = reported(name, TABLES[name]) if found.categories == list(table.categories) else {}
-    heavy = strongest_gains(TABLES[name], paper)
     runs = list(runs_of(table, found, seeds))
+    for run in runs:
+        protocol.options(run)  # likewise
+    results = Results(out, protocol)
+    paper = reported(name, TABLES[name]) if everything.categories == list(table.categories) else {}
+    heavy = [c for c in strongest_gains(TABLES[name], paper) if c in found.categories]
     missing = [run for run in runs if not results.of(run)]
     reporter.say(describe(found))
     reporter.say(f"{name}: {len(runs)} runs, {len(runs) - len(missing)} of them done before")
@@ -123,7 +133,8 @@ def reproduce(
         reporter.say(f"run {number} of {len(missing)}: {run.describe()}")
         results.add(run, reporter)
         text = write()
-    return Reproduction(file, results.file, text)
+    rows = [(run.variant.label, row) for run in runs for row in results.of(run).values()]
+    return Reproduction(file, results.file, text, rows)
 
 
 def _chosen(name: str, rows: Sequence[str] | None, models: Models | None) -> Table:
@@ -132,6 +143,8 @@ def _chosen(name: str, rows: Sequence[str] | None, models: Models | None) -> Tab
         raise InputError(f"no table is named {name!r}; there are {', '.join(TABLES)}")
     table = TABLES[name]
     labels = [variant.label for variant in table.variants]
+    if rows is not None and not rows:
+        raise InputError(f"no row is named; {name} has {', '.join(labels)}")
     unknown = [row for row in rows or () if row not in labels]
     if unknown:
         raise InputError(f"{name} has no row {unknown[0]!r}; it has {', '.join(labels)}")
@@ -149,33 +162,32 @@ def _found(
 ) -> Found:
     """Our figures so far."""
     by_seed: dict[Cell, dict[int, float | None]] = {}
-    facts: dict[str, None] = {}
     seconds: dict[str, list[float]] = {}
+    software, unreadable = dict[str, None](), 0
     for run in runs:
-        for category, row in results.of(run).items():
+        rows = results.of(run)
+        for category, row in rows.items():
             for figure in FIGURES:
                 cell = Cell(run.variant.label, run.models, category, figure)
                 by_seed.setdefault(cell, {})[run.seed] = float(row[figure]) if row[figure] else None
-            label = f"{run.variant.label}, {run.models}"
-            if category == run.categories[0]:
-                seconds.setdefault(label, []).append(float(row["seconds"]))
-            facts[f"{row['device']}, {row['precision']}; {row['versions']}"] = None
-    lengths = ", ".join(
-        f"{models} {protocol.length(models)}" for models in dict.fromkeys(r.models for r in runs)
-    )
+            software[f"{row['device']}, {row['precision']}; {row['versions']}"] = None
+        if rows:
+            first = rows[run.categories[0]]
+            seconds.setdefault(f"{run.variant.label}, {run.models}", []).append(float(first["seconds"]))
+            unreadable = max(unreadable, int(first["unreadable"]))
+    lengths = {models: protocol.length(models) for models in dict.fromkeys(run.models for run in runs)}
     weights = f", weights {protocol.teacher_weights}" if protocol.teacher_weights else ""
-    return Found(
-        by_seed,
-        seeds,
-        data.categories,
-        [
-            f"{describe(data)}",
-            f"teacher {protocol.teacher}{weights}, {protocol.image_size} px, constant learning rate, every "
-            f"picture equally often, none held out; length: {lengths}",
-            *facts,
-            *(
-                f"{label}: {sum(own) / 60:.1f} minutes of training in {len(own)} runs"
-                for label, own in seconds.items()
-            ),
-        ],
-    )
+    facts = [
+        describe(data),
+        f"teacher {protocol.teacher}{weights}, {protocol.image_size} px, constant learning rate, every "
+        "picture equally often, none held out; "
+        + ", ".join(f"{models}: {length}" for models, length in lengths.items()),
+        *software,
+        *(
+            f"{label}: {sum(own) / 60:.1f} minutes of training in {len(own)} runs, each since its last start"
+            for label, own in seconds.items()
+        ),
+    ]
+    if unreadable:
+        facts.append(f"{unreadable} test pictures could not be read, and are in no figure")
+    return Found(by_seed, seeds, data.categories, facts)

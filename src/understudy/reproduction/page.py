@@ -36,7 +36,7 @@ class Found:
         """A figure for every seed, or why there is none.
 
         Args:
-            cell: of a category, or of the mean.
+            cell: of a category, or of the mean over those that have the figure.
             among: categories that a mean is over; all by default.
         """
         wanted = (among or self.categories) if cell.category == MEAN else [cell.category]
@@ -46,6 +46,18 @@ class Found:
             return f"{len(done)} of {len(self.seeds)} seeds"
         known = [[v for column in columns if (v := column[seed]) is not None] for seed in done]
         return [mean(values) for values in known] if all(known) else _DASH
+
+    def without(self, figure: str) -> list[str]:
+        """Categories for which a figure cannot be told, though a run is done."""
+        return [
+            category
+            for category in self.categories
+            if any(
+                None in seeds.values()
+                for cell, seeds in self.by_seed.items()
+                if (cell.category, cell.figure) == (category, figure)
+            )
+        ]
 
 
 def page(
@@ -75,7 +87,7 @@ def page(
             for figure in table.figures
             for models in table.models
         ),
-        "## How it was made\n\n" + "".join(f"- {fact}\n" for fact in found.facts),
+        "## How it was made\n\n" + "".join(f"- {fact}\n" for fact in (*found.facts, *table.notes)),
     ]
     return "\n".join(parts)
 
@@ -98,30 +110,48 @@ def _about(table: Table, found: Found, paper: Mapping[Cell, float], sources: Seq
     spread = " (± half the range over them)" if len(found.seeds) > 1 else ""
     said = f"Percent; means over seeds {seeds}{spread}, of the last step's students; nothing was chosen on "
     said += "test pictures. "
-    if paper:
-        return said + f"The paper's figures are from {'; '.join(sources)}; differences are in points.\n"
-    return said + f"The paper's figures are left out, since they are of {table.data}.\n"
+    if not paper:
+        names = ", ".join(table.categories)
+        return f"{said}The paper's figures are left out: they are of {table.data}, which holds {names}.\n"
+    said += f"The paper's figures are from {'; '.join(sources)}; differences are in points."
+    if len(found.categories) < len(table.categories):
+        said += " These are a part of the paper's categories, so one model for all has learned fewer."
+    return said + "\n"
 
 
 def _means(table: Table, figure: str, found: Found, paper: Mapping[Cell, float], heavy: Sequence[str]) -> str:
     """Rows are variants; the mean over categories, and without those that carry most of the gain."""
-    kept = [c for c in found.categories if c not in heavy]
+    kept = [c for c in found.categories if c not in heavy] if heavy else []
     header = ["", "learned as", *_columns("", paper)]
-    header += _columns(f"without {' and '.join(heavy)}", paper) if heavy else []
-    lines = []
+    header += _columns(f"without {' and '.join(heavy)}", paper) if kept else []
+    lines, lacking = [], found.without(figure)
     for variant in table.variants:
         for models in table.models:
             cell = Cell(variant.label, models, MEAN, figure)
-            line = [
-                variant.label,
-                _MODELS[models],
-                *_compared(found.over_seeds(cell), paper.get(cell), paper),
-            ]
-            if heavy:
-                theirs = mean(paper[cell._replace(category=c)] for c in kept)
-                line += _compared(found.over_seeds(cell, kept), theirs, paper)
+            line = [variant.label, _MODELS[models]]
+            for among in (found.categories, kept) if kept else (found.categories,):
+                theirs = None if lacking else _paper_mean(paper, cell, among, table)
+                line += _compared(found.over_seeds(cell, among), theirs, paper)
             lines.append(line)
-    return f"## {FIGURES[figure]}, mean over categories\n\n" + _markdown(header, lines)
+    said = f"## {FIGURES[figure]}, mean over categories\n\n" + _markdown(header, lines)
+    if kept:
+        before, after = table.gain
+        said += (
+            f"\n{' and '.join(heavy)} are the categories with the largest gain of {after} over {before} in "
+            "the paper, with one model for all.\n"
+        )
+    if lacking:
+        said += f"\nThe figure cannot be told for {', '.join(lacking)}: means are over the others.\n"
+    return said
+
+
+def _paper_mean(paper: Mapping[Cell, float], cell: Cell, among: Sequence[str], table: Table) -> float | None:
+    """As printed where it is over all categories, else over those; ``None`` where the paper has none."""
+    if len(among) == len(table.categories):
+        return paper.get(cell)
+    own = [paper.get(cell._replace(category=category)) for category in among]
+    known = [value for value in own if value is not None]
+    return mean(known) if len(known) == len(own) else None
 
 
 def _by_category(table: Table, figure: str, models: Models, found: Found, paper: Mapping[Cell, float]) -> str:
@@ -131,7 +161,7 @@ def _by_category(table: Table, figure: str, models: Models, found: Found, paper:
     for variant in table.variants:
         header += _columns(variant.label, theirs)
     lines = []
-    for category in [*found.categories, MEAN]:
+    for category in found.categories:
         line = [category]
         for variant in table.variants:
             cell = Cell(variant.label, models, category, figure)

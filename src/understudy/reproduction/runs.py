@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from understudy.data.records import PictureSet
-from understudy.errors import InputError
+from understudy.device import resolve_device, resolve_precision
+from understudy.errors import InputError, WorkError
 from understudy.evaluation import evaluate
 from understudy.fitting import fit
+from understudy.fitting.options import FitOptions, fit_options
 from understudy.fitting.training import checkpoint_file
 from understudy.methods import METHODS, settings_for
 from understudy.model import TrainedModel, versions
 from understudy.reporter import Reporter
 from understudy.reproduction.tables import FIGURES, Models, Table, Variant
 from understudy.runtime import bundle
-from understudy.runtime.bundle import writing
 
-__all__ = ["Protocol", "Results", "Run", "runs_of", "settings_text"]
+__all__ = ["Protocol", "Results", "Run", "runs_of"]
 
 _SPRO_LIMIT = "0.05"
 _FACTS = ("steps", "seconds", "precision", "device")
+_AGAIN = "give the same command again to go on"
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,8 @@ class Protocol:
     """What every run of a table has in common.
 
     Attributes:
-        data: the folder.
+        data: the folder, as it was named.
+        found: its pictures.
         teacher: timm name.
         teacher_weights: as ``fit`` takes it.
         image_size: side of the input.
@@ -45,6 +50,7 @@ class Protocol:
     """
 
     data: Path
+    found: PictureSet
     teacher: str
     teacher_weights: str | None
     image_size: int
@@ -56,6 +62,61 @@ class Protocol:
     def length(self, models: Models) -> str:
         """Of a training, in words."""
         return f"{self.max_steps} steps" if self.max_steps else f"{self.epochs[models]} epochs"
+
+    def options(self, run: Run) -> FitOptions:
+        """What ``fit`` is asked for: as the papers train, and with the last step's student.
+
+        Raises:
+            InputError: an option is out of range.
+        """
+        chooses = METHODS[run.variant.method].recipe.choose_epoch
+        return fit_options(
+            {
+                "method": run.variant.method,
+                "settings": dict(run.variant.settings),
+                "categories": run.categories,
+                "seed": run.seed,
+                "batch_size": run.variant.batch_size,
+                "teacher": self.teacher,
+                "teacher_weights": self.teacher_weights,
+                "image_size": self.image_size,
+                "device": self.device,
+                "precision": self.precision,
+                "schedule": "constant",
+                "sampling": "natural",
+                "holdout": 0.0,
+                "validation": 0.0 if chooses else None,
+                "max_steps": self.max_steps,
+                "epochs": None if self.max_steps else self.epochs[run.models],
+            }
+        )
+
+    @cached_property
+    def weights(self) -> str:
+        """Digest of the teacher's file, or what is taken in its place."""
+        file = Path(self.teacher_weights or "")
+        return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else self.teacher_weights or ""
+
+    @cached_property
+    def computed_in(self) -> tuple[str, str]:
+        """Kind of device and precision."""
+        device = resolve_device(self.device)  # type: ignore[arg-type]
+        return device.type, resolve_precision(self.precision, device)  # type: ignore[arg-type]
+
+    @cached_property
+    def _digests(self) -> dict[str, str]:
+        """By category, of the names and sizes of its pictures and masks, wherever their folder is."""
+        digests = {category: hashlib.sha256() for category in self.found.categories}
+        for record in self.found.records:
+            for path in (record.path, *record.masks):
+                what = (record.split, record.defect, path.name, path.stat().st_size)
+                digests[record.category].update(repr(what).encode())
+        return {category: digest.hexdigest() for category, digest in digests.items()}
+
+    def pictures(self, categories: Sequence[str]) -> str:
+        """Digest of the pictures of some categories."""
+        own = [(category, self._digests[category]) for category in categories]
+        return hashlib.sha256(repr(own).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -76,19 +137,23 @@ class Run:
 
     def key(self, protocol: Protocol) -> dict[str, str]:
         """All that decides its figures, as text: two runs of one key are the same run."""
+        variant, recipe = self.variant, METHODS[self.variant.method].recipe
+        settings = settings_for(variant.method, variant.settings).model_dump(mode="json")
+        device, precision = protocol.computed_in
         return {
-            "method": self.variant.method,
-            "settings": settings_text(self.variant),
+            "method": variant.method,
+            "settings": json.dumps(settings, sort_keys=True),
+            "recipe": json.dumps(asdict(recipe), sort_keys=True),
             "models": self.models,
             "trained_on": " ".join(self.categories),
             "seed": str(self.seed),
             "length": protocol.length(self.models),
-            "batch_size": str(self.variant.batch_size or METHODS[self.variant.method].recipe.batch_size),
+            "batch_size": str(variant.batch_size or recipe.batch_size),
             "teacher": protocol.teacher,
-            "teacher_weights": protocol.teacher_weights or "",
+            "teacher_weights": protocol.weights,
             "image_size": str(protocol.image_size),
-            "asked_precision": protocol.precision,
-            "data": str(protocol.data.resolve()),
+            "computed_in": f"{device} {precision}",
+            "pictures": protocol.pictures(self.categories),
             "version": versions()["understudy"],
         }
 
@@ -96,13 +161,6 @@ class Run:
         """In words."""
         what = "all" if self.models == "unified" else self.categories[0]
         return f"{self.variant.label}, {self.models}, {what}, seed {self.seed}"
-
-
-def settings_text(variant: Variant) -> str:
-    """Settings that differ from the method's defaults, as JSON: alike for two rows that are the same."""
-    usual = settings_for(variant.method).model_dump(mode="json")
-    asked = settings_for(variant.method, variant.settings).model_dump(mode="json")
-    return json.dumps({name: value for name, value in asked.items() if value != usual[name]}, sort_keys=True)
 
 
 def runs_of(table: Table, found: PictureSet, seeds: Sequence[int]) -> Iterator[Run]:
@@ -148,48 +206,41 @@ class Results:
             InputError: data, teacher or options cannot be used.
             WorkError: the work failed; what is done is kept.
         """
-        key = run.key(self._protocol)
+        key, protocol = run.key(self._protocol), self._protocol
         digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:12]
         folder = self._unfinished / f"{run.variant.method}-seed{run.seed}-{digest}"
-        model = self._trained(run, folder, reporter)
-        metrics = evaluate(model, self._protocol.data, run.categories, reporter=reporter).metrics
+        try:
+            model = self._trained(run, folder, reporter)
+        except WorkError as error:
+            raise WorkError(f"{error} (of reproduce: {_AGAIN})") from error
+        metrics = evaluate(model, protocol.data, run.categories, reporter=reporter).metrics
         facts = {name: str(getattr(model.manifest.training, name)) for name in _FACTS}
+        facts["unreadable"] = str(len(metrics["unreadable"]))
         facts["versions"] = ", ".join(f"{n} {v}" for n, v in metrics["versions"].items())
         rows = [
             key | {"category": category} | figures_of(metrics["categories"][category]) | facts
             for category in run.categories
         ]
-        _append(self.file, rows)
-        self._rows += rows
+        self._rows = [*_read(self.file), *rows]  # another table may have come further meanwhile
+        _write(self.file, self._rows)
         shutil.rmtree(folder, ignore_errors=True)
 
     def _trained(self, run: Run, folder: Path, reporter: Reporter) -> TrainedModel:
-        protocol = self._protocol
-        length = {"max_steps": protocol.max_steps} if protocol.max_steps else {}
-        if not length:
-            length = {"epochs": protocol.epochs[run.models]}
-        options: dict[str, Any] = {
-            "method": run.variant.method,
-            "settings": dict(run.variant.settings),
-            "categories": run.categories,
-            "seed": run.seed,
-            "batch_size": run.variant.batch_size,
-            "teacher": protocol.teacher,
-            "teacher_weights": protocol.teacher_weights,
-            "image_size": protocol.image_size,
-            "device": protocol.device,
-            "precision": protocol.precision,
-            "schedule": "constant",
-            "sampling": "natural",
-            "holdout": 0.0,
-            **length,
-        }
-        if bundle.holds_model(folder) or checkpoint_file(folder).is_file():
-            try:
-                return fit(protocol.data, folder, resume=True, reporter=reporter, **options)
-            except InputError as error:
-                reporter.say(f"what was begun does not fit any more ({error}); it is begun anew")
-        return fit(protocol.data, folder, overwrite=True, reporter=reporter, **options)
+        begun = bundle.holds_model(folder) or checkpoint_file(folder).is_file()
+        options = self._protocol.options(run).model_dump()
+        try:
+            return fit(
+                self._protocol.data,
+                folder,
+                resume=begun,
+                overwrite=not begun,
+                reporter=reporter,
+                **options,
+            )
+        except InputError as error:
+            if not begun:
+                raise
+            raise InputError(f"{error} (of reproduce: delete {folder} to begin this run anew)") from error
 
 
 def figures_of(own: Mapping[str, Any]) -> dict[str, str]:
@@ -208,20 +259,16 @@ def figures_of(own: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _read(path: Path) -> list[dict[str, str]]:
-    """Rows that are whole; a line that a killed run left half written is none."""
     if not path.is_file():
         return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return [row for row in csv.DictReader(file) if None not in row.values() and None not in row]
+    return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
 
 
-def _append(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
-    with writing(path, "make room there"):
-        before = path.read_text(encoding="utf-8") if path.is_file() else ""
-        with path.open("a", encoding="utf-8", newline="") as file:
-            table = csv.DictWriter(file, list(rows[0]))
-            if before and not before.endswith("\n"):
-                file.write("\n")
-            if not before:
-                table.writeheader()
-            table.writerows(rows)
+def _write(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
+    """All rows, through a temporary file: a kill or a full disk leaves what was there before."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    table = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    bundle.write_text(path, text.getvalue())
