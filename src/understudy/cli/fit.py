@@ -32,6 +32,13 @@ class SamplingName(StrEnum):
     BALANCED = "balanced"
 
 
+class StatisticsName(StrEnum):
+    """Of batch normalisation, in the trained student."""
+
+    RUNNING = "running"
+    RECOMPUTED = "recomputed"
+
+
 class ScheduleName(StrEnum):
     """Of the learning rate."""
 
@@ -96,6 +103,10 @@ def fit(
         SamplingName,
         typer.Option(help="balanced: every category equally often; natural: every picture."),
     ] = SamplingName.BALANCED,
+    statistics: Annotated[
+        StatisticsName,
+        typer.Option(help="Of batch normalisation: recomputed with the final weights, or running ones."),
+    ] = StatisticsName.RECOMPUTED,
     cache: Annotated[
         str, typer.Option(metavar="auto|off|SIZE", help="Memory for decoded pictures, such as 512MB or 2GB.")
     ] = "auto",
@@ -156,6 +167,7 @@ def fit(
             device=device.value,
             precision=precision.value,
             sampling=sampling.value,
+            statistics=statistics.value,
             cache=cache,
             cache_features=cache_features,
             compile=compile_,

@@ -176,6 +176,7 @@ def _train_and_save(
             held_out=len(parts.held_out),
             holdout_share=asked.holdout,
             sampling="balanced" if balanced else "natural",
+            statistics=plan.statistics,
         ),
     )
 
@@ -250,4 +251,5 @@ def _plan(asked: FitOptions, n_pictures: int) -> Plan:
         device=device,
         checkpoint_every=asked.checkpoint_every,
         compiled=asked.compile,
+        statistics=asked.statistics,
     )

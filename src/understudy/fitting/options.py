@@ -12,6 +12,7 @@ from understudy.data.memory import budget_of
 from understudy.device import DeviceChoice, PrecisionChoice
 from understudy.distill.teacher import EMBEDDED_TEACHER
 from understudy.errors import InputError
+from understudy.fitting.statistics import Statistics
 from understudy.methods import settings_for
 from understudy.methods.recipe import Schedule
 
@@ -48,6 +49,8 @@ class FitOptions(BaseModel):
         precision: of training; ``auto`` takes bf16 where the hardware has it.
         sampling: ``balanced`` learns from every category equally often (docs/decisions/0020), ``natural``
             from every picture, as in the papers.
+        statistics: of batch normalisation: ``recomputed`` over pictures learned from once the weights are
+            final (docs/decisions/0033), or the ``running`` ones that a training leaves, as in the papers.
         cache: memory for decoded pictures: ``auto``, ``off`` or a size such as ``2GB``; the result does
             not depend on it.
         workers: processes that decode the pictures that do not fit there; ``None`` for one a core.
@@ -82,6 +85,7 @@ class FitOptions(BaseModel):
     device: DeviceChoice = "auto"
     precision: PrecisionChoice = "auto"
     sampling: Literal["natural", "balanced"] = "balanced"
+    statistics: Statistics = "recomputed"
     cache: str = "auto"
     workers: int | None = Field(default=None, ge=0, le=256)
     cache_features: str = Field(default="auto", min_length=1)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import math
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +13,6 @@ from typing import Any, Literal
 
 import lightning as L
 import torch
-from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
@@ -29,8 +26,10 @@ from understudy.data.store import PictureStore
 from understudy.distill.cram import CRAM
 from understudy.distill.distiller import Distiller
 from understudy.errors import InputError, WorkError
+from understudy.fitting.hushing import explained, quiet
 from understudy.fitting.journal import Journal
 from understudy.fitting.selection import BestEpoch
+from understudy.fitting.statistics import MOST_BATCHES, Statistics, recompute_statistics
 from understudy.memory_kept import memory_kept
 from understudy.methods.recipe import Optimiser, Schedule, share_of_rate
 from understudy.reporter import Advance, ignore_progress
@@ -58,6 +57,7 @@ class Plan:
         device: what to train on.
         checkpoint_every: steps between two checkpoints.
         compiled: run teacher and student through torch.compile.
+        statistics: of batch normalisation at the end; see :mod:`understudy.fitting.statistics`.
     """
 
     steps: int
@@ -69,6 +69,7 @@ class Plan:
     checkpoint_every: int = 100
     compiled: bool = False
     schedule: Schedule = "constant"
+    statistics: Statistics = "recomputed"
 
 
 def checkpoint_file(folder: Path) -> Path:
@@ -158,7 +159,7 @@ def train(
         every_n_train_steps=plan.checkpoint_every,
         enable_version_counter=False,
     )
-    with _quiet(), _explained(folder):
+    with quiet(), explained(folder):
         trainer = L.Trainer(
             accelerator="gpu" if plan.device.type == "cuda" else "cpu",
             devices=1,
@@ -170,13 +171,23 @@ def train(
             enable_model_summary=False,
             callbacks=[_Watch(advance, journal), *([best] if validation else []), saver],
         )
-        batches = SeededBatches(order, plan.steps, start)
         seen: PictureStore | FeatureStore = pictures if features is None else features
-        workers = seen.workers  # persistent ones are ended by Lightning at once, whatever happens
-        loader = DataLoader(seen, batch_sampler=batches, num_workers=workers, persistent_workers=workers > 0)
+
+        def loader(start: int, stop: int) -> DataLoader[Any]:
+            return DataLoader(
+                seen,
+                batch_sampler=SeededBatches(order, stop, start),
+                num_workers=seen.workers,
+                persistent_workers=seen.workers > 0,  # ended by Lightning at once, whatever happens
+            )
+
         with memory_kept() if plan.device.type == "cpu" else nullcontext():
-            trainer.fit(lesson, loader, ckpt_path=path if resume else None, weights_only=True)
-    best.restore()
+            trainer.fit(
+                lesson, loader(start, plan.steps), ckpt_path=path if resume else None, weights_only=True
+            )
+            best.restore()
+            if plan.statistics == "recomputed":
+                lesson.to(plan.device).settle(loader(plan.steps, plan.steps + min(plan.steps, MOST_BATCHES)))
     distiller.to("cpu").eval()
     return Trained(best.step if best.lowest is not None else plan.steps, lesson.loss)
 
@@ -224,6 +235,16 @@ class _Lesson(L.LightningModule):
                 maps = (maps * care).sum((1, 2, 3)) / care.sum((1, 2, 3))
             total += float(maps.mean()) * len(batch)
         return total / len(pictures)
+
+    def settle(self, batches: DataLoader[Any]) -> None:
+        """Recompute the statistics of batch normalisation, in the training's precision."""
+
+        def forward(batch: Tensor | list[Tensor]) -> None:
+            moved = [b.to(self.device) for b in batch] if isinstance(batch, list) else batch.to(self.device)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self._plan.precision == "bf16"):
+                self._pairs(moved)
+
+        recompute_statistics(self.distiller.student, batches, forward)
 
     def _pairs(self, batch: Tensor | list[Tensor]) -> list[Pair]:
         if isinstance(batch, Tensor):
@@ -306,6 +327,7 @@ def _fingerprint(
         plan.batch_size,
         plan.optimiser,
         plan.schedule,
+        plan.statistics,
         plan.seed,
         plan.precision,
         plan.steps,
@@ -326,54 +348,3 @@ def _checked(path: Path, fingerprint: str) -> dict[str, Any]:
             "length); resume it with its own arguments, or start anew with --overwrite"
         )
     return state
-
-
-@contextmanager
-def _explained(folder: Path) -> Iterator[None]:
-    """Say in one sentence what stopped a training, and the way out."""
-    try:
-        yield
-    except SystemExit as stopped:  # Lightning's answer to Ctrl-C
-        raise KeyboardInterrupt from stopped
-    except ValueError as error:
-        if "more than 1 value per channel" not in str(error):
-            raise
-        raise InputError(
-            "batches of one picture leave this method's batch normalisation nothing to average; add "
-            "good pictures, or ask for a larger --batch-size"
-        ) from error
-    except OSError as error:
-        raise WorkError(
-            f"the training in {folder} stopped: {error.strerror or error}; "
-            "mend that (a full disk?), then go on with --resume"
-        ) from error
-    except RuntimeError as error:
-        lines = str(error).strip().splitlines() or [""]
-        if "DataLoader worker" not in lines[0]:
-            raise
-        if "PictureError" in lines[0]:  # what it said is the last line of the worker's traceback
-            raise InputError(lines[-1].partition(": ")[2]) from error
-        raise WorkError(
-            f"the training in {folder} stopped, for a process that decodes pictures was killed (too little "
-            "memory, or shared memory?); go on with --resume --workers 0"
-        ) from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Hold back Lightning's advice about workers, loggers and hardware; errors still come through."""
-    loggers = [logging.getLogger(n) for n in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PossibleUserWarning)
-            warnings.filterwarnings("ignore", r".*treespec", FutureWarning, "lightning")
-            for advice in (r"Checkpoint directory .* exists", r"This DataLoader will create .* worker"):
-                warnings.filterwarnings("ignore", advice, UserWarning)
-            warnings.filterwarnings("ignore", r".*use of fork\(\)", DeprecationWarning)
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

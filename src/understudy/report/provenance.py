@@ -45,6 +45,7 @@ def _training(manifest: Manifest) -> str:
     optimiser = ", ".join(f"{key} {value}" for key, value in t.optimiser.items() if key != "name")
     balanced = ", every category equally often" if t.sampling == "balanced" else ""
     kept = "" if t.kept_step == t.steps else f", of which the student of step {t.kept_step} was kept"
+    kept += ", statistics of its normalisation recomputed" if t.statistics == "recomputed" else ""
     return (
         f"{sum(t.categories.values())} good pictures of {len(t.categories)} categories ({t.layout}) at "
         f"{manifest.preprocess.image_size} px, {t.steps} steps of {t.batch_size}{balanced}{kept}; "

@@ -133,8 +133,8 @@ def reproduce(
         reporter.say(f"run {number} of {len(missing)}: {run.describe()}")
         results.add(run, reporter)
         text = write()
-    rows = [(run.variant.label, row) for run in runs for row in results.of(run).values()]
-    return Reproduction(file, results.file, text, rows)
+    done = [(run.variant.label, row) for run in runs for row in results.of(run).values()]
+    return Reproduction(file, results.file, text, done)
 
 
 def _chosen(name: str, rows: Sequence[str] | None, models: Models | None) -> Table:

@@ -84,6 +84,7 @@ class Protocol:
                 "precision": self.precision,
                 "schedule": "constant",
                 "sampling": "natural",
+                "statistics": "running",
                 "holdout": 0.0,
                 "validation": 0.0 if chooses else None,
                 "max_steps": self.max_steps,

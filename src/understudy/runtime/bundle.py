@@ -104,6 +104,7 @@ class TrainingCard(_Card):
     held_out: int
     holdout_share: float
     sampling: str = "natural"
+    statistics: str = "running"
 
 
 class ParityCard(_Card):
