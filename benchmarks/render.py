@@ -30,6 +30,7 @@ TABLES: dict[str, Callable[[list[Row]], str]] = {
     "logical": quality.logical,
     "unified": quality.unified,
     "balance": quality.balance,
+    "normalisation": quality.normalisation,
     "reproduction": quality.reproduction,
     "memory_bank": quality.memory_bank,
     "calibration": choices.calibration,

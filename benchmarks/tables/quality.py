@@ -6,7 +6,7 @@ import statistics
 
 from tables.wording import Row, chosen, pair, ranged, table, where
 
-__all__ = ["balance", "logical", "memory_bank", "methods", "reproduction", "unified"]
+__all__ = ["balance", "logical", "memory_bank", "methods", "normalisation", "reproduction", "unified"]
 
 
 def unified(rows: list[Row]) -> str:
@@ -201,3 +201,22 @@ def reproduction(rows: list[Row]) -> str:
         "--work DIR --out benchmarks/results/reproduction.csv`; nothing was chosen on test pictures.\n"
     )
     return table(["", *categories, "mean", "training"], lines) + note
+
+
+def normalisation(rows: list[Row]) -> str:
+    """Image / pixel AUROC by category and seed with running and with recomputed statistics."""
+    first, seeds = rows[0], sorted({row["seed"] for row in rows})
+    categories, lines = first["trained_on"].split(), []
+    for seed in seeds:
+        for statistics_ in dict.fromkeys(row["statistics"] for row in rows):
+            own = chosen(rows, seed=seed, statistics=statistics_)
+            if own:
+                cells = [pair(chosen(own, category=c)) for c in categories]
+                lines.append([f"{statistics_}, seed {seed}", *cells, pair(own)])
+    note = (
+        f"\nImage / pixel AUROC in percent; `{first['method']}`, one model for all, every category equally "
+        f"often, {first['steps']} steps of {first['batch_size']}, {where(rows)}. Made by `python "
+        "benchmarks/normalisation.py --data REALBENCH --out benchmarks/results/normalisation.csv`; nothing was "
+        "chosen on test pictures.\n"
+    )
+    return table(["statistics", *categories, "mean"], lines) + note

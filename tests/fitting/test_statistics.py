@@ -67,5 +67,5 @@ def test_a_product_that_the_last_batches_did_not_show_is_not_forgotten() -> None
         layer(products[0])
     layer.eval()
     forgotten = layer(products[1]).mean()
-    recompute_statistics(layer, products, layer)
+    recompute_statistics(layer, [torch.cat(products)], layer)  # a batch shows several products
     assert layer(products[1]).mean() < forgotten / 5

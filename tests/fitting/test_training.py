@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from itertools import pairwise
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -171,7 +172,7 @@ def test_the_epoch_with_the_lowest_maps_of_validation_pictures_is_kept(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_Lesson, "error", spy)
-        how = plan(12)
+        how = replace(plan(12), statistics="running")
         trained = train(distiller, pictures, LOOK, how, tmp_path, description="test", validation=validation)
     assert len(seen) == 4
     assert trained.step == 6
