@@ -216,7 +216,7 @@ def normalisation(rows: list[Row]) -> str:
     note = (
         f"\nImage / pixel AUROC in percent; `{first['method']}`, one model for all, every category equally "
         f"often, {first['steps']} steps of {first['batch_size']}, {where(rows)}. Made by `python "
-        "benchmarks/normalisation.py --data REALBENCH --out benchmarks/results/normalisation.csv`; nothing was "
-        "chosen on test pictures.\n"
+        "benchmarks/normalisation.py --data REALBENCH --out benchmarks/results/normalisation.csv`; nothing "
+        "was chosen on test pictures.\n"
     )
     return table(["statistics", *categories, "mean"], lines) + note

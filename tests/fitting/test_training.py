@@ -10,8 +10,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from itertools import pairwise
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
