@@ -80,8 +80,8 @@ def methods(rows: list[Row]) -> str:
     note = (
         f"\nPercent, mean over {', '.join(categories)} and seeds {', '.join(seeds)} (± half the range "
         f"over seeds), {where(rows)}. Each method saw {pictures} pictures in batches of "
-        f"{first['batch_size']}, as one model or shared among the one-class models; the default is "
-        "12000. Training: seconds of a seed's models together, median over seeds. Scoring: "
+        f"{first['batch_size']}, as one model or shared among the one-class models. "
+        "Training: seconds of a seed's models together, median over seeds. Scoring: "
         "float32, decoding included.\n"
         + "".join(_against_base(image, *pair) for pair in (("snl-rd", "rd"), ("snl-fd", "stpm")))
         + "Made by `python benchmarks/methods.py --data REALBENCH --out benchmarks/results/methods.csv "

@@ -111,7 +111,7 @@ def _train_and_save(
     windows = windows_of(parts.learn, preprocess, rois)
     if windows > len(parts.learn):
         reporter.say(f"{windows} tiles of {preprocess.tile} pixels to learn from")
-    plan = _plan(asked, windows)
+    plan = _plan(asked, windows, len(found.categories))
     balanced = asked.sampling == "balanced" and len(found.categories) > 1
     torch.manual_seed(asked.seed)  # the student starts alike, whatever the teacher drew
     distiller = build(asked.method, teacher, settings)
@@ -232,13 +232,13 @@ def _preprocess(asked: FitOptions, look: Normalisation) -> Preprocess:
         raise InputError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
 
 
-def _plan(asked: FitOptions, n_pictures: int) -> Plan:
+def _plan(asked: FitOptions, n_pictures: int, n_categories: int) -> Plan:
     recipe = METHODS[asked.method].recipe
     device = resolve_device(asked.device)
     if asked.compile:
         require_compiler(device)
     batch_size = min(asked.batch_size or recipe.batch_size, n_pictures)
-    steps = asked.max_steps or max(1, recipe.pictures // batch_size)
+    steps = asked.max_steps or max(1, recipe.seen(n_categories) // batch_size)
     if asked.epochs:
         steps = asked.epochs * (n_pictures // batch_size)
     return Plan(

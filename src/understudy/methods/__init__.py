@@ -30,8 +30,8 @@ class Method:
 METHODS: dict[str, Method] = {
     "stpm": Method(stpm.StpmSettings, stpm.stpm, stpm.RECIPE),
     "rd": Method(rd.RdSettings, rd.rd, rd.RECIPE),
-    "snl-fd": Method(snl.SnlSettings, snl.snl_fd, snl.RECIPE),
-    "snl-rd": Method(snl.SnlSettings, snl.snl_rd, snl.RECIPE),
+    "snl-fd": Method(snl.SnlSettings, snl.snl_fd, snl.FD_RECIPE),
+    "snl-rd": Method(snl.SnlSettings, snl.snl_rd, snl.RD_RECIPE),
     "dskd": Method(dskd.DskdSettings, dskd.dskd, dskd.RECIPE),
 }
 

@@ -70,7 +70,8 @@ class Recipe:
         schedule: of the learning rate; constant in the papers.
         batch_size: pictures a step.
         pictures: length of the training when neither epochs nor steps are asked for: how many pictures
-            are seen, those seen again included.
+            are seen at least, those seen again included.
+        pictures_each: how many of each category are, at least.
         validation: share of the good pictures that the training does not learn from but looks at.
         choose_epoch: keep the student of that epoch whose maps of the validation pictures are the
             lowest on average, instead of the last.
@@ -80,5 +81,10 @@ class Recipe:
     schedule: Schedule = "constant"
     batch_size: int = 8
     pictures: int = 12000
+    pictures_each: int = 0
     validation: float = 0.0
     choose_epoch: bool = False
+
+    def seen(self, categories: int) -> int:
+        """How many pictures a training on so many categories sees."""
+        return max(self.pictures, self.pictures_each * categories)

@@ -24,9 +24,10 @@ from understudy.distill.spatial import SpatialReduction, SpatialScale, spatial_d
 from understudy.distill.teacher import Teacher
 from understudy.methods.recipe import Recipe
 
-__all__ = ["RECIPE", "SnlSettings", "snl_fd", "snl_rd"]
+__all__ = ["FD_RECIPE", "RD_RECIPE", "SnlSettings", "snl_fd", "snl_rd"]
 
-RECIPE = Recipe(batch_size=8)
+FD_RECIPE = Recipe(batch_size=8)
+RD_RECIPE = Recipe(batch_size=8, pictures=3200, pictures_each=530)  # docs/decisions/0031
 
 
 class SnlSettings(BaseModel):
