@@ -162,7 +162,7 @@ def scoring(asked: argparse.Namespace, out: Path, folder: Path) -> None:
     work = bench(asked, "scoring", out, folder, **places)
     ways = [(contender, way) for contender, own in WAYS.items() for way in own]
     for method in asked.methods.split(","):
-        models = {contender: prepared(work, folder, contender, method) for contender in SIDES}
+        models = {contender: prepared(work, folder, contender, method, True) for contender in SIDES}
         for number in range(asked.rounds):
             for batch_size in SCORED_BATCHES:
                 for contender, way in ways:
@@ -171,14 +171,14 @@ def scoring(asked: argparse.Namespace, out: Path, folder: Path) -> None:
                     work.run(job, {"model": models[contender]})
 
 
-def prepared(work: Bench, folder: Path, contender: str, method: str) -> Path:
-    """A model of a contender, in every form that it scores with."""
+def prepared(work: Bench, folder: Path, contender: str, method: str, exported: bool) -> Path:
+    """A model of a contender for torch, and perhaps in every other form that it scores with."""
     model = folder / "models" / contender / method
     model.mkdir(parents=True)
     preparing = Bench(
         "prepare", model / "prepared.csv", work.pythons, work.scratch, work.places | {"model": model}
     )
-    preparing.run({"contender": contender, "method": method})
+    preparing.run({"contender": contender, "method": method, "exported": exported})
     return model
 
 
@@ -213,7 +213,7 @@ def footprint(asked: argparse.Namespace, out: Path, folder: Path) -> None:
     """Installed size and start of whole processes; its rows are made anew together, or not at all."""
     if not read(out):
         work = bench(asked, "footprint", out, folder, data=few(asked, folder))
-        models = {contender: prepared(work, folder, contender, "stpm") for contender in SIDES}
+        models = {contender: prepared(work, folder, contender, "stpm", False) for contender in SIDES}
         places = (asked.environments or folder / "environments").absolute()
         append(out, [provenance() | row for row in footprint_rows(places, models, asked.rounds)])
 

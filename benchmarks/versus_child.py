@@ -48,7 +48,7 @@ def train(side: Any, places: dict[str, Path], job: Row) -> list[Row]:
 
 def prepare(side: Any, places: dict[str, Path], job: Row) -> list[Row]:
     """Leave a model for scoring."""
-    side.prepare(places["data"], places["model"], job["method"])
+    side.prepare(places["data"], places["model"], job["method"], job["exported"])
     return [{}]
 
 

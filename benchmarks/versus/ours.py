@@ -36,10 +36,12 @@ def training(
     )
 
 
-def prepare(data: Path, folder: Path, method: str) -> None:
-    """Save a model for the scorers, as it is and exported; how long it was trained changes no time."""
+def prepare(data: Path, folder: Path, method: str, exported: bool) -> None:
+    """Save a model for the scorers, as it is and perhaps exported; how long it was trained changes no time."""
     options: dict[str, Any] = _random_teacher(method) | _ALL_LEARNED
-    understudy.fit(data, folder / "torch", max_steps=1, batch_size=2, **options)
+    understudy.fit(data, folder / "torch", max_steps=1, batch_size=2, statistics="running", **options)
+    if not exported:
+        return
     understudy.export(folder / "torch", folder / "onnx", format="onnx")
     understudy.export(folder / "torch", folder / "openvino", format="openvino")
     understudy.export(

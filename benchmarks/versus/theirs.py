@@ -42,11 +42,12 @@ def training(
     return Training(run, pictures.train_batch_size, precision or "32")
 
 
-def prepare(data: Path, folder: Path, method: str) -> None:
-    """Save a model for the scorers, as it is and exported; that it was not trained changes no time."""
+def prepare(data: Path, folder: Path, method: str, exported: bool) -> None:
+    """Save a model for the scorers, as it is and perhaps exported; that it was not trained changes no time."""
     model = _model(method).eval()
     model.to_torch(folder)
-    model.to_openvino(folder)
+    if exported:
+        model.to_openvino(folder)
 
 
 def scorer(folder: Path, way: str) -> Scorer:
