@@ -43,7 +43,7 @@ def training(
 
 
 def prepare(data: Path, folder: Path, method: str, exported: bool) -> None:
-    """Save a model for the scorers, as it is and perhaps exported; that it was not trained changes no time."""
+    """Save a model for the scorers, perhaps exported too; that it was not trained changes no time."""
     model = _model(method).eval()
     model.to_torch(folder)
     if exported:
