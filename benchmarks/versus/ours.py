@@ -37,12 +37,12 @@ def training(
 
 
 def prepare(data: Path, folder: Path, method: str, exported: bool) -> None:
-    """Save a model for the scorers, perhaps exported too; how long it was trained changes no time."""
+    """Save a model for the scorers, perhaps in all exported forms; how long it was trained changes no time."""
     options: dict[str, Any] = _random_teacher(method) | _ALL_LEARNED
     understudy.fit(data, folder / "torch", max_steps=1, batch_size=2, statistics="running", **options)
+    understudy.export(folder / "torch", folder / "onnx", format="onnx")  # what the light install loads
     if not exported:
         return
-    understudy.export(folder / "torch", folder / "onnx", format="onnx")
     understudy.export(folder / "torch", folder / "openvino", format="openvino")
     understudy.export(
         folder / "torch", folder / "openvino in bf16", format="openvino", precision="bf16", data=data
