@@ -37,7 +37,7 @@ def training(
 
 
 def prepare(data: Path, folder: Path, method: str, exported: bool) -> None:
-    """Save a model for the scorers, perhaps in all exported forms; how long it was trained changes no time."""
+    """Save a model for the scorers, as ONNX too, perhaps in all forms; its training changes no time."""
     options: dict[str, Any] = _random_teacher(method) | _ALL_LEARNED
     understudy.fit(data, folder / "torch", max_steps=1, batch_size=2, statistics="running", **options)
     understudy.export(folder / "torch", folder / "onnx", format="onnx")  # what the light install loads
