@@ -16,8 +16,10 @@ __all__ = [
     "DataArgument",
     "DeviceName",
     "DeviceOption",
+    "ImageSizeOption",
     "ModelArgument",
     "PrecisionName",
+    "TeacherWeightsOption",
     "split_names",
     "split_numbers",
 ]
@@ -49,6 +51,10 @@ CategoriesOption = Annotated[
     str | None, typer.Option(metavar="A,B,C", help="Only these categories, separated by commas.")
 ]
 DeviceOption = Annotated[DeviceName, typer.Option(help="auto takes a GPU where there is one.")]
+ImageSizeOption = Annotated[int, typer.Option(metavar="N", help="Side of the input in pixels.")]
+TeacherWeightsOption = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Its weights: .safetensors, .pth, or the word random.")
+]
 
 
 def split_names(text: str | None, option: str = "--categories") -> tuple[str, ...] | None:

@@ -15,7 +15,9 @@ from understudy.cli.arguments import (
     DataArgument,
     DeviceName,
     DeviceOption,
+    ImageSizeOption,
     PrecisionName,
+    TeacherWeightsOption,
     split_names,
     split_numbers,
 )
@@ -53,14 +55,11 @@ def fit(
     teacher: Annotated[
         str | None, typer.Option(metavar="NAME", help="Any timm backbone; embedded by default.")
     ] = None,
-    teacher_weights: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Its weights: .safetensors, .pth, or the word random."),
-    ] = None,
+    teacher_weights: TeacherWeightsOption = None,
     strides: Annotated[
         str | None, typer.Option(metavar="A,B,C", help="The teacher's levels, such as 8,16,32.")
     ] = None,
-    image_size: Annotated[int, typer.Option(metavar="N", help="Side of the input in pixels.")] = 256,
+    image_size: ImageSizeOption = 256,
     keep_aspect: Annotated[
         bool, typer.Option("--keep-aspect", help="Pad pictures to squares, rather than stretch them.")
     ] = False,

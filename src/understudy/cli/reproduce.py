@@ -12,7 +12,9 @@ from understudy.cli.arguments import (
     CategoriesOption,
     DeviceName,
     DeviceOption,
+    ImageSizeOption,
     PrecisionName,
+    TeacherWeightsOption,
     split_names,
     split_numbers,
 )
@@ -46,10 +48,7 @@ def reproduce(
     teacher: Annotated[
         str | None, typer.Option(metavar="NAME", help="Any timm backbone; the paper's by default.")
     ] = None,
-    teacher_weights: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Its weights: .safetensors, .pth, or the word random."),
-    ] = None,
+    teacher_weights: TeacherWeightsOption = None,
     seeds: Annotated[str, typer.Option(metavar="A,B,C", help="Of which means are told.")] = "0,1,2",
     epochs: Annotated[
         int | None,
@@ -63,7 +62,7 @@ def reproduce(
     models: Annotated[
         ModelsName | None, typer.Option(help="Only one model for all, or only one a category.")
     ] = None,
-    image_size: Annotated[int, typer.Option(metavar="N", help="Side of the input in pixels.")] = 256,
+    image_size: ImageSizeOption = 256,
     device: DeviceOption = DeviceName.AUTO,
     precision: Annotated[
         PrecisionName, typer.Option(help="auto takes bf16 where the hardware has it.")
