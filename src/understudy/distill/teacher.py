@@ -15,15 +15,16 @@ from understudy.types import Features
 __all__ = ["EMBEDDED_TEACHER", "Teacher", "default_strides", "embedding"]
 
 EMBEDDED_TEACHER = "tf_efficientnet_lite0"
+_LITE = "tf_efficientnet_lite"
 
 
 def default_strides(name: str) -> tuple[int, ...]:
     """The levels taken when none are asked for.
 
-    The papers take the strides 4, 8, 16 of a ResNet; the embedded teacher detects more on real
-    parts with 8, 16, 32 (docs/decisions/0003).
+    The papers take the strides 4, 8, 16 of a ResNet; the embedded teacher and its larger sisters detect
+    more on real parts with 8, 16, 32 (docs/decisions/0003).
     """
-    return (8, 16, 32) if name.startswith(EMBEDDED_TEACHER) else (4, 8, 16)
+    return (8, 16, 32) if name.startswith(_LITE) else (4, 8, 16)
 
 
 def embedding(features: Features) -> Tensor:

