@@ -100,7 +100,7 @@ def training_step(
     network, _, _ = load_teacher(teacher, default_strides(teacher), RANDOM, image_size)
     distiller = build(method, network, settings_for(method)).train()
     distiller.to(memory_format=torch.channels_last)
-    optimiser = METHODS[method].recipe.optimiser.over(distiller.student.parameters())
+    optimiser = METHODS[method].recipes["paper"].optimiser.over(distiller.student.parameters())
     images = torch.randn(batch_size, 3, image_size, image_size).contiguous(memory_format=torch.channels_last)
 
     def step() -> None:

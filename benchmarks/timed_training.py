@@ -74,7 +74,7 @@ def timed_training(
     card = TeacherCard(name=network.name, strides=strides, origin=source.origin, sha256=source.sha256)
     distiller = build(method, network, settings_for(method))
     computed = resolve_precision(precision, device)  # type: ignore[arg-type]
-    optimiser = METHODS[method].recipe.optimiser
+    optimiser = METHODS[method].recipes["paper"].optimiser
     plan = Plan(steps, batch_size, optimiser, 0, computed, device, steps, compiled)
     pictures = PictureStore([r.path for r in open_pictures(data).train()], preprocess)
     began = time.perf_counter()

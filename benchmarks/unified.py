@@ -85,7 +85,7 @@ def fit_and_evaluate(
             max_steps=steps,
             batch_size=batch_size,
             seed=seed,
-            **{"sampling": "natural"} | dict(options or {}),  # the literature's way, unless it is measured
+            **{"recipe": "paper"} | dict(options or {}),  # the literature's way, unless it is measured
         )
         return model, understudy.evaluate(model, data, categories, map_resolution).metrics
 

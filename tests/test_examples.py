@@ -48,7 +48,7 @@ def test_stpm_from_scratch_trains_and_scores_as_the_library_does(
     own_teacher = scratch.make_teacher(teacher.backbone.state_dict())
     own = scratch.make_student()
     own.load_state_dict(distiller.student.network.state_dict())
-    recipe = METHODS["stpm"].recipe
+    recipe = METHODS["stpm"].recipes["paper"]
     assert recipe == Recipe(Sgd(0.4, 0.9, 1e-4), batch_size=32, validation=0.2, choose_epoch=True)
     theirs = torch.optim.SGD(own.parameters(), lr=0.4, momentum=0.9, weight_decay=1e-4)
     ours = recipe.optimiser.over(distiller.student.parameters())

@@ -31,7 +31,7 @@ def training(
     options |= {"batch_size": batch, "precision": precision, "cache_features": cache_features}
     return Training(
         lambda: understudy.fit(data, scratch / "model", **options),
-        batch or METHODS[method].recipe.batch_size,
+        batch or METHODS[method].recipes["paper"].batch_size,
         resolve_precision(precision, resolve_device("auto")),  # type: ignore[arg-type]
     )
 

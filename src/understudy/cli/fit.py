@@ -27,6 +27,13 @@ from understudy.errors import InputError
 __all__ = ["fit"]
 
 
+class RecipeName(StrEnum):
+    """How a method is trained where nothing else is said."""
+
+    TUNED = "tuned"
+    PAPER = "paper"
+
+
 class SamplingName(StrEnum):
     """What is learned from equally often: every picture, or every category."""
 
@@ -52,6 +59,9 @@ def fit(
     data: DataArgument,
     out: Annotated[Path, typer.Option(metavar="MODEL", help="Folder for the model.")],
     method: Annotated[str, typer.Option(help="snl-rd, snl-fd, rd, stpm or dskd.")] = "snl-rd",
+    recipe: Annotated[
+        RecipeName, typer.Option(help="tuned: the best we know; paper: as the method's paper trains.")
+    ] = RecipeName.TUNED,
     teacher: Annotated[
         str | None, typer.Option(metavar="NAME", help="Any timm backbone; embedded by default.")
     ] = None,
@@ -99,13 +109,13 @@ def fit(
         PrecisionName, typer.Option(help="auto takes bf16 where the hardware has it.")
     ] = PrecisionName.AUTO,
     sampling: Annotated[
-        SamplingName,
+        SamplingName | None,
         typer.Option(help="balanced: every category equally often; natural: every picture."),
-    ] = SamplingName.BALANCED,
+    ] = None,
     statistics: Annotated[
-        StatisticsName,
+        StatisticsName | None,
         typer.Option(help="Of batch normalisation: recomputed with the final weights, or running ones."),
-    ] = StatisticsName.RECOMPUTED,
+    ] = None,
     cache: Annotated[
         str, typer.Option(metavar="auto|off|SIZE", help="Memory for decoded pictures, such as 512MB or 2GB.")
     ] = "auto",
@@ -139,7 +149,9 @@ def fit(
         "max_steps": max_steps,
         "batch_size": batch_size,
         "lr": lr,
-        "schedule": schedule.value if schedule else None,
+        "schedule": schedule,
+        "sampling": sampling,
+        "statistics": statistics,
         "strides": split_numbers(strides, "--strides") if strides is not None else None,
         "validation": validation,
         "categories": split_names(categories),
@@ -153,6 +165,7 @@ def fit(
             overwrite=overwrite,
             reporter=reporter,
             method=method,
+            recipe=recipe.value,
             settings=parse_assignments(set_ or []),
             teacher_weights=teacher_weights,
             image_size=image_size,
@@ -165,8 +178,6 @@ def fit(
             false_alarm_rate=false_alarm_rate,
             device=device.value,
             precision=precision.value,
-            sampling=sampling.value,
-            statistics=statistics.value,
             cache=cache,
             cache_features=cache_features,
             compile=compile_,

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from understudy.distill.affinity import (
@@ -34,7 +35,10 @@ __all__ = [
     "cosine_distance",
 ]
 
-CosineReading = Literal["local", "global"]
+CosineReading = Literal["local", "global", "hard"]
+
+_HARD = 0.1  # share of a batch's cells
+_EASY = 0.1  # weight of the others, which keeps them from drifting off
 
 
 @dataclass(frozen=True)
@@ -73,13 +77,29 @@ def channel_distillation(pair: Pair, reading: CosineReading = "local") -> Tensor
     Args:
         pair: one level's features.
         reading: ``local`` compares position by position and averages, as both papers print it;
-            ``global`` compares each picture's whole tensor as one vector, as RD's release does.
+            ``global`` compares each picture's whole tensor as one vector, as RD's release does;
+            ``hard`` is local, and of the batch's cells the tenth that differs most weighs ten times
+            as much as the others (docs/decisions/0035).
     """
+    if reading == "hard":
+        return _hard_cosine(pair)
     return batch_mean_of(_local_cosine if reading == "local" else _global_cosine, pair)
 
 
 def _local_cosine(pair: Pair) -> Tensor:
     return batch_mean(cosine_distance(pair), pair.care)
+
+
+def _hard_cosine(pair: Pair) -> Tensor:
+    distance = cosine_distance(pair)
+    if pair.care is not None:
+        distance = distance[pair.care > 0]
+    found = distance.detach().flatten()
+    if not found.numel():
+        return distance.sum()
+    easy = int((1 - _HARD) * found.numel())
+    weight = torch.where(distance.detach() < found.sort().values[easy], _EASY, 1.0)
+    return (weight * distance).sum() / weight.sum()
 
 
 def _global_cosine(pair: Pair) -> Tensor:

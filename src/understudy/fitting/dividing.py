@@ -9,9 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from understudy.data.records import PictureSet, Record
-from understudy.errors import InputError
-from understudy.fitting.options import FitOptions
-from understudy.methods import METHODS
+from understudy.fitting.options import FitOptions, recipe_of
 
 __all__ = ["Parts", "divide", "split_off"]
 
@@ -27,10 +25,7 @@ class Parts:
 
 def divide(found: PictureSet, asked: FitOptions) -> Parts:
     """A category's own validation pictures are used as such, or held out where nothing is validated."""
-    recipe = METHODS[asked.method].recipe
-    share = recipe.validation if asked.validation is None else asked.validation
-    if share and not recipe.validation:
-        raise InputError(f"{asked.method} validates nothing; leave out --validation")
+    share = recipe_of(asked).validation
     learn, held_out = split_off(found.train(), asked.holdout, asked.seed)
     own = found.validation()
     if not share:

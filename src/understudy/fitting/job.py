@@ -25,10 +25,10 @@ from understudy.errors import InputError
 from understudy.fitting.compiling import require_compiler
 from understudy.fitting.dividing import Parts, divide
 from understudy.fitting.gathering import gather, store_of, windows_of
-from understudy.fitting.options import FitOptions, fit_options
+from understudy.fitting.options import FitOptions, fit_options, recipe_of
 from understudy.fitting.scaling import scale_maps
 from understudy.fitting.training import Plan, checkpoint_file, train
-from understudy.methods import METHODS, build, settings_for
+from understudy.methods import Recipe, build, settings_for
 from understudy.model import TrainedModel, load, save
 from understudy.prototypes import learn_prototypes
 from understudy.reporter import Reporter
@@ -97,7 +97,8 @@ def _train_and_save(
     resume: bool,
     reporter: Reporter,
 ) -> None:
-    settings = settings_for(asked.method, asked.settings)
+    recipe = recipe_of(asked)
+    settings = settings_for(asked.method, recipe.settings)
     strides = asked.strides or default_strides(asked.teacher)
     torch.manual_seed(asked.seed)  # for a teacher of random weights
     teacher, look, source = load_teacher(asked.teacher, strides, asked.teacher_weights, asked.image_size)
@@ -111,8 +112,8 @@ def _train_and_save(
     windows = windows_of(parts.learn, preprocess, rois)
     if windows > len(parts.learn):
         reporter.say(f"{windows} tiles of {preprocess.tile} pixels to learn from")
-    plan = _plan(asked, windows, len(found.categories))
-    balanced = asked.sampling == "balanced" and len(found.categories) > 1
+    plan = _plan(asked, recipe, windows, len(found.categories))
+    balanced = recipe.sampling == "balanced" and len(found.categories) > 1
     torch.manual_seed(asked.seed)  # the student starts alike, whatever the teacher drew
     distiller = build(asked.method, teacher, settings)
     given = gather(asked, parts, distiller, card, preprocess, rois, windows, plan, reporter)
@@ -126,8 +127,7 @@ def _train_and_save(
     if not resume:
         _clear(out)
     began = time.monotonic()
-    choose_epoch = METHODS[asked.method].recipe.choose_epoch
-    if choose_epoch and not parts.validation:
+    if recipe.choose_epoch and not parts.validation:
         reporter.say("no picture is left to validate with: the last epoch is kept")
     categories = _categories(parts.learn, pictures)
     trained = train(
@@ -138,7 +138,7 @@ def _train_and_save(
         out,
         description=repr((asked.method, settings.model_dump(), card, preprocess, rois.digest)),
         categories=categories if balanced else None,
-        validation=validation if choose_epoch and parts.validation else None,
+        validation=validation if recipe.choose_epoch and parts.validation else None,
         features=given.features,
         resume=resume,
         advance=reporter.advance,
@@ -160,6 +160,7 @@ def _train_and_save(
         teacher=card,
         preprocess=preprocess,
         training=bundle.TrainingCard(
+            recipe=asked.recipe,
             seed=plan.seed,
             steps=plan.steps,
             batch_size=plan.batch_size,
@@ -232,24 +233,23 @@ def _preprocess(asked: FitOptions, look: Normalisation) -> Preprocess:
         raise InputError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
 
 
-def _plan(asked: FitOptions, n_pictures: int, n_categories: int) -> Plan:
-    recipe = METHODS[asked.method].recipe
+def _plan(asked: FitOptions, recipe: Recipe, n_pictures: int, n_categories: int) -> Plan:
     device = resolve_device(asked.device)
     if asked.compile:
         require_compiler(device)
-    batch_size = min(asked.batch_size or recipe.batch_size, n_pictures)
+    batch_size = min(recipe.batch_size, n_pictures)
     steps = asked.max_steps or max(1, recipe.seen(n_categories) // batch_size)
     if asked.epochs:
         steps = asked.epochs * (n_pictures // batch_size)
     return Plan(
         steps=steps,
         batch_size=batch_size,
-        optimiser=replace(recipe.optimiser, lr=asked.lr) if asked.lr else recipe.optimiser,
-        schedule=asked.schedule or recipe.schedule,
+        optimiser=recipe.optimiser,
+        schedule=recipe.schedule,
         seed=asked.seed,
         precision=resolve_precision(asked.precision, device),
         device=device,
         checkpoint_every=asked.checkpoint_every,
         compiled=asked.compile,
-        statistics=asked.statistics,
+        statistics=recipe.statistics,
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -12,18 +12,19 @@ from understudy.data.memory import budget_of
 from understudy.device import DeviceChoice, PrecisionChoice
 from understudy.distill.teacher import EMBEDDED_TEACHER
 from understudy.errors import InputError
-from understudy.fitting.statistics import Statistics
-from understudy.methods import settings_for
-from understudy.methods.recipe import Schedule
+from understudy.methods import method_named, settings_for
+from understudy.methods.recipe import Recipe, RecipeName, Sampling, Schedule, Statistics
 
-__all__ = ["FitOptions", "fit_options"]
+__all__ = ["FitOptions", "fit_options", "recipe_of"]
 
 
 class FitOptions(BaseModel):
-    """Options of :func:`understudy.fit`; ``None`` means the method's or the teacher's own default.
+    """Options of :func:`understudy.fit`; ``None`` means the recipe's or the teacher's own default.
 
     Attributes:
         method: one of ``METHODS``.
+        recipe: ``tuned`` is the best that we know for a model of several products, ``paper`` trains as
+            the method's paper does; what else is asked for goes before it.
         settings: of the method.
         teacher: timm name.
         teacher_weights: file, ``"random"``, or ``None`` for embedded or hub.
@@ -63,6 +64,7 @@ class FitOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: str = "snl-rd"
+    recipe: RecipeName = "tuned"
     settings: dict[str, object] = Field(default_factory=dict)
     teacher: str = EMBEDDED_TEACHER
     teacher_weights: str | None = None
@@ -84,8 +86,8 @@ class FitOptions(BaseModel):
     false_alarm_rate: float = Field(default=0.01, gt=0, lt=1)
     device: DeviceChoice = "auto"
     precision: PrecisionChoice = "auto"
-    sampling: Literal["natural", "balanced"] = "balanced"
-    statistics: Statistics = "recomputed"
+    sampling: Sampling | None = None
+    statistics: Statistics | None = None
     cache: str = "auto"
     workers: int | None = Field(default=None, ge=0, le=256)
     cache_features: str = Field(default="auto", min_length=1)
@@ -128,5 +130,23 @@ def fit_options(values: Mapping[str, object]) -> FitOptions:
             raise InputError(f"no option {name!r}; there are {', '.join(FitOptions.model_fields)}") from error
         rule = first["msg"].removeprefix("Value error, ")
         raise InputError(f"{name}: {rule}, got {first['input']!r}") from error
-    settings_for(options.method, options.settings)
+    settings_for(options.method, recipe_of(options).settings)
     return options
+
+
+def recipe_of(asked: FitOptions) -> Recipe:
+    """The recipe that was asked for, with everything in it that was asked for by name.
+
+    Raises:
+        InputError: an unknown method, or one that validates nothing was to validate.
+    """
+    recipe = method_named(asked.method).recipes[asked.recipe]
+    if asked.validation and not recipe.validation:
+        raise InputError(f"{asked.method} validates nothing; leave out --validation")
+    named = {
+        name: value
+        for name in ("batch_size", "schedule", "sampling", "statistics", "validation")
+        if (value := getattr(asked, name)) is not None
+    }
+    optimiser = replace(recipe.optimiser, lr=asked.lr) if asked.lr else recipe.optimiser
+    return replace(recipe, optimiser=optimiser, settings={**recipe.settings, **asked.settings}, **named)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-__all__ = ["MOST_BATCHES", "Statistics", "recompute_statistics"]
-
-Statistics = Literal["running", "recomputed"]
+__all__ = ["MOST_BATCHES", "recompute_statistics"]
 
 MOST_BATCHES = 32  # more change nothing that a figure shows (docs/decisions/0033)
 

@@ -29,9 +29,9 @@ from understudy.errors import InputError, WorkError
 from understudy.fitting.hushing import explained, quiet
 from understudy.fitting.journal import Journal
 from understudy.fitting.selection import BestEpoch
-from understudy.fitting.statistics import MOST_BATCHES, Statistics, recompute_statistics
+from understudy.fitting.statistics import MOST_BATCHES, recompute_statistics
 from understudy.memory_kept import memory_kept
-from understudy.methods.recipe import Optimiser, Schedule, share_of_rate
+from understudy.methods.recipe import Optimiser, Schedule, Statistics, share_of_rate
 from understudy.reporter import Advance, ignore_progress
 from understudy.runtime.preprocess import Preprocess
 from understudy.types import Features, Pair

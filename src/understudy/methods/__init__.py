@@ -13,32 +13,51 @@ from understudy.distill.distiller import Distiller
 from understudy.distill.teacher import Teacher
 from understudy.errors import InputError
 from understudy.methods import dskd, rd, snl, stpm
-from understudy.methods.recipe import Adam, Recipe, Sgd
+from understudy.methods.recipe import Adam, Recipe, RecipeName, Sgd
 
-__all__ = ["METHODS", "Adam", "Method", "Recipe", "Sgd", "build", "parse_assignments", "settings_for"]
+__all__ = [
+    "METHODS",
+    "Adam",
+    "Method",
+    "Recipe",
+    "Sgd",
+    "build",
+    "method_named",
+    "parse_assignments",
+    "settings_for",
+]
 
 
 @dataclass(frozen=True)
 class Method:
-    """What a method is made of: its settings, its composition, and how it is trained by default."""
+    """What a method is made of: its settings, its composition, and how it is trained, by recipe."""
 
     settings: type[BaseModel]
     compose: Callable[[Teacher, Any], Distiller]
-    recipe: Recipe
+    recipes: Mapping[RecipeName, Recipe]
+
+
+def _method_of(
+    settings: type[BaseModel],
+    compose: Callable[[Teacher, Any], Distiller],
+    paper: Recipe,
+    tuned: Recipe | None = None,
+) -> Method:
+    return Method(settings, compose, {"paper": paper, "tuned": tuned or paper.tuned()})
 
 
 METHODS: dict[str, Method] = {
-    "stpm": Method(stpm.StpmSettings, stpm.stpm, stpm.RECIPE),
-    "rd": Method(rd.RdSettings, rd.rd, rd.RECIPE),
-    "snl-fd": Method(snl.SnlSettings, snl.snl_fd, snl.FD_RECIPE),
-    "snl-rd": Method(snl.SnlSettings, snl.snl_rd, snl.RD_RECIPE),
-    "dskd": Method(dskd.DskdSettings, dskd.dskd, dskd.RECIPE),
+    "stpm": _method_of(stpm.StpmSettings, stpm.stpm, stpm.PAPER),
+    "rd": _method_of(rd.RdSettings, rd.rd, rd.PAPER),
+    "snl-fd": _method_of(snl.SnlSettings, snl.snl_fd, snl.PAPER),
+    "snl-rd": _method_of(snl.SnlSettings, snl.snl_rd, snl.PAPER, snl.RD_TUNED),
+    "dskd": _method_of(dskd.DskdSettings, dskd.dskd, dskd.PAPER),
 }
 
 
 def build(method: str, teacher: Teacher, settings: BaseModel) -> Distiller:
     """Compose a method around a teacher, with fresh student weights from torch's global seed."""
-    return _method(method).compose(teacher, settings)
+    return method_named(method).compose(teacher, settings)
 
 
 def settings_for(method: str, values: Mapping[str, object] | None = None) -> BaseModel:
@@ -47,7 +66,7 @@ def settings_for(method: str, values: Mapping[str, object] | None = None) -> Bas
     Raises:
         InputError: an unknown method or setting (the known ones are listed), or a bad value.
     """
-    model = _method(method).settings
+    model = method_named(method).settings
     try:
         return model.model_validate(dict(values or {}))
     except ValidationError as error:
@@ -73,7 +92,12 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, object]:
     return values
 
 
-def _method(name: str) -> Method:
+def method_named(name: str) -> Method:
+    """One of :data:`METHODS`.
+
+    Raises:
+        InputError: there is none of that name; those that there are are listed.
+    """
     if name not in METHODS:
         raise InputError(f"no method is named {name!r}; there are {', '.join(METHODS)}")
     return METHODS[name]

@@ -19,9 +19,9 @@ from understudy.distill.maps import MapRecipe
 from understudy.distill.teacher import Teacher
 from understudy.methods.recipe import Recipe
 
-__all__ = ["RECIPE", "DskdSettings", "dskd"]
+__all__ = ["PAPER", "DskdSettings", "dskd"]
 
-RECIPE = Recipe(batch_size=16, validation=0.1)
+PAPER = Recipe(batch_size=16, validation=0.1)
 
 
 class DskdSettings(BaseModel):

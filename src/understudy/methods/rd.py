@@ -11,9 +11,9 @@ from understudy.distill.reverse import reverse_student
 from understudy.distill.teacher import Teacher
 from understudy.methods.recipe import Recipe
 
-__all__ = ["RECIPE", "RdSettings", "rd"]
+__all__ = ["PAPER", "RdSettings", "rd"]
 
-RECIPE = Recipe(batch_size=16)
+PAPER = Recipe(batch_size=16)
 
 
 class RdSettings(BaseModel):
@@ -21,7 +21,8 @@ class RdSettings(BaseModel):
 
     Attributes:
         cosine: the cosine of each picture's whole tensor (``global``, the release) or of each
-            position (``local``, the paper).
+            position (``local``, the paper; ``hard``, ours); see
+            :func:`understudy.distill.losses.channel_distillation`.
         smoothing: sigma of the Gaussian over the anomaly map.
     """
 

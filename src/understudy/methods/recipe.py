@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
-__all__ = ["Adam", "Optimiser", "Recipe", "Schedule", "Sgd", "share_of_rate"]
+__all__ = [
+    "Adam",
+    "Optimiser",
+    "Recipe",
+    "RecipeName",
+    "Sampling",
+    "Schedule",
+    "Sgd",
+    "Statistics",
+    "share_of_rate",
+]
 
+RecipeName = Literal["tuned", "paper"]
+Sampling = Literal["natural", "balanced"]
 Schedule = Literal["constant", "cosine"]
+Statistics = Literal["running", "recomputed"]
 
 _WARM_UP = 0.05  # of the steps
 
@@ -63,7 +76,7 @@ Optimiser = Adam | Sgd
 
 @dataclass(frozen=True)
 class Recipe:
-    """Optimiser, batch and length of a training.
+    """How a method is trained; by default as the papers train.
 
     Attributes:
         optimiser: and its learning rate.
@@ -75,6 +88,9 @@ class Recipe:
         validation: share of the good pictures that the training does not learn from but looks at.
         choose_epoch: keep the student of that epoch whose maps of the validation pictures are the
             lowest on average, instead of the last.
+        sampling: learn from every picture equally often, or from every category.
+        statistics: of batch normalisation at the end; see :mod:`understudy.fitting.statistics`.
+        settings: of the method, where they are not its own default.
     """
 
     optimiser: Optimiser = field(default_factory=Adam)
@@ -84,6 +100,13 @@ class Recipe:
     pictures_each: int = 0
     validation: float = 0.0
     choose_epoch: bool = False
+    sampling: Sampling = "natural"
+    statistics: Statistics = "running"
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+    def tuned(self, **changes: Any) -> Recipe:
+        """What is better for a model of several products, whatever the method; and what else is told."""
+        return replace(self, sampling="balanced", statistics="recomputed", **changes)
 
     def seen(self, categories: int) -> int:
         """How many pictures a training on so many categories sees."""

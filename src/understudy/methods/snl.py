@@ -24,10 +24,12 @@ from understudy.distill.spatial import SpatialReduction, SpatialScale, spatial_d
 from understudy.distill.teacher import Teacher
 from understudy.methods.recipe import Recipe
 
-__all__ = ["FD_RECIPE", "RD_RECIPE", "SnlSettings", "snl_fd", "snl_rd"]
+__all__ = ["PAPER", "RD_TUNED", "SnlSettings", "snl_fd", "snl_rd"]
 
-FD_RECIPE = Recipe(batch_size=8)
-RD_RECIPE = Recipe(batch_size=8, pictures=3200, pictures_each=530)  # docs/decisions/0031
+PAPER = Recipe(batch_size=8)
+RD_TUNED = PAPER.tuned(  # docs/decisions/0031, 0035
+    schedule="cosine", pictures=3200, pictures_each=530, settings={"cosine": "hard"}
+)
 
 
 class SnlSettings(BaseModel):

@@ -11,9 +11,9 @@ from understudy.distill.maps import Combine, MapRecipe
 from understudy.distill.teacher import Teacher
 from understudy.methods.recipe import Recipe, Sgd
 
-__all__ = ["RECIPE", "StpmSettings", "stpm"]
+__all__ = ["PAPER", "StpmSettings", "stpm"]
 
-RECIPE = Recipe(Sgd(), batch_size=32, validation=0.2, choose_epoch=True)
+PAPER = Recipe(Sgd(), batch_size=32, validation=0.2, choose_epoch=True)
 
 
 class StpmSettings(BaseModel):

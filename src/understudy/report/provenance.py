@@ -48,7 +48,8 @@ def _training(manifest: Manifest) -> str:
     kept += ", statistics of its normalisation recomputed" if t.statistics == "recomputed" else ""
     return (
         f"{sum(t.categories.values())} good pictures of {len(t.categories)} categories ({t.layout}) at "
-        f"{manifest.preprocess.image_size} px, {t.steps} steps of {t.batch_size}{balanced}{kept}; "
+        f"{manifest.preprocess.image_size} px, recipe {t.recipe}, {t.steps} steps of {t.batch_size}"
+        f"{balanced}{kept}; "
         f"{t.optimiser['name']} ({optimiser}), seed {t.seed}, precision {t.precision} on {t.device}, "
         f"{t.seconds:.0f} s; {t.validation} pictures to validate with, {t.held_out} held out"
     )

@@ -69,10 +69,11 @@ class Protocol:
         Raises:
             InputError: an option is out of range.
         """
-        chooses = METHODS[run.variant.method].recipe.choose_epoch
+        chooses = METHODS[run.variant.method].recipes["paper"].choose_epoch
         return fit_options(
             {
                 "method": run.variant.method,
+                "recipe": "paper",
                 "settings": dict(run.variant.settings),
                 "categories": run.categories,
                 "seed": run.seed,
@@ -82,9 +83,6 @@ class Protocol:
                 "image_size": self.image_size,
                 "device": self.device,
                 "precision": self.precision,
-                "schedule": "constant",
-                "sampling": "natural",
-                "statistics": "running",
                 "holdout": 0.0,
                 "validation": 0.0 if chooses else None,
                 "max_steps": self.max_steps,
@@ -138,7 +136,7 @@ class Run:
 
     def key(self, protocol: Protocol) -> dict[str, str]:
         """All that decides its figures, as text: two runs of one key are the same run."""
-        variant, recipe = self.variant, METHODS[self.variant.method].recipe
+        variant, recipe = self.variant, METHODS[self.variant.method].recipes["paper"]
         settings = settings_for(variant.method, variant.settings).model_dump(mode="json")
         device, precision = protocol.computed_in
         return {

@@ -103,6 +103,7 @@ class TrainingCard(_Card):
     validation: int
     held_out: int
     holdout_share: float
+    recipe: str = "paper"
     sampling: str = "natural"
     statistics: str = "running"
 

@@ -1,0 +1,54 @@
+"""What a fit takes from a recipe, and what is asked for by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from understudy import InputError, fit
+from understudy.cli import main
+from understudy.fitting.options import fit_options, recipe_of
+from understudy.methods import METHODS, settings_for
+
+QUICK = {"image_size": 64, "max_steps": 2, "batch_size": 4, "holdout": 0.0}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_papers_recipe_has_the_papers_choices(method: str) -> None:
+    recipe = recipe_of(fit_options({"method": method, "recipe": "paper"}))
+    assert (recipe.sampling, recipe.statistics, recipe.schedule) == ("natural", "running", "constant")
+    assert settings_for(method, recipe.settings) == settings_for(method)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_tuned_recipe_is_for_several_products(method: str) -> None:
+    recipe = recipe_of(fit_options({"method": method}))
+    assert (recipe.sampling, recipe.statistics) == ("balanced", "recomputed")
+
+
+def test_what_is_asked_for_by_name_goes_before_the_recipe() -> None:
+    options = {"lr": 0.1, "batch_size": 3, "sampling": "natural", "schedule": "constant"}
+    recipe = recipe_of(fit_options({"settings": {"cosine": "local", "centers": 7}, **options}))
+    assert (recipe.optimiser.lr, recipe.batch_size) == (0.1, 3)
+    assert (recipe.sampling, recipe.schedule, recipe.statistics) == ("natural", "constant", "recomputed")
+    settings = settings_for("snl-rd", recipe.settings).model_dump()
+    assert (settings["cosine"], settings["centers"], settings["lambda_intra"]) == ("local", 7, 1.0)
+
+
+def test_no_share_to_validate_with_is_an_answer_too() -> None:
+    assert recipe_of(fit_options({"method": "stpm"})).validation == 0.2
+    assert recipe_of(fit_options({"method": "stpm", "validation": 0.0})).validation == 0.0
+    with pytest.raises(InputError, match="rd validates nothing"):
+        fit_options({"method": "rd", "validation": 0.1})
+
+
+def test_a_model_says_by_which_recipe_it_came_about(factory: Path, tmp_path: Path) -> None:
+    tuned = fit(factory, tmp_path / "a", **QUICK).manifest
+    asked = [f"--{name.replace('_', '-')}={value}" for name, value in QUICK.items()]
+    assert main(["fit", str(factory), "--out", str(tmp_path / "b"), "--recipe=paper", *asked]) == 0
+    paper = (tmp_path / "b" / "manifest.json").read_text()
+    assert (tuned.training.recipe, tuned.settings["cosine"]) == ("tuned", "hard")
+    assert tuned.training.optimiser["schedule"] == "cosine"
+    assert '"recipe": "paper"' in paper
+    assert '"cosine": "local"' in paper
