@@ -199,3 +199,4 @@ def test_an_embedded_teacher_whose_package_is_absent_names_the_extra(monkeypatch
 def test_default_levels_are_the_papers_but_for_the_embedded_teachers() -> None:
     assert default_strides("wide_resnet50_2") == (4, 8, 16)
     assert all(default_strides(name) == (8, 16, 32) for name in EMBEDDED)
+    assert default_strides("vit_tiny_patch16_224", 64) == (16, 16, 16)

@@ -49,6 +49,6 @@ def test_a_model_says_by_which_recipe_it_came_about(factory: Path, tmp_path: Pat
     assert main(["fit", str(factory), "--out", str(tmp_path / "b"), "--recipe=paper", *asked]) == 0
     paper = (tmp_path / "b" / "manifest.json").read_text()
     assert (tuned.training.recipe, tuned.settings["cosine"]) == ("tuned", "hard")
-    assert tuned.training.optimiser["schedule"] == "cosine"
+    assert tuned.training.averaging == 0.98
     assert '"recipe": "paper"' in paper
     assert '"cosine": "local"' in paper

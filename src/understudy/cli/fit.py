@@ -116,6 +116,10 @@ def fit(
         StatisticsName | None,
         typer.Option(help="Of batch normalisation: recomputed with the final weights, or running ones."),
     ] = None,
+    averaging: Annotated[
+        float | None,
+        typer.Option(metavar="DECAY", help="Keep a mean of the weights, such as 0.98; 0: the last."),
+    ] = None,
     cache: Annotated[
         str, typer.Option(metavar="auto|off|SIZE", help="Memory for decoded pictures, such as 512MB or 2GB.")
     ] = "auto",
@@ -152,6 +156,7 @@ def fit(
         "schedule": schedule,
         "sampling": sampling,
         "statistics": statistics,
+        "averaging": averaging,
         "strides": split_numbers(strides, "--strides") if strides is not None else None,
         "validation": validation,
         "categories": split_names(categories),

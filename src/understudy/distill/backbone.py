@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from understudy.errors import InputError
 from understudy.types import Features, Level
 
-__all__ = ["channels_first", "choose_levels", "create_network", "plug_in_behind_levels"]
+__all__ = ["channels_first", "choose_levels", "create_network", "plug_in_behind_levels", "strides_of"]
 
 
 def create_network(name: str, image_size: int, **options: Any) -> nn.Module:
@@ -38,6 +38,15 @@ def choose_levels(name: str, strides: Sequence[int], image_size: int) -> tuple[l
     known = _feature_info(name, image_size)
     chosen = _spread_over(name, known, strides)
     return [known[i] for i in chosen], chosen
+
+
+def strides_of(name: str, image_size: int) -> list[int]:
+    """Of every level that a backbone has, finest first.
+
+    Raises:
+        InputError: as :func:`choose_levels` does for a name or a size.
+    """
+    return [level.stride for level in _feature_info(name, image_size)]
 
 
 def channels_first(found: Sequence[Tensor], levels: Sequence[Level]) -> Features:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from understudy.distill.backbone import channels_first, choose_levels, create_network
+from understudy.distill.backbone import channels_first, choose_levels, create_network, strides_of
 from understudy.types import Features
 
 __all__ = ["EMBEDDED_TEACHER", "Teacher", "default_strides", "embedding"]
@@ -18,13 +18,20 @@ EMBEDDED_TEACHER = "tf_efficientnet_lite0"
 _LITE = "tf_efficientnet_lite"
 
 
-def default_strides(name: str) -> tuple[int, ...]:
+def default_strides(name: str, image_size: int = 256) -> tuple[int, ...]:
     """The levels taken when none are asked for.
 
     The papers take the strides 4, 8, 16 of a ResNet; the embedded teacher and its larger sisters detect
-    more on real parts with 8, 16, 32 (docs/decisions/0003).
+    more on real parts with 8, 16, 32 (docs/decisions/0003). A plain transformer has one stride alone, of
+    which three of its levels are taken.
+
+    Raises:
+        InputError: as :class:`Teacher` does.
     """
-    return (8, 16, 32) if name.startswith(_LITE) else (4, 8, 16)
+    if name.startswith(_LITE):
+        return (8, 16, 32)
+    there = strides_of(name, image_size)
+    return (there[0],) * 3 if len(set(there)) == 1 else (4, 8, 16)
 
 
 def embedding(features: Features) -> Tensor:

@@ -99,7 +99,7 @@ def _train_and_save(
 ) -> None:
     recipe = recipe_of(asked)
     settings = settings_for(asked.method, recipe.settings)
-    strides = asked.strides or default_strides(asked.teacher)
+    strides = asked.strides or default_strides(asked.teacher, asked.image_size)
     torch.manual_seed(asked.seed)  # for a teacher of random weights
     teacher, look, source = load_teacher(asked.teacher, strides, asked.teacher_weights, asked.image_size)
     card = bundle.TeacherCard(name=teacher.name, strides=strides, **asdict(source))
@@ -178,6 +178,7 @@ def _train_and_save(
             holdout_share=asked.holdout,
             sampling="balanced" if balanced else "natural",
             statistics=plan.statistics,
+            averaging=plan.averaging,
         ),
     )
 
@@ -252,4 +253,5 @@ def _plan(asked: FitOptions, recipe: Recipe, n_pictures: int, n_categories: int)
         checkpoint_every=asked.checkpoint_every,
         compiled=asked.compile,
         statistics=recipe.statistics,
+        averaging=recipe.averaging,
     )

@@ -52,6 +52,8 @@ class FitOptions(BaseModel):
             from every picture, as in the papers.
         statistics: of batch normalisation: ``recomputed`` over pictures learned from once the weights are
             final (docs/decisions/0033), or the ``running`` ones that a training leaves, as in the papers.
+        averaging: decay of the mean of the student's weights that is kept, such as 0.98; 0 keeps the last
+            ones, as in the papers.
         cache: memory for decoded pictures: ``auto``, ``off`` or a size such as ``2GB``; the result does
             not depend on it.
         workers: processes that decode the pictures that do not fit there; ``None`` for one a core.
@@ -88,6 +90,7 @@ class FitOptions(BaseModel):
     precision: PrecisionChoice = "auto"
     sampling: Sampling | None = None
     statistics: Statistics | None = None
+    averaging: float | None = Field(default=None, ge=0, lt=1)
     cache: str = "auto"
     workers: int | None = Field(default=None, ge=0, le=256)
     cache_features: str = Field(default="auto", min_length=1)
@@ -138,14 +141,17 @@ def recipe_of(asked: FitOptions) -> Recipe:
     """The recipe that was asked for, with everything in it that was asked for by name.
 
     Raises:
-        InputError: an unknown method, or one that validates nothing was to validate.
+        InputError: an unknown method, one that validates nothing was to validate, or one that keeps its
+            best epoch was to keep a mean.
     """
     recipe = method_named(asked.method).recipes[asked.recipe]
     if asked.validation and not recipe.validation:
         raise InputError(f"{asked.method} validates nothing; leave out --validation")
+    if asked.averaging and recipe.choose_epoch:
+        raise InputError(f"{asked.method} keeps the student of its best epoch; leave out --averaging")
     named = {
         name: value
-        for name in ("batch_size", "schedule", "sampling", "statistics", "validation")
+        for name in ("batch_size", "schedule", "sampling", "statistics", "averaging", "validation")
         if (value := getattr(asked, name)) is not None
     }
     optimiser = replace(recipe.optimiser, lr=asked.lr) if asked.lr else recipe.optimiser

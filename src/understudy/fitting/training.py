@@ -26,6 +26,7 @@ from understudy.data.store import PictureStore
 from understudy.distill.cram import CRAM
 from understudy.distill.distiller import Distiller
 from understudy.errors import InputError, WorkError
+from understudy.fitting.averaging import AveragedWeights
 from understudy.fitting.hushing import explained, quiet
 from understudy.fitting.journal import Journal
 from understudy.fitting.selection import BestEpoch
@@ -58,6 +59,8 @@ class Plan:
         checkpoint_every: steps between two checkpoints.
         compiled: run teacher and student through torch.compile.
         statistics: of batch normalisation at the end; see :mod:`understudy.fitting.statistics`.
+        averaging: decay of the mean of the weights that is kept, 0 for the last weights; see
+            :class:`understudy.fitting.averaging.AveragedWeights`.
     """
 
     steps: int
@@ -70,6 +73,7 @@ class Plan:
     compiled: bool = False
     schedule: Schedule = "constant"
     statistics: Statistics = "recomputed"
+    averaging: float = 0.0
 
 
 def checkpoint_file(folder: Path) -> Path:
@@ -152,6 +156,7 @@ def train(
     else:
         order = BalancedOrder(categories, plan.batch_size, plan.seed)
     best = BestEpoch(distiller, partial(lesson.error, validation or pictures), order.steps_per_epoch)
+    mean = AveragedWeights(distiller.student, plan.averaging)
     journal = Journal(folder / JOURNAL, start)
     saver = ModelCheckpoint(
         dirpath=path.parent,
@@ -169,7 +174,12 @@ def train(
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,
-            callbacks=[_Watch(advance, journal), *([best] if validation else []), saver],
+            callbacks=[
+                _Watch(advance, journal),
+                *([best] if validation else []),
+                *([mean] if plan.averaging else []),
+                saver,
+            ],
         )
         seen: PictureStore | FeatureStore = pictures if features is None else features
 
@@ -186,6 +196,7 @@ def train(
                 lesson, loader(start, plan.steps), ckpt_path=path if resume else None, weights_only=True
             )
             best.restore()
+            mean.restore()
             if plan.statistics == "recomputed":
                 lesson.to(plan.device).settle(loader(plan.steps, plan.steps + min(plan.steps, MOST_BATCHES)))
     distiller.to("cpu").eval()
@@ -328,6 +339,7 @@ def _fingerprint(
         plan.optimiser,
         plan.schedule,
         plan.statistics,
+        plan.averaging,
         plan.seed,
         plan.precision,
         plan.steps,

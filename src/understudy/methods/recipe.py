@@ -90,6 +90,7 @@ class Recipe:
             lowest on average, instead of the last.
         sampling: learn from every picture equally often, or from every category.
         statistics: of batch normalisation at the end; see :mod:`understudy.fitting.statistics`.
+        averaging: decay of the mean of the student's weights that is kept; 0 keeps the last ones.
         settings: of the method, where they are not its own default.
     """
 
@@ -102,6 +103,7 @@ class Recipe:
     choose_epoch: bool = False
     sampling: Sampling = "natural"
     statistics: Statistics = "running"
+    averaging: float = 0.0
     settings: Mapping[str, object] = field(default_factory=dict)
 
     def tuned(self, **changes: Any) -> Recipe:

@@ -46,6 +46,7 @@ def _training(manifest: Manifest) -> str:
     balanced = ", every category equally often" if t.sampling == "balanced" else ""
     kept = "" if t.kept_step == t.steps else f", of which the student of step {t.kept_step} was kept"
     kept += ", statistics of its normalisation recomputed" if t.statistics == "recomputed" else ""
+    kept += f", mean of its weights (decay {t.averaging:g})" if t.averaging else ""
     return (
         f"{sum(t.categories.values())} good pictures of {len(t.categories)} categories ({t.layout}) at "
         f"{manifest.preprocess.image_size} px, recipe {t.recipe}, {t.steps} steps of {t.batch_size}"

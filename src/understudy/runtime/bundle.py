@@ -106,6 +106,7 @@ class TrainingCard(_Card):
     recipe: str = "paper"
     sampling: str = "natural"
     statistics: str = "running"
+    averaging: float = 0.0
 
 
 class ParityCard(_Card):

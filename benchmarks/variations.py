@@ -1,0 +1,100 @@
+"""The default recipe with one thing changed at a time, and beside it other models: quality on real pictures.
+
+    python benchmarks/variations.py --data REALBENCH --out benchmarks/results/variations.csv
+
+Every run is ``understudy fit`` and ``understudy evaluate`` in a process of its own. One-class models see each
+picture as often as the unified one does. Rows are added as runs finish; a run whose rows are there is not
+repeated. ``--variants`` and ``OMP_NUM_THREADS=1`` let two commands share two cores; a row says how many
+threads its training had.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import understudy
+from apart import print_rows, run_missing
+from machine import read
+from tables.variations import variations
+from understudy.fitting.options import fit_options, recipe_of
+from understudy.reporter import Reporter
+from unified import rows_of
+
+PARTS_OFF = {"lambda_spatial": 0, "lambda_intra": 0, "lambda_inter": 0, "centers": 0, "affinity_map": 0}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "one-class": {},
+    "every cell alike": {"settings": {"cosine": "local"}},
+    "no spatial term": {"settings": {"lambda_spatial": 0}},
+    "no affinity terms": {"settings": {"lambda_intra": 0, "lambda_inter": 0}},
+    "no CRAM": {"settings": {"centers": 0}},
+    "no affinity map": {"settings": {"affinity_map": 0}},
+    "none of SNL's parts": {"settings": PARTS_OFF},
+    "weights of 0.3": {"settings": {"lambda_spatial": 0.3, "lambda_intra": 0.3, "lambda_inter": 0.3}},
+    "last weights": {"averaging": 0.0},
+    "last weights, falling rate": {"averaging": 0.0, "schedule": "cosine"},
+    "batches of 16": {"batch_size": 16, "max_steps": 200},
+    "every picture equally often": {"sampling": "natural"},
+    "running statistics": {"statistics": "running"},
+    "twice as long": {"max_steps": 800},
+    "384 px": {"image_size": 384},
+    "EfficientNet-Lite1": {"teacher": "tf_efficientnet_lite1"},
+    "EfficientNet-Lite2": {"teacher": "tf_efficientnet_lite2"},
+}
+
+
+def main() -> None:
+    """Run what is missing, seed by seed, and print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--categories", default="ballscrew,hazelnut,cookie,alien,magnetic_tile,pcb")
+    parser.add_argument("--variants", default=",".join(VARIANTS))
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--run", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.run:
+        print_rows(run(asked.data, **json.loads(asked.run)))
+        return
+    for seed in map(int, asked.seeds.split(",")):
+        for variant in asked.variants.split(","):
+            job = {"variant": variant, "seed": seed, "trained_on": asked.categories.replace(",", " ")}
+            run_missing(__file__, asked.data, asked.out, job)
+    print(variations(read(asked.out)))
+
+
+def run(data: Path, variant: str, seed: int, trained_on: str) -> list[dict[str, Any]]:
+    """Fit and evaluate one model for all, or one a category: a row a category."""
+    categories = trained_on.split()
+    options = {"seed": seed, **VARIANTS[variant]}
+    key = {"variant": variant, "seed": seed, "trained_on": trained_on}
+    key |= {"threads": torch.get_num_threads()}
+    if variant != "one-class":
+        return [key | row for row in _rows(data, categories, options)]
+    recipe = recipe_of(fit_options(options))
+    views = recipe.seen(len(categories)) / len(categories)
+    options["max_steps"] = round(views / recipe.batch_size)
+    return [key | row for one in categories for row in _rows(data, [one], options)]
+
+
+def _rows(data: Path, categories: list[str], options: dict[str, Any]) -> list[dict[str, Any]]:
+    with tempfile.TemporaryDirectory() as folder:
+        model = understudy.fit(
+            data,
+            Path(folder) / "model",
+            reporter=Reporter(say=print),
+            categories=tuple(categories),
+            **options,
+        )
+        found = understudy.evaluate(model, data, categories).metrics
+        return [{"steps": model.manifest.training.steps} | row for row in rows_of(model, found)]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""The mean of a student's weights: what it is, and that a fit keeps it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from understudy import InputError, fit, load
+from understudy.fitting.averaging import AveragedWeights
+
+QUICK = {"image_size": 64, "max_steps": 12, "batch_size": 4, "holdout": 0.0, "method": "rd"}
+
+
+def walk(mean: AveragedWeights, layer: nn.Linear, values: list[float]) -> None:
+    for value in values:
+        with torch.no_grad():
+            layer.weight.fill_(value)
+        mean.on_train_batch_end(None, None, None, None, 0)  # type: ignore[arg-type]
+
+
+def test_a_long_walk_is_an_exponential_mean_and_a_short_one_follows_faster() -> None:
+    layer = nn.Linear(1, 1, bias=False)
+    mean, values = (
+        AveragedWeights(layer, 0.5),
+        [3.0, 7.0, -2.0, 5.0, 1.0, 0.0, 4.0, 8.0, 6.0, 2.0, 9.0, -5.0, 11.0],
+    )
+    walk(mean, layer, values)
+    expected = 0.0
+    for step, value in enumerate(values):
+        share = min(0.5, step / (step + 10))
+        expected = share * expected + (1 - share) * value
+    assert layer.weight.item() == values[-1]  # the training itself goes on from the last
+    mean.restore()
+    assert layer.weight.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_mean_goes_on_from_a_checkpoint() -> None:
+    whole, parts = nn.Linear(1, 1), nn.Linear(1, 1)
+    values = [1.0, 4.0, 9.0, -3.0]
+    unbroken = AveragedWeights(whole, 0.9)
+    walk(unbroken, whole, values)
+    first, second = AveragedWeights(parts, 0.9), AveragedWeights(parts, 0.9)
+    walk(first, parts, values[:2])
+    second.load_state_dict(first.state_dict())
+    walk(second, parts, values[2:])
+    unbroken.restore()
+    second.restore()
+    assert torch.equal(whole.weight, parts.weight)
+
+
+def test_nothing_is_changed_where_no_step_was_seen() -> None:
+    layer = nn.Linear(2, 2)
+    before = layer.weight.clone()
+    AveragedWeights(layer, 0.9).restore()
+    assert torch.equal(layer.weight, before)
+
+
+def _weights(folder: Path) -> dict[str, Tensor]:
+    return dict(load(folder, "cpu").distiller.student.named_parameters())
+
+
+def test_a_fit_keeps_the_mean_if_it_is_asked_to(factory: Path, tmp_path: Path) -> None:
+    fit(factory, tmp_path / "last", **QUICK)
+    card = fit(factory, tmp_path / "mean", averaging=0.9, **QUICK).manifest.training
+    last, mean = _weights(tmp_path / "last"), _weights(tmp_path / "mean")
+    assert card.averaging == 0.9
+    assert all(not torch.equal(last[name], mean[name]) for name in last)
+
+
+def test_a_method_that_keeps_its_best_epoch_keeps_no_mean(factory: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="stpm keeps the student of its best epoch; leave out --averaging"):
+        fit(factory, tmp_path / "m", **QUICK | {"method": "stpm"}, averaging=0.9)
