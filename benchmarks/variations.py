@@ -38,7 +38,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "none of SNL's parts": {"settings": PARTS_OFF},
     "weights of 0.3": {"settings": {"lambda_spatial": 0.3, "lambda_intra": 0.3, "lambda_inter": 0.3}},
     "last weights": {"averaging": 0.0},
-    "last weights, falling rate": {"averaging": 0.0, "schedule": "cosine"},
+    "last weights and a falling rate": {"averaging": 0.0, "schedule": "cosine"},
     "batches of 16": {"batch_size": 16, "max_steps": 200},
     "every picture equally often": {"sampling": "natural"},
     "running statistics": {"statistics": "running"},

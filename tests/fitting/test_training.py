@@ -95,12 +95,12 @@ def test_the_same_seed_gives_the_same_student_and_another_seed_another(
     assert not same(first, other)
 
 
-@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+@pytest.mark.parametrize("changes", [{}, {"schedule": "cosine"}, {"averaging": 0.5}])
 @pytest.mark.parametrize("stop", [3, 6])
 def test_a_broken_training_goes_on_to_the_result_of_an_unbroken_one(
-    stop: int, schedule: str, embedded: Teacher, pictures: PictureStore, tmp_path: Path
+    stop: int, changes: dict[str, object], embedded: Teacher, pictures: PictureStore, tmp_path: Path
 ) -> None:
-    how = plan(schedule=schedule)
+    how = plan(**changes)
     unbroken = run(fresh(embedded), pictures, tmp_path / "a", how)
     run_until_a_power_cut(stop, fresh(embedded), pictures, tmp_path / "b", how)
     resumed = run(fresh(embedded, seed=9), pictures, tmp_path / "b", how, resume=True)

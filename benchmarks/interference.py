@@ -1,0 +1,130 @@
+"""What a product costs the others that one model learns: 5, 10 and 20 categories, MixDiag and PasteDiag.
+
+    python benchmarks/interference.py --data REALBENCH --out benchmarks/results/interference.csv
+
+The first five categories are real and are what is evaluated; the tenth and fewer are real, the rest come
+from the demo's factory, at last turned by ninety degrees with red and blue exchanged. Every category is seen
+equally often, whatever their number; with ten or more the steps grow with them. One-class models of the five
+see each picture as often, and are what diagnose compares with. Rows are added as runs finish; a run whose
+rows are there is not repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+import understudy
+from apart import print_rows, run_missing
+from machine import provenance, read
+from tables.interference import interference
+from understudy.data.factory import FactoryPlan, write_factory
+from understudy.reporter import Reporter
+from unified import rows_of
+
+VIEWS = 533  # of each category, as the default gives six
+BATCH = 8
+RECIPES: dict[str, dict[str, Any]] = {
+    "rd, paper": {"method": "rd", "recipe": "paper", "sampling": "balanced"},
+    "snl-rd, paper": {"method": "snl-rd", "recipe": "paper", "sampling": "balanced"},
+    "snl-rd, tuned": {"method": "snl-rd"},
+}
+FIVE = ("ballscrew", "hazelnut", "cookie", "magnetic_tile", "pcb")
+SIXTH = "alien"
+
+
+def main() -> None:
+    """Run what is missing and print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", default="0")
+    parser.add_argument("--counts", default="5,10,20")
+    parser.add_argument("--recipes", default=";".join(RECIPES), help="separated by semicolons")
+    parser.add_argument("--run", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.run:
+        print_rows(run(asked.data, **json.loads(asked.run)))
+        return
+    for seed in map(int, asked.seeds.split(",")):
+        for recipe in asked.recipes.split(";"):
+            for count in map(int, asked.counts.split(",")):
+                run_missing(__file__, asked.data, asked.out, {"recipe": recipe, "count": count, "seed": seed})
+    print(interference(read(asked.out)))
+
+
+def run(data: Path, recipe: str, count: int, seed: int) -> list[dict[str, Any]]:
+    """Train on so many categories, evaluate on the five; with five, diagnose beside one-class models."""
+    options = RECIPES[recipe] | {"seed": seed, "batch_size": BATCH}
+    key = {"recipe": recipe, "count": count, "seed": seed}
+    with tempfile.TemporaryDirectory() as place:
+        folder, pictures = Path(place), Path(place) / "pictures"
+        gather(data, pictures, count)
+        model = _fit(pictures, folder / "all", None, options, round(count * VIEWS / BATCH))
+        rows = [
+            key | {"what": "evaluate"} | row for row in rows_of(model, _evaluated(model, data, list(FIVE)))
+        ]
+        if count > len(FIVE):
+            return rows
+        for one in FIVE:
+            alone = _fit(data, folder / "one" / one, (one,), options, round(VIEWS / BATCH))
+            found = _evaluated(alone, data, [one])
+            rows += [key | {"what": "one-class"} | row for row in rows_of(alone, found)]
+        diagnosis = understudy.diagnose(model, pictures, folder / "one", pictures=30, seed=seed).figures
+        return rows + [key | row for row in _diagnosed(diagnosis)]
+
+
+def gather(data: Path, folder: Path, count: int) -> None:
+    """A folder of so many categories: five real ones, then the sixth, the factory's, and those turned."""
+    folder.mkdir()
+    for name in FIVE if count == len(FIVE) else (*FIVE, SIXTH):
+        (folder / name).symlink_to((data / name).resolve(), target_is_directory=True)
+    if count == len(FIVE):
+        return
+    write_factory(folder, FactoryPlan(good=1, each_defect=1))
+    there = sorted(p.name for p in folder.iterdir())
+    for name in there[: count - len(there)]:
+        for path in sorted((folder / name / "train" / "good").iterdir()):
+            turned = folder / f"{name}_turned" / "train" / "good" / f"{path.stem}.png"
+            turned.parent.mkdir(parents=True, exist_ok=True)
+            with Image.open(path) as picture:
+                Image.fromarray(np.rot90(np.asarray(picture.convert("RGB")))[..., ::-1].copy()).save(turned)
+    made = len(list(folder.iterdir()))
+    if made != count:
+        raise ValueError(f"{made} categories can be made of {data}, not {count}")
+
+
+def _fit(
+    data: Path, out: Path, categories: tuple[str, ...] | None, options: dict[str, Any], steps: int
+) -> understudy.TrainedModel:
+    return understudy.fit(
+        data, out, reporter=Reporter(say=print), categories=categories, max_steps=steps, **options
+    )
+
+
+def _evaluated(model: understudy.TrainedModel, data: Path, categories: list[str]) -> dict[str, Any]:
+    return understudy.evaluate(model, data, categories).metrics
+
+
+def _diagnosed(figures: dict[str, Any]) -> list[dict[str, Any]]:
+    """MixDiag's and PasteDiag's means over pairs, a row each in the columns of an evaluation."""
+    mix, paste = figures["mix"]["mean"], figures["paste"]["mean"]
+    shown = {
+        "mix": {"image_auroc": mix["mixed"]["together"]["auroc"]},
+        "mix, index": {"image_auroc": mix["interference"]["index"]["auroc"]},
+        "paste": {name: paste["pasted"][name] for name in ("image_auroc", "pixel_auroc", "aupro")},
+        "paste, index": {
+            name: paste["interference"]["index"][name] for name in ("image_auroc", "pixel_auroc", "aupro")
+        },
+    }
+    return [{"what": what, "category": "", **found} | provenance() for what, found in shown.items()]
+
+
+if __name__ == "__main__":
+    main()

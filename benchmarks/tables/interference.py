@@ -1,0 +1,65 @@
+"""What more categories cost, and what a model makes of pictures that are of two of them."""
+
+from __future__ import annotations
+
+import statistics
+
+from tables.wording import Row, chosen, pair, ranged, table, where
+
+__all__ = ["diagnoses", "interference"]
+
+
+def interference(rows: list[Row]) -> str:
+    """Image / pixel AUROC on the same five categories: one-class models, and one model of 5, 10, 20."""
+    counts = sorted({int(row["count"]) for row in rows})
+    lines = []
+    for recipe in dict.fromkeys(row["recipe"] for row in rows):
+        own = chosen(rows, recipe=recipe)
+        cells = [pair(chosen(own, what="one-class"))]
+        cells += [pair(chosen(own, what="evaluate", count=str(count))) for count in counts]
+        lines.append([recipe, *cells])
+    evaluated = chosen(rows, what="evaluate")
+    seeds = ", ".join(sorted({row["seed"] for row in rows}))
+    categories = ", ".join(dict.fromkeys(row["category"] for row in evaluated))
+    note = (
+        f"\nImage / pixel AUROC in percent, mean over {categories} and seed {seeds}; every category is seen "
+        f"equally often, by a one-class model too, {where(evaluated)}. Made by `python "
+        "benchmarks/interference.py --data REALBENCH --out benchmarks/results/interference.csv`.\n"
+    )
+    return table(["recipe", "one-class", *(f"{count} categories" for count in counts)], lines) + note
+
+
+def diagnoses(rows: list[Row]) -> str:
+    """MixDiag and PasteDiag of the models of five categories; the index is one-class less multi-class."""
+    lines = []
+    for recipe in dict.fromkeys(row["recipe"] for row in rows):
+        cells = [
+            _mean(chosen(rows, recipe=recipe, what=what), name)
+            for what, name in (
+                ("mix", "image_auroc"),
+                ("mix, index", "image_auroc"),
+                ("paste", "pixel_auroc"),
+                ("paste, index", "pixel_auroc"),
+                ("paste", "aupro"),
+                ("paste, index", "aupro"),
+            )
+        ]
+        lines.append([recipe, *cells])
+    header = [
+        "recipe",
+        "MixDiag AUROC",
+        "index",
+        "PasteDiag pixel AUROC",
+        "index",
+        "PasteDiag AUPRO",
+        "index",
+    ]
+    note = "\nPercent, means over pairs; the index is what one-class models have more. From the runs above.\n"
+    return table(header, lines) + note
+
+
+def _mean(rows: list[Row], name: str) -> str:
+    values = [float(row[name]) for row in rows if row[name]]
+    if not values:
+        return "–"
+    return ranged(values) if len(values) > 1 else f"{100 * statistics.mean(values):.1f}"
