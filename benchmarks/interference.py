@@ -2,11 +2,11 @@
 
     python benchmarks/interference.py --data REALBENCH --out benchmarks/results/interference.csv
 
-The first five categories are real and are what is evaluated; the tenth and fewer are real, the rest come
-from the demo's factory, at last turned by ninety degrees with red and blue exchanged. Every category is seen
-equally often, whatever their number; with ten or more the steps grow with them. One-class models of the five
-see each picture as often, and are what diagnose compares with. Rows are added as runs finish; a run whose
-rows are there is not repeated.
+Five real categories are evaluated. Ten are these, a sixth and the four of the demo's factory; twenty are
+those ten and the same again, turned by ninety degrees with red and blue exchanged. Every category is seen
+equally often, so a training grows with their number. One-class models of the five see each picture as often,
+and are what diagnose compares with. Rows are added as runs finish; a run whose rows are there is not
+repeated.
 """
 
 from __future__ import annotations

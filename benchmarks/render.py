@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from machine import read
-from tables import ceilings, choices, cost, drawings, export, quality
+from tables import ceilings, choices, cost, drawings, export, interference, quality, variations
 from tables.wording import Row
 from versus import tables as versus
 
@@ -20,6 +20,7 @@ PAGES = tuple(
         "benchmarks/README.md",
         "docs/metrics.md",
         "docs/from-score-to-decision.md",
+        "docs/results.md",
         "docs/decisions/0020-every-category-equally-often.md",
     )
 )
@@ -33,6 +34,9 @@ TABLES: dict[str, Callable[[list[Row]], str]] = {
     "normalisation": quality.normalisation,
     "reproduction": quality.reproduction,
     "memory_bank": quality.memory_bank,
+    "variations": variations.variations,
+    "interference": interference.interference,
+    "diagnoses": interference.diagnoses,
     "calibration": choices.calibration,
     "framing": choices.framing,
     "recipe": choices.recipe,
@@ -51,7 +55,15 @@ TABLES: dict[str, Callable[[list[Row]], str]] = {
     "export_precision": export.precision,
     **versus.TABLES,
 }
-FILES = {"export_parity": "export", "export_precision": "export"}  # where a table's results have another name
+JOINT: dict[str, Callable[[Callable[[str], list[Row]]], str]] = {  # from several files
+    "summary": variations.summary,
+    "required": variations.required,
+}
+FILES = {  # where a table's results have another name
+    "export_parity": "export",
+    "export_precision": "export",
+    "diagnoses": "interference",
+}
 DRAWINGS: dict[str, Callable[[list[Row]], str]] = {
     "affinity": drawings.affinity,
     "recipe": drawings.recipe,
@@ -68,20 +80,30 @@ def main() -> None:
 
 def rendered(page: str) -> str:
     """The page with every table made anew; one that has no results yet says so."""
-    for name, make in TABLES.items():
+    for name in (*TABLES, *JOINT):
         begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
         before, _, rest = page.partition(begin)
         _, _, after = rest.partition(end)
-        if begin not in page:
-            continue
-        rows = read(RESULTS / f"{FILES.get(name, name)}.csv")
-        page = before + begin + (make(rows) if rows else NOT_RUN) + end + after
+        if begin in page:
+            page = before + begin + (_table(name) or NOT_RUN) + end + after
     return page
+
+
+def _table(name: str) -> str:
+    """Empty where there are no results yet."""
+    if name in JOINT:
+        return JOINT[name](_read)
+    rows = _read(FILES.get(name, name))
+    return TABLES[name](rows) if rows else ""
+
+
+def _read(name: str) -> list[Row]:
+    return read(RESULTS / f"{name}.csv")
 
 
 def drawn() -> dict[Path, str]:
     """The SVG of every drawing that has results, by its file."""
-    found = {name: read(RESULTS / f"{name}.csv") for name in DRAWINGS}
+    found = {name: _read(name) for name in DRAWINGS}
     return {IMAGES / f"{name}.svg": DRAWINGS[name](rows) for name, rows in found.items() if rows}
 
 

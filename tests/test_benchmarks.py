@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,11 +18,13 @@ from xml.etree import ElementTree
 import pytest
 import torch
 
+from understudy.data.folder import open_pictures
 from understudy.distill.losses import affinity_distillation
 from understudy.types import Pair
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 PAGE = (FOLDER / "README.md").read_text()
+RESULTS = (FOLDER.parent / "docs" / "results.md").read_text()
 SCRIPTS = {p.name: p.read_text() for p in FOLDER.glob("*.py") if "\nif __name__" in p.read_text()}
 ON = {"machine": "a machine", "date": "2026-01-01", "commit": "abc"}
 LOOK = ON | {"image_size": "256", "teacher": "t", "method": "m", "trained_on": "a b", "batch_size": "8"}
@@ -52,14 +56,15 @@ def options_of(source: str) -> set[str]:
     return set(re.findall(r'add_argument\("(--[\w-]+)"', parser))
 
 
-def test_every_table_of_a_page_is_rendered_and_every_rendered_table_is_on_the_benchmarks_page(
+def test_every_table_of_a_page_is_rendered_and_every_rendered_table_is_on_a_page(
     load: Callable[[str], ModuleType],
 ) -> None:
     render = load("render")
-    assert set(re.findall(r"<!-- (\w+): begin -->", PAGE)) == set(render.TABLES)
+    known = set(render.TABLES) | set(render.JOINT)
+    assert set(re.findall(r"<!-- (\w+): begin -->", PAGE + RESULTS)) == known
     for page in render.PAGES:
         text = page.read_text()
-        assert set(re.findall(r"<!-- (\w+): begin -->", text)) <= set(render.TABLES)
+        assert set(re.findall(r"<!-- (\w+): begin -->", text)) <= known
         assert text.count(": begin -->\n") == text.count(": end -->")
 
 
@@ -296,3 +301,90 @@ def test_a_memory_bank_finds_its_own_cells_again_and_not_those_of_others(
     assert torch.cosine_similarity(own.teacher, own.student).min() > 0.999  # but for bf16
     (other,) = bank(None, [torch.randn_like(f) for f in features])
     assert torch.cosine_similarity(other.teacher, other.student).max() < 0.9
+
+
+def compared(seeds: int = 3) -> dict[str, list[dict[str, str]]]:
+    """Results of the default and of all that it is set beside, better by ten points than all of them."""
+
+    def rows(auroc: str, **values: str) -> list[dict[str, str]]:
+        two = [row for row in quality_rows(**values) if row["seed"] == "0"]
+        kept = {"threads": "2", "steps": "400", "train_seconds": "90"}
+        return [
+            row | kept | {"seed": str(seed), "image_auroc": auroc} for seed in range(seeds) for row in two
+        ]
+
+    return {
+        "variations": rows("0.9", variant="default") + rows("0.8", variant="one-class"),
+        "reproduction": rows("0.8", row="RD", models="unified")
+        + rows("0.8", row="SNL(RD)", models="unified"),
+        "memory_bank": rows("0.8", size="256", grid="16") + rows("0.7", size="256", grid="32"),
+    }
+
+
+def test_what_is_asked_of_the_default_is_told_beside_what_was_measured(
+    load: Callable[[str], ModuleType],
+) -> None:
+    tables, found = load("tables.variations"), compared()
+    asked = tables.required(found.__getitem__)
+    assert "image AUROC | at least 3 | +10.0 points |" in asked
+    assert "below it in a category (worst: b) | at most 1 | -10.0 points |" in asked
+    assert "below one-class models, image AUROC | at most 1 | -10.0 points |" in asked
+    assert "its better grid | at least 2 | +10.0 points |" in asked
+    assert "the slowest seed | in 15 min | 1.5 min |" in asked
+    assert "| **SNL(RD), ours, the default** | 90.0 / 90.0 | 90.0 / – |" in tables.summary(found.__getitem__)
+
+
+def test_nothing_is_compared_until_all_seeds_of_all_models_are_there(
+    load: Callable[[str], ModuleType],
+) -> None:
+    tables, found, fewer = load("tables.variations"), compared(), compared(2)
+    for name in found:
+        assert tables.required((found | {name: fewer[name]}).__getitem__) == ""
+        assert tables.summary((found | {name: []}).__getitem__) == ""
+
+
+def test_a_variation_that_lacks_a_seed_is_left_out_and_seconds_are_of_both_cores(
+    load: Callable[[str], ModuleType],
+) -> None:
+    rows = compared()["variations"]
+    rows += [row | {"variant": "alone", "threads": "1"} for row in rows[:6]]
+    rows += [row | {"variant": "short"} for row in rows[:2]]
+    found = load("tables.variations").variations(rows)
+    assert "| default | 90.0 / 90.0 | 90.0 / – | **90.0 ± 0.0 / 90.0 ± 0.0** | 90 s |" in found
+    assert "| alone | 90.0 / 90.0 | 90.0 / – | **90.0 ± 0.0 / 90.0 ± 0.0** |  |" in found
+    assert "short" not in found
+
+
+def test_interference_is_told_by_recipe_and_number_of_categories(
+    load: Callable[[str], ModuleType],
+) -> None:
+    rows = [
+        row | {"recipe": "r", "what": what, "count": count, "image_auroc": auroc}
+        for what, count, auroc in (
+            ("one-class", "5", "0.9"),
+            ("evaluate", "5", "0.8"),
+            ("evaluate", "10", "0.7"),
+        )
+        for row in quality_rows()
+    ]
+    mixed = rows[0] | {"category": "", "aupro": ""}
+    for what, auroc in (("mix", "0.95"), ("mix, index", "0.01"), ("paste", "0.9"), ("paste, index", "-0.02")):
+        rows.append(mixed | {"what": what, "image_auroc": auroc, "pixel_auroc": auroc})
+    tables = load("tables.interference")
+    assert "| r | 90.0 / 90.0 | 80.0 / 90.0 | 70.0 / 90.0 |" in tables.interference(rows)
+    assert "| r | 95.0 | 1.0 | 90.0 | -2.0 | – | – |" in tables.diagnoses(rows)
+
+
+@pytest.mark.parametrize("count", [5, 10, 20])
+def test_categories_are_real_then_made_then_turned(
+    count: int, load: Callable[[str], ModuleType], tmp_path: Path, factory: Path
+) -> None:
+    script = load("interference")
+    for name in (*script.FIVE, script.SIXTH):
+        shutil.copytree(factory / "nut", tmp_path / "real" / name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(script, "FactoryPlan", partial(script.FactoryPlan, train=1, size=32))
+        script.gather(tmp_path / "real", tmp_path / "all", count)
+    found = open_pictures(tmp_path / "all")
+    assert len(found.categories) == count
+    assert set(script.FIVE) <= set(found.categories)
