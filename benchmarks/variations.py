@@ -30,6 +30,8 @@ PARTS_OFF = {"lambda_spatial": 0, "lambda_intra": 0, "lambda_inter": 0, "centers
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
     "one-class": {},
+    "SNL(RD) by the paper": {"recipe": "paper", "max_steps": 400},
+    "RD by the paper": {"method": "rd", "recipe": "paper", "max_steps": 400, "batch_size": 8},
     "every cell alike": {"settings": {"cosine": "local"}},
     "no spatial term": {"settings": {"lambda_spatial": 0}},
     "no affinity terms": {"settings": {"lambda_intra": 0, "lambda_inter": 0}},
