@@ -35,6 +35,7 @@ TABLES: dict[str, Callable[[list[Row]], str]] = {
     "reproduction": quality.reproduction,
     "memory_bank": quality.memory_bank,
     "variations": variations.variations,
+    "variations_factory": variations.elsewhere,
     "interference": interference.interference,
     "diagnoses": interference.diagnoses,
     "calibration": choices.calibration,
