@@ -13,9 +13,12 @@ from typing import Any
 from answers import print_rows, rows_in
 from machine import append, read
 
-__all__ = ["add_missing", "compare", "print_rows", "run_missing"]
+__all__ = ["SIX", "add_missing", "compare", "parser_of", "print_rows", "run_missing"]
 
 Row = dict[str, Any]
+
+SIX = "ballscrew,hazelnut,cookie,alien,magnetic_tile,pcb"
+"""Real products, three of them hard, separated by commas."""
 
 
 def run_missing(
@@ -57,6 +60,26 @@ def add_missing(
         print({k: v for k, v in row.items() if k in job or isinstance(v, float)}, flush=True)
 
 
+def parser_of(
+    about: str | None, *, categories: str | None = None, seeds: str = "0,1,2"
+) -> argparse.ArgumentParser:
+    """What scripts take that train on real pictures, seed by seed; ``--run`` is a job's own.
+
+    Args:
+        about: the script's docstring.
+        categories: learned from by default, separated by commas; ``None`` if they are not to choose.
+        seeds: by default, likewise.
+    """
+    parser = argparse.ArgumentParser(description=(about or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    if categories is not None:
+        parser.add_argument("--categories", default=categories)
+    parser.add_argument("--seeds", default=seeds)
+    parser.add_argument("--run", help=argparse.SUPPRESS)
+    return parser
+
+
 def compare(
     script: str,
     about: str | None,
@@ -84,15 +107,10 @@ def compare(
         seeds: by default, likewise.
         steps: by default.
     """
-    parser = argparse.ArgumentParser(description=(about or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--categories", default=categories)
+    parser = parser_of(about, categories=categories, seeds=seeds)
     parser.add_argument("--method", default=method)
-    parser.add_argument("--seeds", default=seeds)
     parser.add_argument("--steps", type=int, default=steps)
     parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--run", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.run:
         print_rows(run(asked.data, **json.loads(asked.run)))

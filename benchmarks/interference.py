@@ -11,7 +11,6 @@ repeated.
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 from pathlib import Path
@@ -21,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 import understudy
-from apart import print_rows, run_missing
+from apart import parser_of, print_rows, run_missing
 from machine import provenance, read
 from tables.interference import interference
 from understudy.data.factory import FactoryPlan, write_factory
@@ -41,13 +40,9 @@ SIXTH = "alien"
 
 def main() -> None:
     """Run what is missing and print the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", default="0")
+    parser = parser_of(__doc__, seeds="0")
     parser.add_argument("--counts", default="5,10,20")
     parser.add_argument("--recipes", default=";".join(RECIPES), help="separated by semicolons")
-    parser.add_argument("--run", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.run:
         print_rows(run(asked.data, **json.loads(asked.run)))

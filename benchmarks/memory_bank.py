@@ -11,7 +11,6 @@ is not repeated.
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 import time
@@ -25,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import understudy
-from apart import print_rows, run_missing
+from apart import SIX, parser_of, print_rows, run_missing
 from machine import read
 from tables.quality import memory_bank
 from understudy.data.folder import open_pictures
@@ -43,14 +42,9 @@ _AT_ONCE = 65536  # cells of the bank, so that what they are multiplied with sta
 
 def main() -> None:
     """Run what is missing, seed by seed, and print the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--categories", default="ballscrew,hazelnut,cookie,alien,magnetic_tile,pcb")
+    parser = parser_of(__doc__, categories=SIX)
     parser.add_argument("--image-sizes", default="256")
     parser.add_argument("--grids", default="16,32", help="cells along a side")
-    parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--run", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.run:
         print_rows(run(asked.data, **json.loads(asked.run)))

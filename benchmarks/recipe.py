@@ -11,7 +11,6 @@ there is not repeated.
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 import time
@@ -22,7 +21,7 @@ from typing import Any
 from torch import Tensor
 
 import understudy
-from apart import print_rows, run_missing
+from apart import parser_of, print_rows, run_missing
 from machine import read
 from tables.choices import recipe as table_of
 from understudy.distill.distiller import Distiller
@@ -37,15 +36,10 @@ RECIPES = "8:0.005:constant,8:0.005:cosine,16:0.005:cosine"
 
 def main() -> None:
     """Run what is missing, seed by seed, and print the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--categories", default="ballscrew,hazelnut,cookie")
+    parser = parser_of(__doc__, categories="ballscrew,hazelnut,cookie")
     parser.add_argument("--method", default="snl-rd")
     parser.add_argument("--recipes", default=RECIPES, help="batch:rate:schedule, separated by commas")
     parser.add_argument("--points", default="100,200,400,800,1500", help="steps, multiples of ten")
-    parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--run", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.run:
         print_rows(run(asked.data, **json.loads(asked.run)))

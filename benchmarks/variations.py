@@ -10,7 +10,6 @@ threads its training had.
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 import torch
 
 import understudy
-from apart import print_rows, run_missing
+from apart import SIX, parser_of, print_rows, run_missing
 from machine import read
 from tables.variations import variations
 from understudy.fitting.options import fit_options, recipe_of
@@ -53,13 +52,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 def main() -> None:
     """Run what is missing, seed by seed, and print the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--categories", default="ballscrew,hazelnut,cookie,alien,magnetic_tile,pcb")
+    parser = parser_of(__doc__, categories=SIX)
     parser.add_argument("--variants", default=",".join(VARIANTS))
-    parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--run", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.run:
         print_rows(run(asked.data, **json.loads(asked.run)))

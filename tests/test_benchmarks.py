@@ -51,9 +51,9 @@ def test_every_option_that_the_page_gives_is_one_of_the_script() -> None:
 
 
 def options_of(source: str) -> set[str]:
-    """What a script takes: by its own parser, or by that of comparisons where it calls that."""
-    parser = (FOLDER / "apart.py").read_text() if "    compare(" in source else source
-    return set(re.findall(r'add_argument\("(--[\w-]+)"', parser))
+    """What a script takes: by its own parser, and by the shared one where it calls that."""
+    shared = (FOLDER / "apart.py").read_text() if re.search(r"\b(compare|parser_of)\(", source) else ""
+    return set(re.findall(r'add_argument\("(--[\w-]+)"', source + shared))
 
 
 def test_every_table_of_a_page_is_rendered_and_every_rendered_table_is_on_a_page(
