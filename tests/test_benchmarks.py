@@ -339,8 +339,11 @@ def test_nothing_is_compared_until_all_seeds_of_all_models_are_there(
 ) -> None:
     tables, found, fewer = load("tables.variations"), compared(), compared(2)
     for name in found:
-        assert tables.required((found | {name: fewer[name]}).__getitem__) == ""
         assert tables.summary((found | {name: []}).__getitem__) == ""
+    for name in ("variations", "reproduction"):
+        assert tables.required((found | {name: fewer[name]}).__getitem__) == ""
+    one = found | {"memory_bank": compared(1)["memory_bank"]}
+    assert "| memory bank, 16 x 16, seed 0 alone |" in tables.summary(one.__getitem__)
 
 
 def test_a_variation_that_lacks_a_seed_is_left_out_and_seconds_are_of_both_cores(

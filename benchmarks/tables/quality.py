@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 
-from tables.wording import Row, chosen, pair, ranged, table, where
+from tables.wording import Row, alone, chosen, pair, ranged, table, where
 
 __all__ = ["balance", "logical", "memory_bank", "methods", "normalisation", "reproduction", "unified"]
 
@@ -163,10 +163,8 @@ def memory_bank(rows: list[Row]) -> str:
     lines = []
     for size, grid in dict.fromkeys((row["size"], row["grid"]) for row in rows):
         own = chosen(rows, size=size, grid=grid)
-        if {row["seed"] for row in own} != set(seeds):
-            continue  # a mean over fewer seeds would not compare
         cells = [pair(chosen(own, category=c)) for c in categories]
-        lines.append([f"{size} px", f"{grid} x {grid}", *cells, pair(own)])
+        lines.append([f"{size} px", f"{grid} x {grid}{alone(own)}", *cells, pair(own)])
     note = (
         f"\nImage / pixel AUROC in percent, means over seeds {', '.join(seeds)}; one bank for all, every "
         f"cell of every picture learned from, {where(rows)}. Made by `python benchmarks/memory_bank.py "

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tables.wording import Row, chosen, pair, ranged, table, where
+from tables.wording import Row, alone, chosen, pair, ranged, table, where
 
 __all__ = ["elsewhere", "means_of", "required", "summary", "variations"]
 
@@ -76,7 +76,7 @@ def _seconds(rows: list[Row]) -> str:
 
 @dataclass(frozen=True)
 class Measured:
-    """Rows of the default and of what it is set beside, each with all seeds."""
+    """Rows of the default and of what it is set beside; of a slow bank there may be one seed alone."""
 
     default: list[Row]
     one_class: list[Row]
@@ -94,11 +94,12 @@ def _measured(read_rows: Callable[[str], list[Row]]) -> Measured | None:
             for row in ("RD", "SNL(RD)")
         },
         {
-            f"memory bank, {grid} x {grid}": chosen(bank, size="256", grid=grid)
+            f"memory bank, {grid} x {grid}{alone(own)}": own
             for grid in dict.fromkeys(row["grid"] for row in bank)
+            if (own := chosen(bank, size="256", grid=grid))
         },
     )
-    everything = [found.default, found.one_class, *found.by_paper.values(), *found.banks.values()]
+    everything = [found.default, found.one_class, *found.by_paper.values()]
     whole = found.banks and all({r["seed"] for r in rows} == {"0", "1", "2"} for rows in everything)
     return found if whole else None
 

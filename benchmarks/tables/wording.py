@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Sequence
 
-__all__ = ["Row", "chosen", "made_on", "middle", "pair", "percent", "ranged", "table", "where"]
+__all__ = ["Row", "alone", "chosen", "made_on", "middle", "pair", "percent", "ranged", "table", "where"]
 
 Row = dict[str, str]
 """One line of a results file, by column."""
@@ -49,6 +49,12 @@ def pair(rows: Sequence[Row]) -> str:
     """Image and pixel AUROC in percent, means over those rows that have them."""
     known = ([float(r[k]) for r in rows if r[k]] for k in ("image_auroc", "pixel_auroc"))
     return " / ".join(f"{100 * statistics.mean(values):.1f}" if values else "–" for values in known)
+
+
+def alone(rows: Sequence[Row]) -> str:
+    """What to add to a label where all rows are of one seed."""
+    seeds = {row["seed"] for row in rows}
+    return f", seed {seeds.pop()} alone" if len(seeds) == 1 else ""
 
 
 def ranged(values: Sequence[float]) -> str:

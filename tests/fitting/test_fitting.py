@@ -207,3 +207,12 @@ def test_a_bad_value_of_an_option_is_refused_in_one_sentence_before_any_work(
 def test_an_unknown_sampling_is_refused_with_the_known_ones(factory: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"sampling: .*'natural' or 'balanced', got 'fair'"):
         fit(factory, tmp_path / "m", sampling="fair")
+
+
+def test_a_plain_transformer_teaches_without_a_word_about_its_levels(factory: Path, tmp_path: Path) -> None:
+    options = QUICK | {"teacher": "vit_tiny_patch16_224", "teacher_weights": "random", "strides": None}
+    model = fit(factory, tmp_path / "m", **options)
+    assert model.manifest.teacher.strides == (16, 16, 16)
+    found = list(model.predict(factory / "nut" / "test"))
+    assert found
+    assert all(np.isfinite(one.score) for one in found)
