@@ -3,7 +3,7 @@
     python benchmarks/balance.py --data REALBENCH --out benchmarks/results/balance.csv
 
 Natural sampling learns from every picture equally often, balanced sampling from every category. Every
-run is what ``understudy fit`` and ``understudy evaluate`` do, in a process of its own; the length is
+run is what a run of ``unified.py`` is, in a process of its own; the length is
 fixed and nothing is chosen on test pictures. Rows are added as runs finish; a run whose rows are there
 is not repeated.
 """

@@ -97,7 +97,7 @@ def training_step(
 ) -> Callable[[], None]:
     """Forward, backward and optimiser as :func:`understudy.fitting.training.train` does them."""
     torch.manual_seed(0)
-    network, _, _ = load_teacher(teacher, default_strides(teacher), RANDOM, image_size)
+    network, _, _ = load_teacher(teacher, default_strides(teacher, image_size), RANDOM, image_size)
     distiller = build(method, network, settings_for(method)).train()
     distiller.to(memory_format=torch.channels_last)
     optimiser = METHODS[method].recipes["paper"].optimiser.over(distiller.student.parameters())

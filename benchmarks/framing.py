@@ -2,7 +2,7 @@
 
     python benchmarks/framing.py --data REALBENCH --out benchmarks/results/framing.csv
 
-Every run is what ``understudy fit`` and ``understudy evaluate`` do on one category, in a process of its own,
+Every run is what a run of ``unified.py`` is on one category, in a process of its own,
 for equally many windows. Maps are brought to the masks' own size, so that figures of different framings
 compare. Rows are added as runs finish; a run whose rows are there is not repeated.
 """

@@ -3,7 +3,7 @@
     python benchmarks/methods.py --data REALBENCH --out benchmarks/results/methods.csv
 
 All see equally many pictures: the unified model ``--pictures`` of them, the one-class models together as
-many, shared equally among them. Every run is what ``understudy fit`` and ``understudy evaluate`` do, in a
+many, shared equally among them. Every run is what a run of ``unified.py`` is, in a
 process of its own; nothing is chosen on test pictures. Rows are added as runs finish; a run whose rows
 are there is not repeated.
 """

@@ -2,7 +2,7 @@
 
     python benchmarks/precision.py --data REALBENCH --out benchmarks/results/precision.csv
 
-One model over the categories. Every run is what ``understudy fit`` and ``understudy evaluate`` do, in a
+One model over the categories. Every run is what a run of ``unified.py`` is, in a
 process of its own, both precisions of a seed one after the other; scores are float32 either way. Rows are
 added as runs finish; a run whose rows are there is not repeated.
 """

@@ -131,6 +131,8 @@ def run(
             lr=lr,
             schedule=schedule,
             seed=seed,
+            settings={"cosine": "local"},
+            averaging=0.0,  # a copy is of the last weights
         )
     trained = model.manifest.training.seconds - copies.copying
     rows = []

@@ -68,7 +68,7 @@ def timed_training(
         ``features_mb``, ``loss`` (of the last step), ``peak_mib``.
     """
     torch.manual_seed(0)
-    strides, device = default_strides(teacher), resolve_device("auto")
+    strides, device = default_strides(teacher, image_size), resolve_device("auto")
     network, look, source = load_teacher(teacher, strides, weights or None, image_size)
     preprocess = Preprocess(image_size=image_size, mean=look.mean, std=look.std)
     card = TeacherCard(name=network.name, strides=strides, origin=source.origin, sha256=source.sha256)

@@ -59,7 +59,8 @@ def subspace(teacher: Teacher, settings: SubspaceSettings) -> Distiller:
     return Distiller(teacher, student, [cosine], MapRecipe(sigma=4.0))
 
 
-METHODS["subspace"] = Method(SubspaceSettings, subspace, Recipe(Adam(lr=0.003), batch_size=8, pictures=1600))
+RECIPE = Recipe(Adam(lr=0.003), batch_size=8, pictures=1600)
+METHODS["subspace"] = Method.of(SubspaceSettings, subspace, RECIPE)
 
 
 def main(pictures: str, folder: str) -> None:

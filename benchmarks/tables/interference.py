@@ -11,20 +11,20 @@ __all__ = ["diagnoses", "interference"]
 
 def interference(rows: list[Row]) -> str:
     """Image / pixel AUROC on the same five categories: one-class models, and one model of 5, 10, 20."""
-    counts = sorted({int(row["count"]) for row in rows})
+    counts, seeds = sorted({int(row["count"]) for row in rows}), {row["seed"] for row in rows}
     lines = []
     for recipe in dict.fromkeys(row["recipe"] for row in rows):
         own = chosen(rows, recipe=recipe)
-        cells = [pair(chosen(own, what="one-class"))]
-        cells += [pair(chosen(own, what="evaluate", count=str(count))) for count in counts]
+        parts = [chosen(own, what="one-class")]
+        parts += [chosen(own, what="evaluate", count=str(count)) for count in counts]
+        cells = [pair(part) if {row["seed"] for row in part} == seeds else "–" for part in parts]
         lines.append([recipe, *cells])
     evaluated = chosen(rows, what="evaluate")
-    seeds = ", ".join(sorted({row["seed"] for row in rows}))
     categories = ", ".join(dict.fromkeys(row["category"] for row in evaluated))
     note = (
-        f"\nImage / pixel AUROC in percent, mean over {categories} and seed {seeds}; every category is seen "
-        f"equally often, by a one-class model too, {where(evaluated)}. Made by `python "
-        "benchmarks/interference.py --data REALBENCH --out benchmarks/results/interference.csv`.\n"
+        f"\nImage / pixel AUROC in percent, mean over {categories} and seed {', '.join(sorted(seeds))}; "
+        f"every category is seen equally often, by a one-class model too, {where(evaluated)}. Made by "
+        "`python benchmarks/interference.py --data REALBENCH --out benchmarks/results/interference.csv`.\n"
     )
     return table(["recipe", "one-class", *(f"{count} categories" for count in counts)], lines) + note
 

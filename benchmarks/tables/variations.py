@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tables.wording import Row, alone, chosen, pair, ranged, table, where
+from tables.wording import Row, alone, chosen, made_on, pair, ranged, table, where
 
 __all__ = ["elsewhere", "means_of", "required", "summary", "variations"]
 
@@ -28,7 +28,7 @@ def variations(rows: list[Row]) -> str:
         rows,
         "Each line is the default with one thing changed, but for those by the papers' recipe; one-class "
         "models together see as many pictures as the unified one",
-        "benchmarks/results/variations.csv",
+        "`python benchmarks/variations.py --data REALBENCH --out benchmarks/results/variations.csv`",
     )
 
 
@@ -36,13 +36,14 @@ def elsewhere(rows: list[Row]) -> str:
     """The default beside the papers' recipe on products that nothing was chosen on."""
     return _by_variant(
         rows,
-        "The demo's synthetic products with 30 good test pictures each (`FactoryPlan(good=30)`), "
-        "`--categories linen,veneer,nut,capsule`; the papers' recipe at the same length",
-        "benchmarks/results/variations_factory.csv",
+        "The demo's synthetic products with 30 good test pictures each, written by "
+        "`write_factory(FACTORY, FactoryPlan(good=30))`; the papers' recipe at the same length",
+        "`python benchmarks/variations.py --data FACTORY --categories linen,veneer,nut,capsule --variants "
+        "'default,SNL(RD) by the paper,RD by the paper' --out benchmarks/results/variations_factory.csv`",
     )
 
 
-def _by_variant(rows: list[Row], what: str, file: str) -> str:
+def _by_variant(rows: list[Row], what: str, command: str) -> str:
     """Image / pixel AUROC by category, a line a variant that has all seeds of the default."""
     first = rows[0]
     seeds, categories = {r["seed"] for r in chosen(rows, variant="default")}, first["trained_on"].split()
@@ -57,7 +58,7 @@ def _by_variant(rows: list[Row], what: str, file: str) -> str:
     note = (
         f"\nImage / pixel AUROC in percent, mean over seeds {', '.join(sorted(seeds))} (± half the range in "
         f"the mean column). {what}. Training: median over seeds, of runs that had both cores. {where(rows)}. "
-        f"Made by `python benchmarks/variations.py --data REALBENCH --out {file}`.\n"
+        f"Made by {command}.\n"
     )
     return table(["", *categories, "mean", "training"], lines) + note
 
@@ -101,7 +102,11 @@ def _measured(read_rows: Callable[[str], list[Row]]) -> Measured | None:
     )
     everything = [found.default, found.one_class, *found.by_paper.values()]
     whole = found.banks and all({r["seed"] for r in rows} == {"0", "1", "2"} for rows in everything)
-    return found if whole else None
+    if not whole or any(row["threads"] != "2" for row in found.default):
+        return None
+    categories = {row["category"] for row in found.default}
+    alike = all({r["category"] for r in rows} == categories for rows in (*everything, *found.banks.values()))
+    return found if alike else None
 
 
 def summary(read_rows: Callable[[str], list[Row]]) -> str:
@@ -118,12 +123,15 @@ def summary(read_rows: Callable[[str], list[Row]]) -> str:
     for label, rows in {**models, "**SNL(RD), ours, the default**": found.default}.items():
         means = " / ".join(ranged(values) for values in means_of(rows).values())
         lines.append([label, *(pair(chosen(rows, category=c)) for c in categories), means])
+    bank = next(iter(found.banks.values()))
+    paper = next(iter(found.by_paper.values()))
     note = (
         "\nImage / pixel AUROC in percent, mean over seeds 0, 1, 2 (± half the range in the mean column), "
-        "one model for all but for the one-class line, which sees as many pictures in all; 800 steps of 8 by "
-        f"the papers' recipe, {found.default[0]['steps']} of 8 by ours. The default: {where(found.default)}, "
-        "and the others likewise. Made by `python benchmarks/variations.py`, "
-        "`benchmarks/reproduction.py` and `benchmarks/memory_bank.py`.\n"
+        "one model for all but for the one-class line, which sees as many pictures in all. Ours: "
+        f"{found.default[0]['steps']} steps of {found.default[0]['batch_size']}, a tenth of the good "
+        f"pictures held out, {where(found.default)}. The papers' recipe: {paper[0]['length']} of "
+        f"{paper[0]['batch_size']}, none held out, {made_on(paper)}. The bank: all but the same tenth, "
+        f"{made_on(bank)}. Made by `benchmarks/variations.py`, `reproduction.py` and `memory_bank.py`.\n"
     )
     return table(["", *categories, "mean"], lines) + note
 

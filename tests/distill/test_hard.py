@@ -58,3 +58,11 @@ def test_a_batch_in_which_nothing_counts_asks_for_nothing() -> None:
     (gradient,) = torch.autograd.grad(value, leaf)
     assert value.item() == 0
     assert not gradient.any()
+
+
+def test_what_stands_where_nothing_counts_changes_nothing() -> None:
+    teacher, student = torch.randn(SHAPE), torch.randn(SHAPE)
+    care = (torch.rand(SHAPE[0], 1, *SHAPE[2:]) < 0.6).float()
+    other = torch.where(care > 0, student, torch.full_like(student, 1e4))
+    values = [channel_distillation(Pair(teacher, s, care), "hard").item() for s in (student, other)]
+    assert values[0] == values[1]

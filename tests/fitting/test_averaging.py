@@ -58,18 +58,38 @@ def test_nothing_is_changed_where_no_step_was_seen() -> None:
     assert torch.equal(layer.weight, before)
 
 
-def _weights(folder: Path) -> dict[str, Tensor]:
-    return dict(load(folder, "cpu").distiller.student.named_parameters())
+def _learned(folder: Path) -> dict[str, Tensor]:
+    state = load(folder, "cpu").distiller.student.state_dict()
+    return {name: value for name, value in state.items() if value.is_floating_point()}
 
 
-def test_a_fit_keeps_the_mean_if_it_is_asked_to(factory: Path, tmp_path: Path) -> None:
-    fit(factory, tmp_path / "last", **QUICK)
-    card = fit(factory, tmp_path / "mean", averaging=0.9, **QUICK).manifest.training
-    last, mean = _weights(tmp_path / "last"), _weights(tmp_path / "mean")
-    assert card.averaging == 0.9
-    assert all(not torch.equal(last[name], mean[name]) for name in last)
+@pytest.mark.parametrize("statistics", ["running", "recomputed"])
+def test_a_fit_keeps_the_mean_of_every_steps_student(
+    statistics: str, factory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, Tensor]] = []
+    step = AveragedWeights.on_train_batch_end
+
+    def watched(self: AveragedWeights, *arguments: object) -> None:
+        state = self._student.state_dict()
+        seen.append({k: v.clone() for k, v in state.items() if v.is_floating_point()})
+        step(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(AveragedWeights, "on_train_batch_end", watched)
+    options = QUICK | {"averaging": 0.3, "statistics": statistics}
+    card = fit(factory, tmp_path / "m", **options).manifest.training
+    kept = _learned(tmp_path / "m")
+    assert (card.averaging, len(seen)) == (0.3, 12)
+    for name, value in kept.items():
+        if "running" in name and statistics == "recomputed":
+            continue
+        expected = torch.zeros_like(value)
+        for number, state in enumerate(seen):
+            share = min(0.3, number / (number + 10))
+            expected = share * expected + (1 - share) * state[name]
+        assert torch.allclose(value, expected, rtol=1e-4, atol=1e-6), name
 
 
 def test_a_method_that_keeps_its_best_epoch_keeps_no_mean(factory: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="stpm keeps the student of its best epoch; leave out --averaging"):
+    with pytest.raises(InputError, match="stpm keeps the student of its best epoch; leave out"):
         fit(factory, tmp_path / "m", **QUICK | {"method": "stpm"}, averaging=0.9)

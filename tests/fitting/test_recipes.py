@@ -10,6 +10,8 @@ from understudy import InputError, fit
 from understudy.cli import main
 from understudy.fitting.options import fit_options, recipe_of
 from understudy.methods import METHODS, settings_for
+from understudy.report.provenance import _settings, _training
+from understudy.runtime.bundle import TrainingCard
 
 QUICK = {"image_size": 64, "max_steps": 2, "batch_size": 4, "holdout": 0.0}
 
@@ -18,6 +20,7 @@ QUICK = {"image_size": 64, "max_steps": 2, "batch_size": 4, "holdout": 0.0}
 def test_the_papers_recipe_has_the_papers_choices(method: str) -> None:
     recipe = recipe_of(fit_options({"method": method, "recipe": "paper"}))
     assert (recipe.sampling, recipe.statistics, recipe.schedule) == ("natural", "running", "constant")
+    assert recipe.averaging == 0
     assert settings_for(method, recipe.settings) == settings_for(method)
 
 
@@ -28,6 +31,7 @@ def test_the_tuned_recipe_is_for_several_products(method: str) -> None:
 
 
 def test_what_is_asked_for_by_name_goes_before_the_recipe() -> None:
+    assert recipe_of(fit_options({"averaging": 0.0})).averaging == 0  # nothing is an answer too
     options = {"lr": 0.1, "batch_size": 3, "sampling": "natural", "schedule": "constant"}
     recipe = recipe_of(fit_options({"settings": {"cosine": "local", "centers": 7}, **options}))
     assert (recipe.optimiser.lr, recipe.batch_size) == (0.1, 3)
@@ -52,3 +56,14 @@ def test_a_model_says_by_which_recipe_it_came_about(factory: Path, tmp_path: Pat
     assert tuned.training.averaging == 0.98
     assert '"recipe": "paper"' in paper
     assert '"cosine": "local"' in paper
+
+
+def test_a_model_of_before_recipes_had_names_tells_none(factory: Path, tmp_path: Path) -> None:
+    manifest = fit(factory, tmp_path / "m", **QUICK).manifest
+    assert " px, recipe tuned, 2 steps of 4" in _training(manifest)
+    assert _settings(manifest) == "default settings"  # of its recipe
+    older = manifest.training.model_dump()
+    del older["recipe"]
+    manifest = manifest.model_copy(update={"training": TrainingCard.model_validate(older)})
+    assert " px, 2 steps of 4" in _training(manifest)
+    assert "cosine=hard" in _settings(manifest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import timm
@@ -90,7 +91,8 @@ def _output_channels(network: nn.Module, module: nn.Module) -> int | None:
     return seen[0][1] if seen and len(seen[0]) == 4 else None
 
 
-def _feature_info(name: str, image_size: int) -> list[Level]:
+@cache
+def _feature_info(name: str, image_size: int) -> tuple[Level, ...]:
     if not timm.is_model(name):
         near = timm.list_models(f"*{name.split('.')[0]}*")[:5]
         hint = f"; near: {', '.join(near)}" if near else ""
@@ -103,7 +105,7 @@ def _feature_info(name: str, image_size: int) -> list[Level]:
         except Exception as error:  # whatever a backbone finds wrong with the size
             reason = str(error).partition("\n")[0]
             raise InputError(f"{name} gives no features of {image_size}-pixel pictures: {reason}") from error
-    return [Level(c, r) for c, r in zip(info.channels(), info.reduction(), strict=True)]
+    return tuple(Level(c, r) for c, r in zip(info.channels(), info.reduction(), strict=True))
 
 
 def _spread_over(name: str, known: Sequence[Level], strides: Sequence[int]) -> tuple[int, ...]:

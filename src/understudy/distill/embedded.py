@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
 from understudy.errors import InputError, extra_needed
+from understudy.runtime.bundle import sha256_of
 
-__all__ = ["EMBEDDED", "embedded_file", "sha256_of"]
+__all__ = ["EMBEDDED", "embedded_file"]
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,3 @@ def embedded_file(name: str) -> Path:
             f"pip install --force-reinstall {packaged.package}=={packaged.version}"
         )
     return path
-
-
-def sha256_of(path: Path) -> str:
-    """Hexadecimal digest of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

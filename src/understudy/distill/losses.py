@@ -38,7 +38,7 @@ __all__ = [
 CosineReading = Literal["local", "global", "hard"]
 
 _HARD = 0.1  # share of a batch's cells
-_EASY = 0.1  # weight of the others, which keeps them from drifting off
+_EASY = 0.1  # weight of the others, beside 1 of those, which keeps them from drifting off
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def channel_distillation(pair: Pair, reading: CosineReading = "local") -> Tensor
         reading: ``local`` compares position by position and averages, as both papers print it;
             ``global`` compares each picture's whole tensor as one vector, as RD's release does;
             ``hard`` is local, and of the batch's cells the tenth that differs most weighs ten times
-            as much as the others (docs/decisions/0035).
+            as much as the others (docs/decisions/0035); 0 where no cell of the batch counts.
     """
     if reading == "hard":
         return _hard_cosine(pair)

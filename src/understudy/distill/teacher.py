@@ -21,9 +21,9 @@ _LITE = "tf_efficientnet_lite"
 def default_strides(name: str, image_size: int = 256) -> tuple[int, ...]:
     """The levels taken when none are asked for.
 
-    The papers take the strides 4, 8, 16 of a ResNet; the embedded teacher and its larger sisters detect
-    more on real parts with 8, 16, 32 (docs/decisions/0003). A plain transformer has one stride alone, of
-    which three of its levels are taken.
+    The papers take the strides 4, 8, 16 of a ResNet; the embedded teacher detects more on real parts with
+    8, 16, 32, which its larger sisters are given too (docs/decisions/0003). A plain transformer has one
+    stride alone, of which three of its levels are taken.
 
     Raises:
         InputError: as :class:`Teacher` does.

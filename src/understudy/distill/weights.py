@@ -15,9 +15,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from understudy.distill.embedded import EMBEDDED, embedded_file, sha256_of
+from understudy.distill.embedded import EMBEDDED, embedded_file
 from understudy.distill.teacher import EMBEDDED_TEACHER, Teacher
 from understudy.errors import InputError
+from understudy.runtime.bundle import sha256_of
 
 __all__ = ["RANDOM", "Normalisation", "TeacherSource", "load_teacher"]
 

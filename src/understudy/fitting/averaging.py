@@ -44,7 +44,8 @@ class AveragedWeights(Callback):
     def restore(self) -> None:
         """Give the student the mean; nothing where no step was seen."""
         if self._mean:
-            torch._foreach_copy_(self._weights(), self._mean)
+            for weight, mean in zip(self._weights(), self._mean, strict=True):
+                weight.copy_(mean)  # whatever device the training left either on
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint needs to go on."""
@@ -55,4 +56,6 @@ class AveragedWeights(Callback):
         self._mean, self._steps = state_dict["mean"], state_dict["steps"]
 
     def _weights(self) -> list[Tensor]:
-        return [p.detach() for p in self._student.parameters()]
+        """Parameters, and the statistics of normalisation that go with them."""
+        numbers = [b for b in self._student.buffers() if b.is_floating_point()]
+        return [value.detach() for value in (*self._student.parameters(), *numbers)]

@@ -120,9 +120,10 @@ def _train_and_save(
     pictures, validation = given.pictures, given.validation
     kept_away = store_of(parts.held_out, preprocess, rois, budget=0)
     reporter.say(
-        f"{asked.method} on {teacher.name}: {plan.steps} steps of {plan.batch_size} "
+        f"{asked.method} on {teacher.name}, recipe {asked.recipe}: {plan.steps} steps of {plan.batch_size} "
         f"{'tiles' if preprocess.tile else 'pictures'}, {plan.device}, {plan.precision}, seed {plan.seed}"
         + (", every category equally often" if balanced else "")
+        + (f", mean of the weights kept ({plan.averaging:g})" if plan.averaging else "")
     )
     if not resume:
         _clear(out)

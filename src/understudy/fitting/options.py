@@ -147,12 +147,15 @@ def recipe_of(asked: FitOptions) -> Recipe:
     recipe = method_named(asked.method).recipes[asked.recipe]
     if asked.validation and not recipe.validation:
         raise InputError(f"{asked.method} validates nothing; leave out --validation")
-    if asked.averaging and recipe.choose_epoch:
-        raise InputError(f"{asked.method} keeps the student of its best epoch; leave out --averaging")
     named = {
         name: value
         for name in ("batch_size", "schedule", "sampling", "statistics", "averaging", "validation")
         if (value := getattr(asked, name)) is not None
     }
     optimiser = replace(recipe.optimiser, lr=asked.lr) if asked.lr else recipe.optimiser
-    return replace(recipe, optimiser=optimiser, settings={**recipe.settings, **asked.settings}, **named)
+    recipe = replace(recipe, optimiser=optimiser, settings={**recipe.settings, **asked.settings}, **named)
+    if recipe.averaging and recipe.choose_epoch and recipe.validation:
+        raise InputError(
+            f"{asked.method} keeps the student of its best epoch; leave out --averaging, or --validation 0"
+        )
+    return recipe

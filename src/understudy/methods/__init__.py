@@ -30,28 +30,36 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Method:
-    """What a method is made of: its settings, its composition, and how it is trained, by recipe."""
+    """What a method is made of.
+
+    Attributes:
+        settings: a pydantic model.
+        compose: (teacher, settings) -> distiller with a fresh student.
+        recipes: how it is trained, by name.
+    """
 
     settings: type[BaseModel]
     compose: Callable[[Teacher, Any], Distiller]
     recipes: Mapping[RecipeName, Recipe]
 
-
-def _method_of(
-    settings: type[BaseModel],
-    compose: Callable[[Teacher, Any], Distiller],
-    paper: Recipe,
-    tuned: Recipe | None = None,
-) -> Method:
-    return Method(settings, compose, {"paper": paper, "tuned": tuned or paper.tuned()})
+    @classmethod
+    def of(
+        cls,
+        settings: type[BaseModel],
+        compose: Callable[[Teacher, Any], Distiller],
+        paper: Recipe,
+        tuned: Recipe | None = None,
+    ) -> Method:
+        """A method by its paper's recipe; the tuned one, if it is not told, is :meth:`Recipe.tuned` of it."""
+        return cls(settings, compose, {"paper": paper, "tuned": tuned or paper.tuned()})
 
 
 METHODS: dict[str, Method] = {
-    "stpm": _method_of(stpm.StpmSettings, stpm.stpm, stpm.PAPER),
-    "rd": _method_of(rd.RdSettings, rd.rd, rd.PAPER),
-    "snl-fd": _method_of(snl.SnlSettings, snl.snl_fd, snl.PAPER),
-    "snl-rd": _method_of(snl.SnlSettings, snl.snl_rd, snl.PAPER, snl.RD_TUNED),
-    "dskd": _method_of(dskd.DskdSettings, dskd.dskd, dskd.PAPER),
+    "stpm": Method.of(stpm.StpmSettings, stpm.stpm, stpm.PAPER),
+    "rd": Method.of(rd.RdSettings, rd.rd, rd.PAPER),
+    "snl-fd": Method.of(snl.SnlSettings, snl.snl_fd, snl.PAPER),
+    "snl-rd": Method.of(snl.SnlSettings, snl.snl_rd, snl.PAPER, snl.RD_TUNED),
+    "dskd": Method.of(dskd.DskdSettings, dskd.dskd, dskd.PAPER),
 }
 
 

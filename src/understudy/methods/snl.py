@@ -36,7 +36,8 @@ class SnlSettings(BaseModel):
     """Settings of SNL; zero switches a part off, which gives every row of the paper's tables 5, 6.
 
     Attributes:
-        cosine: reading of the channel term; see :class:`understudy.methods.rd.RdSettings`.
+        cosine: reading of the channel term; see :func:`understudy.distill.losses.channel_distillation`. The
+            tuned recipe takes ``hard``.
         lambda_spatial: weight of the spatial term, lambda 1 of eq. (7).
         lambda_intra: weight of the intra-affinity term, lambda 2.
         lambda_inter: weight of the inter-affinity term, lambda 3.

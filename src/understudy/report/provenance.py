@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from understudy.conformal import promise
-from understudy.methods import settings_for
+from understudy.methods import METHODS, settings_for
 from understudy.model import TrainedModel
 from understudy.runtime.bundle import Manifest
 
@@ -35,7 +35,9 @@ def _versions(versions: Mapping[str, str]) -> str:
 
 
 def _settings(manifest: Manifest) -> str:
-    usual = settings_for(manifest.method).model_dump(mode="json")
+    recipes = {str(name): recipe for name, recipe in METHODS[manifest.method].recipes.items()}
+    recipe = recipes[manifest.training.recipe or "paper"]
+    usual = settings_for(manifest.method, recipe.settings).model_dump(mode="json")
     own = [f"{key}={value}" for key, value in manifest.settings.items() if value != usual.get(key)]
     return f"settings {', '.join(own)}, else default ones" if own else "default settings"
 
@@ -47,9 +49,10 @@ def _training(manifest: Manifest) -> str:
     kept = "" if t.kept_step == t.steps else f", of which the student of step {t.kept_step} was kept"
     kept += ", statistics of its normalisation recomputed" if t.statistics == "recomputed" else ""
     kept += f", mean of its weights (decay {t.averaging:g})" if t.averaging else ""
+    recipe = f", recipe {t.recipe}" if t.recipe else ""
     return (
         f"{sum(t.categories.values())} good pictures of {len(t.categories)} categories ({t.layout}) at "
-        f"{manifest.preprocess.image_size} px, recipe {t.recipe}, {t.steps} steps of {t.batch_size}"
+        f"{manifest.preprocess.image_size} px{recipe}, {t.steps} steps of {t.batch_size}"
         f"{balanced}{kept}; "
         f"{t.optimiser['name']} ({optimiser}), seed {t.seed}, precision {t.precision} on {t.device}, "
         f"{t.seconds:.0f} s; {t.validation} pictures to validate with, {t.held_out} held out"

@@ -103,7 +103,7 @@ class TrainingCard(_Card):
     validation: int
     held_out: int
     holdout_share: float
-    recipe: str = "paper"
+    recipe: str | None = None
     sampling: str = "natural"
     statistics: str = "running"
     averaging: float = 0.0
