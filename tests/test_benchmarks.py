@@ -327,7 +327,8 @@ def test_what_is_asked_of_the_default_is_told_beside_what_was_measured(
     tables, found = load("tables.variations"), compared()
     asked = tables.required(found.__getitem__)
     assert "image AUROC | at least 3 | +10.0 points |" in asked
-    assert "below it in a category (worst: b) | at most 1 | -10.0 points |" in asked
+    assert "below it in a category, image AUROC (worst: b) | at most 1 | -10.0 points |" in asked
+    assert "the same, pixel AUROC (worst: a) | at most 1 | +0.0 points |" in asked
     assert "below one-class models, image AUROC | at most 1 | -10.0 points |" in asked
     assert "its better grid | at least 2 | +10.0 points |" in asked
     assert "the slowest seed | in 15 min | 1.5 min |" in asked

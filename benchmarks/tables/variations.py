@@ -146,13 +146,14 @@ def required(read_rows: Callable[[str], list[Row]]) -> str:
     base_image, base_pixel = (statistics.mean(v) for v in means_of(baseline).values())
     best_bank = max(statistics.mean(means_of(rows)["image_auroc"]) for rows in found.banks.values())
     one_class = statistics.mean(means_of(found.one_class)["image_auroc"])
-    categories = found.default[0]["trained_on"].split()
-    below, worst = max((_mean_of(baseline, c) - _mean_of(found.default, c), c) for c in categories)
+    below, worst = _furthest_below(baseline, found.default, "image_auroc")
+    pixel_below, pixel_worst = _furthest_below(baseline, found.default, "pixel_auroc")
     minutes = max(float(r["train_seconds"]) for r in found.default) / 60
     lines = [
         ["above unified RD by the papers' recipe, image AUROC", "at least 3", _points(image - base_image)],
         ["the same, pixel AUROC", "more than 0", _points(pixel - base_pixel)],
-        [f"below it in a category (worst: {worst})", "at most 1", _points(below)],
+        [f"below it in a category, image AUROC (worst: {worst})", "at most 1", _points(below)],
+        [f"the same, pixel AUROC (worst: {pixel_worst})", "at most 1", _points(pixel_below)],
         ["below one-class models, image AUROC", "at most 1", _points(one_class - image)],
         ["above a memory bank on its better grid", "at least 2", _points(image - best_bank)],
         ["trained on two cores, the slowest seed", "in 15 min", f"{minutes:.1f} min"],
@@ -160,8 +161,17 @@ def required(read_rows: Callable[[str], list[Row]]) -> str:
     return table(["the default is", "asked for", "measured"], lines)
 
 
-def _mean_of(rows: list[Row], category: str) -> float:
-    return statistics.mean(float(row["image_auroc"]) for row in chosen(rows, category=category))
+def _furthest_below(baseline: list[Row], rows: list[Row], name: str) -> tuple[float, str]:
+    """By how much, and in which category, some rows are furthest below others."""
+    means = [
+        {
+            row["category"]: [float(r[name]) for r in chosen(side, category=row["category"])]
+            for row in side
+            if row[name]
+        }
+        for side in (baseline, rows)
+    ]
+    return max((statistics.mean(means[0][c]) - statistics.mean(means[1][c]), c) for c in means[1])
 
 
 def _points(difference: float) -> str:
