@@ -33,6 +33,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "rd, paper": {"method": "rd", "recipe": "paper", "sampling": "balanced"},
     "snl-rd, paper": {"method": "snl-rd", "recipe": "paper", "sampling": "balanced"},
     "snl-rd, tuned": {"method": "snl-rd"},
+    "snl-rd, tuned, 400 steps": {"method": "snl-rd", "max_steps": 400},
 }
 FIVE = ("ballscrew", "hazelnut", "cookie", "magnetic_tile", "pcb")
 SIXTH = "alien"
@@ -56,19 +57,21 @@ def main() -> None:
 
 def run(data: Path, recipe: str, count: int, seed: int) -> list[dict[str, Any]]:
     """Train on so many categories, evaluate on the five; with five, diagnose beside one-class models."""
-    options = RECIPES[recipe] | {"seed": seed, "batch_size": BATCH}
+    grown = {"max_steps": round(count * VIEWS / BATCH)}
+    options = grown | RECIPES[recipe] | {"seed": seed, "batch_size": BATCH}
     key = {"recipe": recipe, "count": count, "seed": seed}
     with tempfile.TemporaryDirectory() as place:
         folder, pictures = Path(place), Path(place) / "pictures"
         gather(data, pictures, count)
-        model = _fit(pictures, folder / "all", None, options, round(count * VIEWS / BATCH))
+        model = _fit(pictures, folder / "all", None, options)
         rows = [
             key | {"what": "evaluate"} | row for row in rows_of(model, _evaluated(model, data, list(FIVE)))
         ]
         if count > len(FIVE):
             return rows
         for one in FIVE:
-            alone = _fit(data, folder / "one" / one, (one,), options, round(VIEWS / BATCH))
+            steps = round(options["max_steps"] / len(FIVE))
+            alone = _fit(data, folder / "one" / one, (one,), options | {"max_steps": steps})
             found = _evaluated(alone, data, [one])
             rows += [key | {"what": "one-class"} | row for row in rows_of(alone, found)]
         diagnosis = understudy.diagnose(model, pictures, folder / "one", pictures=30, seed=seed).figures
@@ -96,11 +99,9 @@ def gather(data: Path, folder: Path, count: int) -> None:
 
 
 def _fit(
-    data: Path, out: Path, categories: tuple[str, ...] | None, options: dict[str, Any], steps: int
+    data: Path, out: Path, categories: tuple[str, ...] | None, options: dict[str, Any]
 ) -> understudy.TrainedModel:
-    return understudy.fit(
-        data, out, reporter=Reporter(say=print), categories=categories, max_steps=steps, **options
-    )
+    return understudy.fit(data, out, reporter=Reporter(say=print), categories=categories, **options)
 
 
 def _evaluated(model: understudy.TrainedModel, data: Path, categories: list[str]) -> dict[str, Any]:
