@@ -315,8 +315,8 @@ def compared(seeds: int = 3) -> dict[str, list[dict[str, str]]]:
 
     return {
         "variations": rows("0.9", variant="default") + rows("0.8", variant="one-class"),
-        "reproduction": rows("0.8", row="RD", models="unified")
-        + rows("0.8", row="SNL(RD)", models="unified"),
+        "reproduction": rows("0.8", row="RD", models="unified", length="9 steps")
+        + rows("0.8", row="SNL(RD)", models="unified", length="9 steps"),
         "memory_bank": rows("0.8", size="256", grid="16") + rows("0.7", size="256", grid="32"),
     }
 
