@@ -67,3 +67,10 @@ def test_a_model_of_before_recipes_had_names_tells_none(factory: Path, tmp_path:
     manifest = manifest.model_copy(update={"training": TrainingCard.model_validate(older)})
     assert " px, 2 steps of 4" in _training(manifest)
     assert "cosine=hard" in _settings(manifest)
+
+
+@pytest.mark.parametrize(("categories", "pictures"), [(1, 3200), (6, 3200), (20, 3200), (50, 8000)])
+def test_a_training_on_more_products_is_longer_only_when_each_would_be_seen_too_seldom(
+    categories: int, pictures: int
+) -> None:
+    assert recipe_of(fit_options({})).seen(categories) == pictures

@@ -28,7 +28,7 @@ __all__ = ["PAPER", "RD_TUNED", "SnlSettings", "snl_fd", "snl_rd"]
 
 PAPER = Recipe(batch_size=8)
 RD_TUNED = PAPER.tuned(  # docs/decisions/0031, 0035
-    averaging=0.98, pictures=3200, pictures_each=530, settings={"cosine": "hard"}
+    averaging=0.98, pictures=3200, pictures_each=160, settings={"cosine": "hard"}
 )
 
 
