@@ -32,7 +32,7 @@ def interference(rows: list[Row]) -> str:
 def diagnoses(rows: list[Row]) -> str:
     """MixDiag and PasteDiag of the models of five categories; the index is one-class less multi-class."""
     lines = []
-    for recipe in dict.fromkeys(row["recipe"] for row in rows):
+    for recipe in dict.fromkeys(row["recipe"] for row in rows if row["what"] == "mix"):
         cells = [
             _mean(chosen(rows, recipe=recipe, what=what), name)
             for what, name in (
