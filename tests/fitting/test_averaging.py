@@ -91,5 +91,5 @@ def test_a_fit_keeps_the_mean_of_every_steps_student(
 
 
 def test_a_method_that_keeps_its_best_epoch_keeps_no_mean(factory: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="stpm keeps the student of its best epoch; leave out"):
+    with pytest.raises(InputError, match="stpm keeps its best epoch's student; leave out"):
         fit(factory, tmp_path / "m", **QUICK | {"method": "stpm"}, averaging=0.9)

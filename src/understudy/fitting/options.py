@@ -156,6 +156,6 @@ def recipe_of(asked: FitOptions) -> Recipe:
     recipe = replace(recipe, optimiser=optimiser, settings={**recipe.settings, **asked.settings}, **named)
     if recipe.averaging and recipe.choose_epoch and recipe.validation:
         raise InputError(
-            f"{asked.method} keeps the student of its best epoch; leave out --averaging, or set --validation 0"
+            f"{asked.method} keeps its best epoch's student; leave out --averaging, or set --validation 0"
         )
     return recipe
