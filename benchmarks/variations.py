@@ -25,25 +25,30 @@ from understudy.fitting.options import fit_options, recipe_of
 from understudy.reporter import Reporter
 from unified import rows_of
 
-PARTS_OFF = {"lambda_spatial": 0, "lambda_intra": 0, "lambda_inter": 0, "centers": 0, "affinity_map": 0}
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
     "one-class": {},
+    "RD by our recipe": {"method": "rd"},
     "SNL(RD) by the paper": {"recipe": "paper", "max_steps": 400},
     "RD by the paper": {"method": "rd", "recipe": "paper", "max_steps": 400, "batch_size": 8},
-    "every cell alike": {"settings": {"cosine": "local"}},
     "no spatial term": {"settings": {"lambda_spatial": 0}},
     "no affinity terms": {"settings": {"lambda_intra": 0, "lambda_inter": 0}},
+    "no affinity terms, no affinity map": {
+        "settings": {"lambda_intra": 0, "lambda_inter": 0, "affinity_map": 0}
+    },
     "no CRAM": {"settings": {"centers": 0}},
+    "terms of weight 0.3": {"settings": {"lambda_spatial": 0.3, "lambda_intra": 0.3, "lambda_inter": 0.3}},
     "no affinity map": {"settings": {"affinity_map": 0}},
-    "none of SNL's parts": {"settings": PARTS_OFF},
-    "weights of 0.3": {"settings": {"lambda_spatial": 0.3, "lambda_intra": 0.3, "lambda_inter": 0.3}},
+    "affinity map of weight 1": {"settings": {"affinity_map": 1}},
+    "smoothing of 4 pixels": {"settings": {"smoothing": 4}},
+    "every cell alike": {"settings": {"cosine": "local"}},
     "last weights": {"averaging": 0.0},
     "last weights and a falling rate": {"averaging": 0.0, "schedule": "cosine"},
     "batches of 16": {"batch_size": 16, "max_steps": 200},
+    "batches of 32": {"batch_size": 32, "max_steps": 100},
+    "twice as long": {"max_steps": 800},
     "every picture equally often": {"sampling": "natural"},
     "running statistics": {"statistics": "running"},
-    "twice as long": {"max_steps": 800},
     "384 px": {"image_size": 384},
     "EfficientNet-Lite1": {"teacher": "tf_efficientnet_lite1"},
     "EfficientNet-Lite2": {"teacher": "tf_efficientnet_lite2"},

@@ -11,9 +11,16 @@ from understudy.distill.reverse import reverse_student
 from understudy.distill.teacher import Teacher
 from understudy.methods.recipe import Recipe
 
-__all__ = ["PAPER", "RdSettings", "rd"]
+__all__ = ["PAPER", "TUNED", "RdSettings", "rd"]
 
 PAPER = Recipe(batch_size=16)
+TUNED = PAPER.tuned(  # docs/decisions/0031, 0035, 0037
+    batch_size=8,
+    averaging=0.98,
+    pictures=3200,
+    pictures_each=160,
+    settings={"cosine": "hard", "smoothing": 2.0},
+)
 
 
 class RdSettings(BaseModel):
@@ -21,9 +28,9 @@ class RdSettings(BaseModel):
 
     Attributes:
         cosine: the cosine of each picture's whole tensor (``global``, the release) or of each
-            position (``local``, the paper; ``hard``, ours); see
+            position (``local``, the paper; ``hard``, the tuned recipe); see
             :func:`understudy.distill.losses.channel_distillation`.
-        smoothing: sigma of the Gaussian over the anomaly map.
+        smoothing: sigma of the Gaussian over the anomaly map, in its pixels; the tuned recipe takes 2.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
