@@ -33,9 +33,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "RD by the paper": {"method": "rd", "recipe": "paper", "max_steps": 400, "batch_size": 8},
     "no spatial term": {"settings": {"lambda_spatial": 0}},
     "no affinity terms": {"settings": {"lambda_intra": 0, "lambda_inter": 0}},
-    "no affinity terms, no affinity map": {
-        "settings": {"lambda_intra": 0, "lambda_inter": 0, "affinity_map": 0}
-    },
+    "no affinity terms nor map": {"settings": {"lambda_intra": 0, "lambda_inter": 0, "affinity_map": 0}},
     "no CRAM": {"settings": {"centers": 0}},
     "terms of weight 0.3": {"settings": {"lambda_spatial": 0.3, "lambda_intra": 0.3, "lambda_inter": 0.3}},
     "no affinity map": {"settings": {"affinity_map": 0}},
