@@ -36,6 +36,7 @@ TABLES: dict[str, Callable[[list[Row]], str]] = {
     "memory_bank": quality.memory_bank,
     "variations": variations.variations,
     "variations_factory": variations.elsewhere,
+    "variations_pasted": variations.pasted,
     "interference": interference.interference,
     "diagnoses": interference.diagnoses,
     "calibration": choices.calibration,

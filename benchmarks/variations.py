@@ -37,7 +37,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no CRAM": {"settings": {"centers": 0}},
     "terms of weight 0.3": {"settings": {"lambda_spatial": 0.3, "lambda_intra": 0.3, "lambda_inter": 0.3}},
     "no affinity map": {"settings": {"affinity_map": 0}},
-    "affinity map of weight 1": {"settings": {"affinity_map": 1}},
+    "affinity map of weight 0.5": {"settings": {"affinity_map": 0.5}},
     "smoothing of 4 pixels": {"settings": {"smoothing": 4}},
     "every cell alike": {"settings": {"cosine": "local"}},
     "last weights": {"averaging": 0.0},

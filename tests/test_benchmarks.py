@@ -15,11 +15,14 @@ from types import ModuleType
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 import torch
 
 from understudy.data.folder import open_pictures
 from understudy.distill.losses import affinity_distillation
+from understudy.evaluation.marks import read_masks
+from understudy.runtime.images import read_picture
 from understudy.types import Pair
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
@@ -392,3 +395,34 @@ def test_categories_are_real_then_made_then_turned(
     found = open_pictures(tmp_path / "all")
     assert len(found.categories) == count
     assert set(script.FIVE) <= set(found.categories)
+
+
+def test_defects_are_pasted_on_held_out_good_pictures_and_test_pictures_are_not_read(
+    load: Callable[[str], ModuleType], tmp_path: Path, factory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = load("pasted")
+    monkeypatch.setattr(script, "EACH", 1)
+    real, out = tmp_path / "real", tmp_path / "pasted"
+    for name in ("linen", "nut"):
+        shutil.copytree(factory / name / "train", real / name / "train")
+    script.paste(real, out, ["linen", "nut"])
+    script.paste(real, tmp_path / "again", ["linen", "nut"])
+    before, after = open_pictures(real), open_pictures(out)
+    good = [record for record in after.test() if record.is_good]
+    assert {record.category for record in good} == {"linen", "nut"}
+    assert {r.path.resolve() for r in (*after.train(), *good)} == {r.path for r in before.train()}
+    originals = [read_picture(record.path).astype(int) for record in good]
+    spoiled = [record for record in after.test() if not record.is_good]
+    assert {(r.category, r.defect) for r in spoiled} == {
+        (c, k) for c in ("linen", "nut") for k in script.KINDS
+    }
+    for record in spoiled:
+        picture = read_picture(record.path)
+        mask = read_masks(record, picture.shape[:2])
+        changes = [np.abs(picture - original).mean(-1) for original in originals]
+        change = min(changes, key=np.sum)  # of the picture that it was drawn on
+        assert mask is not None
+        assert set(np.unique(mask > 0)) == {False, True}
+        assert change[mask > 0].mean() > 10 * change[mask == 0].mean()
+        twin = tmp_path / "again" / record.path.relative_to(out)
+        assert (read_picture(twin) == picture).all()

@@ -69,6 +69,13 @@ def test_a_model_of_before_recipes_had_names_tells_none(factory: Path, tmp_path:
     assert "cosine=hard" in _settings(manifest)
 
 
+@pytest.mark.parametrize("method", ["rd", "snl-rd"])
+def test_the_reverse_base_has_a_recipe_of_its_own_with_snl_and_without(method: str) -> None:
+    recipe = recipe_of(fit_options({"method": method}))
+    assert recipe.settings == {"cosine": "hard", "smoothing": 1.0}
+    assert (recipe.batch_size, recipe.averaging) == (8, 0.98)
+
+
 @pytest.mark.parametrize(("categories", "pictures"), [(1, 3200), (6, 3200), (20, 3200), (50, 8000)])
 def test_a_training_on_more_products_is_longer_only_when_each_would_be_seen_too_seldom(
     categories: int, pictures: int

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch import nn
@@ -23,15 +22,11 @@ from understudy.distill.maps import Combine, MapRecipe
 from understudy.distill.reverse import reverse_student
 from understudy.distill.spatial import SpatialReduction, SpatialScale, spatial_distillation
 from understudy.distill.teacher import Teacher
-from understudy.methods import rd
 from understudy.methods.recipe import Recipe
 
-__all__ = ["PAPER", "RD_TUNED", "SnlSettings", "snl_fd", "snl_rd"]
+__all__ = ["PAPER", "SnlSettings", "snl_fd", "snl_rd"]
 
 PAPER = Recipe(batch_size=8)
-RD_TUNED = replace(  # docs/decisions/0037
-    rd.TUNED, settings={**rd.TUNED.settings, "affinity_map": 0.5}
-)
 
 
 class SnlSettings(BaseModel):
@@ -52,10 +47,10 @@ class SnlSettings(BaseModel):
         per_center_alpha: one sharpness a centre.
         center_init: see :class:`understudy.distill.cram.CRAM`.
         cram_in_line: see :class:`understudy.distill.decoder.Decoder`.
-        affinity_map: weight of the affinity map in the score, 1 in eq. (10); the tuned recipe takes 0.5.
+        affinity_map: weight of the affinity map in the score, 1 in eq. (10).
         affinity_map_form: form of that map.
         combine: levels by ``sum``, eq. (11) and (13), or ``product`` as in the forward base's own paper.
-        smoothing: sigma of the Gaussian over the anomaly map, in its pixels; the tuned recipe takes 2.
+        smoothing: sigma of the Gaussian over the anomaly map, in its pixels; the tuned recipe takes 1.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
