@@ -29,7 +29,7 @@ from understudy.distill.teacher import Teacher
 from understudy.methods import METHODS
 from understudy.methods.recipe import Schedule
 from understudy.reporter import Reporter
-from unified import rows_of
+from unified import RECIPE, rows_of
 
 RECIPES = "8:0.005:constant,8:0.005:cosine,16:0.005:cosine"
 
@@ -131,8 +131,7 @@ def run(
             lr=lr,
             schedule=schedule,
             seed=seed,
-            settings={"cosine": "local"},
-            averaging=0.0,  # a copy is of the last weights
+            **RECIPE | {"sampling": "balanced"},  # averages no weights, as a copy is of the last
         )
     trained = model.manifest.training.seconds - copies.copying
     rows = []
