@@ -4,7 +4,7 @@
 
 Every cell of every good picture is kept; a test cell is as abnormal as it is far from the nearest one. Levels
 are brought to one grid and set end to end, each of length one; the distance is one minus the cosine, and
-the map is made of it as a student's map is. The nearest cell is sought in bf16. The bank holds the pictures
+the map is made of it as that of ``rd`` is. The nearest cell is sought in bf16. The bank holds the pictures
 that a student of the same seed would learn from. Rows are added as runs finish; a run whose rows are there
 is not repeated.
 """
@@ -31,7 +31,6 @@ from understudy.data.folder import open_pictures
 from understudy.data.normaliser import Normaliser
 from understudy.data.store import PictureStore
 from understudy.distill.distiller import Distiller
-from understudy.distill.maps import MapRecipe
 from understudy.fitting.dividing import divide
 from understudy.fitting.options import fit_options
 from understudy.types import Features, Pair
@@ -118,7 +117,7 @@ def run(data: Path, seed: int, size: int, grid: int, trained_on: str) -> list[di
         ]
     )
     filling = round(time.monotonic() - began, 1)
-    distiller = Distiller(teacher, bank, (), MapRecipe())
+    distiller = Distiller(teacher, bank, (), model.distiller.to_map)
     metrics = understudy.evaluate(
         replace(model, distiller=distiller, calibration=None), data, categories
     ).metrics
