@@ -226,11 +226,23 @@ def test_resuming_at_the_last_step_gives_the_finished_student_and_its_loss(
     embedded: Teacher, pictures: PictureStore, tmp_path: Path
 ) -> None:
     first = fresh(embedded)
-    loss = train(first, pictures, LOOK, plan(4), tmp_path, description="t")
+    ended = train(first, pictures, LOOK, plan(4), tmp_path, description="t")
     again = fresh(embedded, seed=9)
-    assert train(again, pictures, LOOK, plan(4), tmp_path, description="t", resume=True) == loss
-    assert loss is not None
+    resumed = train(again, pictures, LOOK, plan(4), tmp_path, description="t", resume=True)
+    assert ended.loss is not None
+    assert (resumed.loss, resumed.step) == (ended.loss, ended.step)
     assert same(first, again)
+
+
+def test_seconds_go_on_from_those_before_the_stop(
+    embedded: Teacher, pictures: PictureStore, tmp_path: Path
+) -> None:
+    run_until_a_power_cut(3, fresh(embedded), pictures, tmp_path, plan(4))
+    state = torch.load(checkpoint_file(tmp_path), weights_only=True)
+    assert 0 < state["seconds"] < 1000
+    torch.save(state | {"seconds": 1000.0}, checkpoint_file(tmp_path))
+    ended = train(fresh(embedded), pictures, LOOK, plan(4), tmp_path, description="test", resume=True)
+    assert 1000 < ended.seconds < 2000
 
 
 def test_resuming_another_training_or_none_is_refused(

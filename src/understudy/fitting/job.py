@@ -127,7 +127,6 @@ def _train_and_save(
     )
     if not resume:
         _clear(out)
-    began = time.monotonic()
     if recipe.choose_epoch and not parts.validation:
         reporter.say("no picture is left to validate with: the last epoch is kept")
     categories = _categories(parts.learn, pictures)
@@ -144,6 +143,7 @@ def _train_and_save(
         resume=resume,
         advance=reporter.advance,
     )
+    ended = time.monotonic()
     if isinstance(distiller.to_map, Fusion):
         if not parts.validation:
             reporter.say("no picture is left to validate with: maps are scaled on those learned from")
@@ -169,7 +169,7 @@ def _train_and_save(
             | asdict(plan.optimiser),
             precision=plan.precision,
             device=str(plan.device),
-            seconds=round(given.seconds + time.monotonic() - began, 1),
+            seconds=round(given.seconds + trained.seconds + time.monotonic() - ended, 1),
             loss=trained.loss,
             kept_step=trained.step,
             layout=found.layout,

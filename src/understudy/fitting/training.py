@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -103,10 +104,12 @@ class Trained:
     Attributes:
         step: whose student was kept.
         loss: the last one that was looked at: the last step's, or the checkpoint's if no step was left.
+        seconds: that all its steps took, those before a stop included.
     """
 
     step: int
     loss: float | None
+    seconds: float
 
 
 def train(
@@ -149,7 +152,7 @@ def train(
     fingerprint = _fingerprint(plan, pictures, categories, validation, description)
     done = _checked(path, fingerprint) if resume else {}
     start = int(done.get("global_step", 0))
-    lesson = _Lesson(distiller, preprocess, plan, fingerprint, done.get("loss"))
+    lesson = _Lesson(distiller, preprocess, plan, fingerprint, done.get("loss"), done.get("seconds", 0.0))
     order: NaturalOrder | BalancedOrder
     if categories is None:
         order = NaturalOrder(len(pictures), plan.batch_size, plan.seed)
@@ -200,7 +203,7 @@ def train(
             if plan.statistics == "recomputed":
                 lesson.to(plan.device).settle(loader(plan.steps, plan.steps + min(plan.steps, MOST_BATCHES)))
     distiller.to("cpu").eval()
-    return Trained(best.step if best.lowest is not None else plan.steps, lesson.loss)
+    return Trained(best.step if best.lowest is not None else plan.steps, lesson.loss, lesson.seconds)
 
 
 class _Lesson(L.LightningModule):
@@ -215,9 +218,11 @@ class _Lesson(L.LightningModule):
         plan: Plan,
         fingerprint: str,
         loss: float | None,
+        seconds: float,
     ) -> None:
         super().__init__()
         self.loss = loss
+        self._began = time.monotonic() - seconds
         self.terms: dict[str, Tensor] = {}
         self.distiller = distiller.to(memory_format=torch.channels_last)
         self._plan, self._fingerprint = plan, fingerprint
@@ -225,6 +230,11 @@ class _Lesson(L.LightningModule):
         fast: Callable[[Any], Any] = torch.compile if plan.compiled else _as_it_is
         self._of_images: Callable[[Tensor, Tensor | None], list[Pair]] = fast(distiller.pairs)
         self._of_features: Callable[[Features, None, Tensor | None], list[Pair]] = fast(distiller.pairs_from)
+
+    @property
+    def seconds(self) -> float:
+        """Since the training began, but for what a stop lost and for the pause."""
+        return time.monotonic() - self._began
 
     def training_step(self, batch: Tensor | list[Tensor], batch_idx: int) -> Tensor:
         """(B, S, S, 3 or 4) uint8 windows, or (B, h, w, D) features a level -> scalar loss."""
@@ -276,6 +286,7 @@ class _Lesson(L.LightningModule):
         for key in [k for k in state if k.startswith("distiller.teacher.")]:
             del state[key]
         checkpoint["fingerprint"], checkpoint["loss"] = self._fingerprint, self.loss
+        checkpoint["seconds"] = self.seconds
 
 
 def _as_it_is(function: Any) -> Any:
