@@ -1,4 +1,4 @@
-"""The default recipe with one thing changed at a time, and beside it other models: quality on real pictures.
+"""The default recipe with one or two things changed, and beside it other models: quality on real pictures.
 
     python benchmarks/variations.py --data REALBENCH --out benchmarks/results/variations.csv
 
@@ -39,6 +39,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no affinity map": {"settings": {"affinity_map": 0}},
     "affinity map of weight 0.5": {"settings": {"affinity_map": 0.5}},
     "smoothing of 4 pixels": {"settings": {"smoothing": 4}},
+    "smoothing of 4 pixels and every cell alike": {"settings": {"smoothing": 4, "cosine": "local"}},
+    "smoothing of 4 pixels and last weights": {"settings": {"smoothing": 4}, "averaging": 0.0},
     "every cell alike": {"settings": {"cosine": "local"}},
     "last weights": {"averaging": 0.0},
     "last weights and a falling rate": {"averaging": 0.0, "schedule": "cosine"},

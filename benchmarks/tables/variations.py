@@ -26,7 +26,7 @@ def variations(rows: list[Row]) -> str:
     """The default and what becomes of it with one thing changed."""
     return _by_variant(
         rows,
-        "Each line is the default with one thing changed, but for those by the papers' recipe; one-class "
+        "Each line is the default with what it says changed, but for those by the papers' recipe; one-class "
         "models together see as many pictures as the unified one",
         "`python benchmarks/variations.py --data REALBENCH --out benchmarks/results/variations.csv`",
     )
