@@ -39,8 +39,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no affinity map": {"settings": {"affinity_map": 0}},
     "affinity map of weight 0.5": {"settings": {"affinity_map": 0.5}},
     "smoothing of 4 pixels": {"settings": {"smoothing": 4}},
-    "smoothing of 4 pixels and every cell alike": {"settings": {"smoothing": 4, "cosine": "local"}},
-    "smoothing of 4 pixels and last weights": {"settings": {"smoothing": 4}, "averaging": 0.0},
     "every cell alike": {"settings": {"cosine": "local"}},
     "last weights": {"averaging": 0.0},
     "last weights and a falling rate": {"averaging": 0.0, "schedule": "cosine"},
@@ -55,6 +53,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "384 px": {"image_size": 384},
     "EfficientNet-Lite1": {"teacher": "tf_efficientnet_lite1"},
     "EfficientNet-Lite2": {"teacher": "tf_efficientnet_lite2"},
+}
+VARIANTS |= {  # as the default's maps were once smoothed
+    f"{name} and smoothing of 4 pixels": {**own, "settings": {**own.get("settings", {}), "smoothing": 4}}
+    for name, own in VARIANTS.items()
+    if name in ("every cell alike", "last weights", "no affinity terms", "no CRAM")
 }
 
 
