@@ -31,7 +31,6 @@ VIEWS = 533  # of each category, as the default gives six
 BATCH = 8
 RECIPES: dict[str, dict[str, Any]] = {
     "rd, paper": {"method": "rd", "recipe": "paper", "sampling": "balanced"},
-    "snl-rd, paper": {"method": "snl-rd", "recipe": "paper", "sampling": "balanced"},
     "snl-rd, tuned": {"method": "snl-rd"},
     "snl-rd, tuned, 400 steps": {"method": "snl-rd", "max_steps": 400},
 }
@@ -41,7 +40,7 @@ SIXTH = "alien"
 
 def main() -> None:
     """Run what is missing and print the table."""
-    parser = parser_of(__doc__, seeds="0")
+    parser = parser_of(__doc__, seeds="0,1,2")
     parser.add_argument("--counts", default="5,10,20")
     parser.add_argument("--recipes", default=";".join(RECIPES), help="separated by semicolons")
     asked = parser.parse_args()

@@ -28,14 +28,38 @@ from unified import rows_of
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
     "one-class": {},
+    "one-class and each as long": {"max_steps": 400},
     "RD by our recipe": {"method": "rd"},
+    "RD with last weights": {"method": "rd", "averaging": 0.0},
+    "RD with last weights and every cell alike": {
+        "method": "rd",
+        "averaging": 0.0,
+        "settings": {"cosine": "local"},
+    },
+    "RD twice as long": {"method": "rd", "max_steps": 800},
     "SNL(RD) by the paper": {"recipe": "paper", "max_steps": 400},
     "RD by the paper": {"method": "rd", "recipe": "paper", "max_steps": 400, "batch_size": 8},
+    "RD by the paper and the cosine by cell": {
+        "method": "rd",
+        "recipe": "paper",
+        "max_steps": 400,
+        "batch_size": 8,
+        "settings": {"cosine": "local"},
+    },
     "no spatial term": {"settings": {"lambda_spatial": 0}},
     "no affinity terms": {"settings": {"lambda_intra": 0, "lambda_inter": 0}},
     "no affinity terms nor map": {"settings": {"lambda_intra": 0, "lambda_inter": 0, "affinity_map": 0}},
     "no CRAM": {"settings": {"centers": 0}},
     "terms of weight 0.3": {"settings": {"lambda_spatial": 0.3, "lambda_intra": 0.3, "lambda_inter": 0.3}},
+    "no SNL terms": {"settings": {"lambda_spatial": 0, "lambda_intra": 0, "lambda_inter": 0}},
+    "affinities' absolute difference": {"settings": {"affinity_form": "abs"}},
+    "affinities' squared difference": {"settings": {"affinity_form": "squared"}},
+    "25 centres": {"settings": {"centers": 25}},
+    "75 centres": {"settings": {"centers": 75}},
+    "a sharpness per centre": {"settings": {"per_center_alpha": True}},
+    "centres from a normal distribution": {"settings": {"center_init": "normal"}},
+    "CRAM out of line": {"settings": {"cram_in_line": False}},
+    "codebook": {"settings": {"cram_mode": "codebook"}},
     "no affinity map": {"settings": {"affinity_map": 0}},
     "affinity map of weight 0.5": {"settings": {"affinity_map": 0.5}},
     "smoothing of 4 pixels": {"settings": {"smoothing": 4}},
@@ -82,11 +106,11 @@ def run(data: Path, variant: str, seed: int, trained_on: str) -> list[dict[str, 
     options = {"seed": seed, **VARIANTS[variant]}
     key = {"variant": variant, "seed": seed, "trained_on": trained_on}
     key |= {"threads": torch.get_num_threads()}
-    if variant != "one-class":
+    if not variant.startswith("one-class"):
         return [key | row for row in _rows(data, categories, options)]
     recipe = recipe_of(fit_options(options))
     views = recipe.seen(len(categories)) / len(categories)
-    options["max_steps"] = round(views / recipe.batch_size)
+    options = {"max_steps": round(views / recipe.batch_size)} | options
     return [key | row for one in categories for row in _rows(data, [one], options)]
 
 

@@ -82,7 +82,7 @@ def _seconds(rows: list[Row]) -> str:
     for seed in {row["seed"] for row in rows}:
         own = chosen(rows, seed=seed)
         one = {row["category"]: float(row["train_seconds"]) for row in own}
-        per_seed.append(sum(one.values()) if rows[0]["variant"] == "one-class" else max(one.values()))
+        per_seed.append(sum(one.values()) if rows[0]["variant"].startswith("one-class") else max(one.values()))
     return f"{statistics.median(per_seed):.0f} s"
 
 
