@@ -45,6 +45,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--categories", default=SIX)
     asked = parser.parse_args()
+    if asked.out.exists():
+        parser.error(f"{asked.out} is there already; name a folder that is not, or delete it")
     paste(asked.data, asked.out, asked.categories.split(","))
 
 

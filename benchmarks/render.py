@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from machine import read
-from tables import ceilings, choices, cost, drawings, export, interference, quality, variations
+from tables import ceilings, choices, comparison, cost, drawings, export, interference, quality, variations
 from tables.wording import Row
 from versus import tables as versus
 
@@ -34,7 +34,9 @@ TABLES: dict[str, Callable[[list[Row]], str]] = {
     "normalisation": quality.normalisation,
     "reproduction": quality.reproduction,
     "memory_bank": quality.memory_bank,
+    "recipe_step_by_step": variations.recipe_step_by_step,
     "variations": variations.variations,
+    "variations_once": variations.once,
     "variations_factory": variations.elsewhere,
     "variations_pasted": variations.pasted,
     "interference": interference.interference,
@@ -43,6 +45,7 @@ TABLES: dict[str, Callable[[list[Row]], str]] = {
     "framing": choices.framing,
     "recipe": choices.recipe,
     "recipe_six": choices.recipe,
+    "recipe_rd": choices.recipe,
     "precision": choices.precision,
     "metrics": cost.metrics,
     "feature_cache": cost.feature_cache,
@@ -58,13 +61,15 @@ TABLES: dict[str, Callable[[list[Row]], str]] = {
     **versus.TABLES,
 }
 JOINT: dict[str, Callable[[Callable[[str], list[Row]]], str]] = {  # from several files
-    "summary": variations.summary,
-    "required": variations.required,
+    "summary": comparison.summary,
+    "required": comparison.required,
 }
 FILES = {  # where a table's results have another name
     "export_parity": "export",
     "export_precision": "export",
     "diagnoses": "interference",
+    "recipe_step_by_step": "variations",
+    "variations_once": "variations",
 }
 DRAWINGS: dict[str, Callable[[list[Row]], str]] = {
     "affinity": drawings.affinity,

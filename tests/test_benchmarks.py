@@ -19,9 +19,13 @@ import numpy as np
 import pytest
 import torch
 
+from understudy import TrainedModel, evaluate
 from understudy.data.folder import open_pictures
 from understudy.distill.losses import affinity_distillation
+from understudy.evaluation.job import Evaluation
 from understudy.evaluation.marks import read_masks
+from understudy.fitting.options import fit_options, recipe_of
+from understudy.methods import settings_for
 from understudy.runtime.images import read_picture
 from understudy.types import Pair
 
@@ -327,7 +331,7 @@ def compared(seeds: int = 3) -> dict[str, list[dict[str, str]]]:
 def test_what_is_asked_of_the_default_is_told_beside_what_was_measured(
     load: Callable[[str], ModuleType],
 ) -> None:
-    tables, found = load("tables.variations"), compared()
+    tables, found = load("tables.comparison"), compared()
     asked = tables.required(found.__getitem__)
     assert "image AUROC | at least 3 | +10.0 points |" in asked
     assert "below it in a category, image AUROC (worst: b) | at most 1 | -10.0 points |" in asked
@@ -341,7 +345,7 @@ def test_what_is_asked_of_the_default_is_told_beside_what_was_measured(
 def test_nothing_is_compared_until_all_seeds_of_all_models_are_there(
     load: Callable[[str], ModuleType],
 ) -> None:
-    tables, found, fewer = load("tables.variations"), compared(), compared(2)
+    tables, found, fewer = load("tables.comparison"), compared(), compared(2)
     for name in found:
         assert tables.summary((found | {name: []}).__getitem__) == ""
     for name in ("variations", "reproduction"):
@@ -360,6 +364,51 @@ def test_a_variation_that_lacks_a_seed_is_left_out_and_seconds_are_of_both_cores
     assert "| default | 90.0 / 90.0 | 90.0 / – | **90.0 ± 0.0 / 90.0 ± 0.0** | 90 s |" in found
     assert "| alone | 90.0 / 90.0 | 90.0 / – | **90.0 ± 0.0 / 90.0 ± 0.0** |  |" in found
     assert "short" not in found
+    once = load("tables.variations").once(rows)
+    assert "| short | 90.0 / 90.0 | 90.0 / – | **90.0 / 90.0** | 90 s |" in once
+    assert "| default | 90.0 / 90.0 |" in once
+    assert "| alone |" not in once
+
+
+def test_the_recipe_is_told_step_by_step_in_its_order(load: Callable[[str], ModuleType]) -> None:
+    tables, rows = load("tables.variations"), compared()["variations"]
+    whole = [row | {"variant": name} for name in reversed(tables.LADDER) for row in rows[:6]]
+    found = tables.recipe_step_by_step([*whole, *rows[6:]])
+    assert [line.split(" | ")[0] for line in found.splitlines()[2:8]] == [
+        f"| {name}" for name in tables.LADDER
+    ]
+    assert "one-class" not in found.partition("\n\n")[0]
+    assert "RD" not in tables.variations([*whole, *rows[6:]]).partition("\n\n")[0]
+
+
+def test_every_variation_can_be_asked_of_a_fit_and_changes_something(
+    load: Callable[[str], ModuleType],
+) -> None:
+    variants = load("variations").VARIANTS
+    asked = {name: fit_options(own) for name, own in variants.items()}
+    for name, options in asked.items():
+        recipe = recipe_of(options)
+        settings_for(options.method, recipe.settings)
+        assert options != asked["default"] or name in ("default", "one-class")
+    assert len({repr(o) for o in asked.values()}) == len(asked) - 1  # one-class differs in its categories
+
+
+def test_a_memory_bank_has_the_map_of_the_default(
+    load: Callable[[str], ModuleType], factory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script, seen = load("memory_bank"), []
+
+    def look(model: TrainedModel, data: Path, categories: tuple[str, ...]) -> Evaluation:
+        seen.append(model.distiller)
+        return evaluate(model, data, categories)
+
+    monkeypatch.setattr(script.understudy, "evaluate", look)
+    (row,) = script.run(factory, seed=0, size=64, grid=4, trained_on="nut")
+    assert (row["category"], row["grid"], row["image_size"]) == ("nut", 4, 64)
+    assert 0 <= row["image_auroc"] <= 1
+    (bank,) = seen
+    assert bank.to_map.sigma == 1.0
+    assert bank.student.bank.shape[1] % 16 == 0
 
 
 def test_interference_is_told_by_recipe_and_number_of_categories(
@@ -404,13 +453,18 @@ def test_defects_are_pasted_on_held_out_good_pictures_and_test_pictures_are_not_
     monkeypatch.setattr(script, "EACH", 1)
     real, out = tmp_path / "real", tmp_path / "pasted"
     for name in ("linen", "nut"):
-        shutil.copytree(factory / name / "train", real / name / "train")
+        shutil.copytree(factory / name, real / name)
     script.paste(real, out, ["linen", "nut"])
     script.paste(real, tmp_path / "again", ["linen", "nut"])
     before, after = open_pictures(real), open_pictures(out)
     good = [record for record in after.test() if record.is_good]
     assert {record.category for record in good} == {"linen", "nut"}
     assert {r.path.resolve() for r in (*after.train(), *good)} == {r.path for r in before.train()}
+    assert all(
+        (real / path.relative_to(out).parts[0] / "train" / "good").resolve() == path.resolve().parent
+        for path in out.rglob("*")
+        if path.is_symlink()
+    )
     originals = [read_picture(record.path).astype(int) for record in good]
     spoiled = [record for record in after.test() if not record.is_good]
     assert {(r.category, r.defect) for r in spoiled} == {
@@ -426,3 +480,12 @@ def test_defects_are_pasted_on_held_out_good_pictures_and_test_pictures_are_not_
         assert change[mask > 0].mean() > 10 * change[mask == 0].mean()
         twin = tmp_path / "again" / record.path.relative_to(out)
         assert (read_picture(twin) == picture).all()
+
+
+def test_defects_are_not_pasted_into_a_folder_that_is_there(
+    load: Callable[[str], ModuleType], tmp_path: Path, factory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["pasted.py", "--data", str(factory), "--out", str(tmp_path)])
+    with pytest.raises(SystemExit, match="2"):
+        load("pasted").main()
+    assert not list(tmp_path.iterdir())

@@ -46,10 +46,7 @@ def framing(rows: list[Row]) -> str:
     seeds, lines = sorted({row["seed"] for row in rows}), []
     for name in dict.fromkeys(row["framing"] for row in rows):
         own = chosen(rows, framing=name)
-        quality = [
-            ranged([float(r[n]) for r in own]) if len(seeds) > 1 else percent(own[0], n)
-            for n in ("image_auroc", "pixel_auroc", "aupro")
-        ]
+        quality = [ranged([float(row[n]) for row in own]) for n in ("image_auroc", "pixel_auroc", "aupro")]
         cells = [f"{middle(own, 'train_seconds'):.0f} s", f"{middle(own, 'scored_per_second'):.1f} /s"]
         lines.append([name, *quality, *cells])
     which = f"seeds {', '.join(seeds)} (± half the range)" if len(seeds) > 1 else f"seed {seeds[0]}"
@@ -102,9 +99,9 @@ def recipe(rows: list[Row]) -> str:
         f"{first['trained_on'].replace(' ', ', ')} and seeds {_listed(rows, 'seed')}; points of one "
         f"training each where the rate is constant, a training each where it falls. `{first['method']}`, one "
         f"model for all, every category equally often, {where(rows)}. Made by "
-        "`python benchmarks/recipe.py --data REALBENCH --out FILE --categories "
-        f"{first['trained_on'].replace(' ', ',')}`. The points show what a length costs; no model was chosen "
-        "by them.\n"
+        f"`python benchmarks/recipe.py --data REALBENCH --out FILE --method {first['method']} "
+        f"--categories {first['trained_on'].replace(' ', ',')}`. The points show what a length costs; no "
+        "model was chosen by them.\n"
     )
     return table(["recipe", *(f"{step} steps" for step in steps)], lines) + note
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
-
 from tables.wording import Row, chosen, pair, ranged, table, where
 
 __all__ = ["diagnoses", "interference"]
@@ -62,4 +60,4 @@ def _mean(rows: list[Row], name: str) -> str:
     values = [float(row[name]) for row in rows if row[name]]
     if not values:
         return "–"
-    return ranged(values) if len(values) > 1 else f"{100 * statistics.mean(values):.1f}"
+    return ranged(values)

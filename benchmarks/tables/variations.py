@@ -1,16 +1,30 @@
-"""The default recipe beside variations of it, the papers' recipe, and a memory bank."""
+"""The default recipe beside variations of it, a line a variation."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
-from dataclasses import dataclass
 
-from tables.wording import Row, alone, chosen, made_on, pair, ranged, table, where
+from tables.wording import Row, chosen, pair, ranged, table, where
 
-__all__ = ["elsewhere", "means_of", "pasted", "required", "summary", "variations"]
+__all__ = [
+    "elsewhere",
+    "means_of",
+    "once",
+    "pasted",
+    "recipe_step_by_step",
+    "variations",
+]
 
 NAMES = ("image_auroc", "pixel_auroc")
+LADDER = (
+    "RD by the paper",
+    "RD by the paper and the cosine by cell",
+    "RD with last weights and every cell alike",
+    "RD with last weights",
+    "RD by our recipe",
+    "default",
+)
+COMMAND = "`python benchmarks/variations.py --data REALBENCH --out benchmarks/results/variations.csv`"
 
 
 def means_of(rows: list[Row]) -> dict[str, list[float]]:
@@ -22,13 +36,38 @@ def means_of(rows: list[Row]) -> dict[str, list[float]]:
     }
 
 
+def recipe_step_by_step(rows: list[Row]) -> str:
+    """From RD by its release to the default, one part of the recipe after the other."""
+    return _by_variant(
+        [row for variant in LADDER for row in chosen(rows, variant=variant)],
+        "Each line has what the one above it has, and one thing more. By the paper: the release's cosine of "
+        "a whole picture, natural sampling, running statistics, maps smoothed by four pixels; here at the "
+        "default's length, a tenth of the good pictures held out. The third line has the cosine by cell, "
+        "balanced sampling, recomputed statistics and maps smoothed by one pixel; then come hard cells, the "
+        "mean of weights, and SNL",
+        COMMAND,
+    )
+
+
 def variations(rows: list[Row]) -> str:
     """The default and what becomes of it with one thing changed."""
     return _by_variant(
-        rows,
-        "Each line is the default with what it says changed, but for those by the papers' recipe; one-class "
-        "models together see as many pictures as the unified one",
-        "`python benchmarks/variations.py --data REALBENCH --out benchmarks/results/variations.csv`",
+        [row for row in rows if row["variant"] not in LADDER[:-1]],
+        "Each line is the default with what it says changed, and where it says so with maps smoothed by four "
+        "pixels too, to be set beside the line that has these alone; one-class models together see as many "
+        "pictures as the unified one",
+        COMMAND,
+    )
+
+
+def once(rows: list[Row]) -> str:
+    """What was trained with seed 0 alone, beside the default's training with it."""
+    seeds = {row["seed"] for row in chosen(rows, variant="default")}
+    whole = {v for v in _variants(rows) if {row["seed"] for row in chosen(rows, variant=v)} == seeds}
+    return _by_variant(
+        [r for r in chosen(rows, seed="0") if r["variant"] == "default" or r["variant"] not in whole],
+        "One training each, so that what is within a point of the default may be chance",
+        COMMAND,
     )
 
 
@@ -47,10 +86,11 @@ def pasted(rows: list[Row]) -> str:
     """The default and what it was chosen from, by defects drawn on held-out good pictures."""
     return _by_variant(
         rows,
-        "A fifth of the good pictures is never learned from, but for defects drawn on them; no test picture "
-        "is used. The papers' recipe at the same length",
+        "A fifth of the good pictures is kept from training; defects are drawn on copies of some of them, "
+        "and no test picture is used. The papers' recipe at the same length",
         "`python benchmarks/pasted.py --data REALBENCH --out PASTED`, then `python benchmarks/variations.py "
-        "--data PASTED --out benchmarks/results/variations_pasted.csv`",
+        f"--data PASTED --variants '{','.join(_variants(rows))}' --out "
+        "benchmarks/results/variations_pasted.csv`",
     )
 
 
@@ -59,7 +99,7 @@ def _by_variant(rows: list[Row], what: str, command: str) -> str:
     first = rows[0]
     seeds, categories = {r["seed"] for r in chosen(rows, variant="default")}, first["trained_on"].split()
     lines = []
-    for variant in dict.fromkeys(row["variant"] for row in rows):
+    for variant in _variants(rows):
         own = chosen(rows, variant=variant)
         if {row["seed"] for row in own} != seeds:
             continue  # a mean over fewer seeds would not compare
@@ -67,11 +107,21 @@ def _by_variant(rows: list[Row], what: str, command: str) -> str:
         cells = [pair(chosen(own, category=c)) for c in categories]
         lines.append([variant, *cells, f"**{means}**", _seconds(own)])
     note = (
-        f"\nImage / pixel AUROC in percent, mean over seeds {', '.join(sorted(seeds))} (± half the range in "
-        f"the mean column). {what}. Training: median over seeds, of runs that had both cores. {where(rows)}. "
+        f"\nImage / pixel AUROC in percent, {_of_seeds(seeds)}. {what}. "
+        f"Training: median over seeds, of runs that had both cores. {where(rows)}. "
         f"Made by {command}.\n"
     )
     return table(["", *categories, "mean", "training"], lines) + note
+
+
+def _variants(rows: list[Row]) -> list[str]:
+    return list(dict.fromkeys(row["variant"] for row in rows))
+
+
+def _of_seeds(seeds: set[str]) -> str:
+    if len(seeds) == 1:
+        return f"seed {min(seeds)} alone"
+    return f"mean over seeds {', '.join(sorted(seeds))} (± half the range in the mean column)"
 
 
 def _seconds(rows: list[Row]) -> str:
@@ -82,108 +132,7 @@ def _seconds(rows: list[Row]) -> str:
     for seed in {row["seed"] for row in rows}:
         own = chosen(rows, seed=seed)
         one = {row["category"]: float(row["train_seconds"]) for row in own}
-        per_seed.append(sum(one.values()) if rows[0]["variant"].startswith("one-class") else max(one.values()))
+        per_seed.append(
+            sum(one.values()) if rows[0]["variant"].startswith("one-class") else max(one.values())
+        )
     return f"{statistics.median(per_seed):.0f} s"
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Rows of the default and of what it is set beside; of a slow bank there may be one seed alone."""
-
-    default: list[Row]
-    one_class: list[Row]
-    by_paper: dict[str, list[Row]]
-    banks: dict[str, list[Row]]
-
-
-def _measured(read_rows: Callable[[str], list[Row]]) -> Measured | None:
-    ours, reproduced, bank = (read_rows(name) for name in ("variations", "reproduction", "memory_bank"))
-    found = Measured(
-        chosen(ours, variant="default"),
-        chosen(ours, variant="one-class"),
-        {
-            f"{row}, the papers' recipe": chosen(reproduced, row=row, models="unified")
-            for row in ("RD", "SNL(RD)")
-        },
-        {
-            f"memory bank, {grid} x {grid}{alone(own)}": own
-            for grid in dict.fromkeys(row["grid"] for row in bank)
-            if (own := chosen(bank, size="256", grid=grid))
-        },
-    )
-    everything = [found.default, found.one_class, *found.by_paper.values()]
-    whole = found.banks and all({r["seed"] for r in rows} == {"0", "1", "2"} for rows in everything)
-    if not whole or any(row["threads"] != "2" for row in found.default):
-        return None
-    categories = {row["category"] for row in found.default}
-    alike = all({r["category"] for r in rows} == categories for rows in (*everything, *found.banks.values()))
-    return found if alike else None
-
-
-def summary(read_rows: Callable[[str], list[Row]]) -> str:
-    """Image / pixel AUROC by category of the default and of what it is set beside; empty until all is there.
-
-    Args:
-        read_rows: name of a results file -> its rows.
-    """
-    found = _measured(read_rows)
-    if found is None:
-        return ""
-    categories, lines = found.default[0]["trained_on"].split(), []
-    models = {**found.banks, **found.by_paper, "SNL(RD), one-class, ours": found.one_class}
-    for label, rows in {**models, "**SNL(RD), ours, the default**": found.default}.items():
-        means = " / ".join(ranged(values) for values in means_of(rows).values())
-        lines.append([label, *(pair(chosen(rows, category=c)) for c in categories), means])
-    bank = next(iter(found.banks.values()))
-    paper = next(iter(found.by_paper.values()))
-    note = (
-        "\nImage / pixel AUROC in percent, mean over seeds 0, 1, 2 (± half the range in the mean column), "
-        "one model for all but for the one-class line, which sees as many pictures in all. Ours: "
-        f"{found.default[0]['steps']} steps of {found.default[0]['batch_size']}, a tenth of the good "
-        f"pictures held out, {where(found.default)}. The papers' recipe: {paper[0]['length']} of "
-        f"{paper[0]['batch_size']}, none held out, {made_on(paper)}. The bank: all but the same tenth, "
-        f"{made_on(bank)}. Made by `benchmarks/variations.py`, `reproduction.py` and `memory_bank.py`.\n"
-    )
-    return table(["", *categories, "mean"], lines) + note
-
-
-def required(read_rows: Callable[[str], list[Row]]) -> str:
-    """What is asked of a default, beside what was measured; arguments as in :func:`summary`."""
-    found = _measured(read_rows)
-    if found is None:
-        return ""
-    baseline = found.by_paper["RD, the papers' recipe"]
-    image, pixel = (statistics.mean(v) for v in means_of(found.default).values())
-    base_image, base_pixel = (statistics.mean(v) for v in means_of(baseline).values())
-    best_bank = max(statistics.mean(means_of(rows)["image_auroc"]) for rows in found.banks.values())
-    one_class = statistics.mean(means_of(found.one_class)["image_auroc"])
-    below, worst = _furthest_below(baseline, found.default, "image_auroc")
-    pixel_below, pixel_worst = _furthest_below(baseline, found.default, "pixel_auroc")
-    minutes = max(float(r["train_seconds"]) for r in found.default) / 60
-    lines = [
-        ["above unified RD by the papers' recipe, image AUROC", "at least 3", _points(image - base_image)],
-        ["the same, pixel AUROC", "more than 0", _points(pixel - base_pixel)],
-        [f"below it in a category, image AUROC (worst: {worst})", "at most 1", _points(below)],
-        [f"the same, pixel AUROC (worst: {pixel_worst})", "at most 1", _points(pixel_below)],
-        ["below one-class models, image AUROC", "at most 1", _points(one_class - image)],
-        ["above a memory bank on its better grid", "at least 2", _points(image - best_bank)],
-        ["trained on two cores, the slowest seed", "in 15 min", f"{minutes:.1f} min"],
-    ]
-    return table(["the default is", "asked for", "measured"], lines)
-
-
-def _furthest_below(baseline: list[Row], rows: list[Row], name: str) -> tuple[float, str]:
-    """By how much, and in which category, some rows are furthest below others."""
-    means = [
-        {
-            row["category"]: [float(r[name]) for r in chosen(side, category=row["category"])]
-            for row in side
-            if row[name]
-        }
-        for side in (baseline, rows)
-    ]
-    return max((statistics.mean(means[0][c]) - statistics.mean(means[1][c]), c) for c in means[1])
-
-
-def _points(difference: float) -> str:
-    return f"{100 * difference:+.1f} points"

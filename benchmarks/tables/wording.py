@@ -58,5 +58,6 @@ def alone(rows: Sequence[Row]) -> str:
 
 
 def ranged(values: Sequence[float]) -> str:
-    """Mean of fractions in percent, and half their range."""
-    return f"{100 * statistics.mean(values):.1f} ± {50 * (max(values) - min(values)):.1f}"
+    """Mean of fractions in percent, and half their range if there are several."""
+    mean = f"{100 * statistics.mean(values):.1f}"
+    return f"{mean} ± {50 * (max(values) - min(values)):.1f}" if len(values) > 1 else mean

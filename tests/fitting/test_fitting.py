@@ -16,6 +16,8 @@ from understudy.data.factory import LogicalPlan, write_logical
 from understudy.data.folder import open_pictures
 from understudy.data.store import PictureStore
 from understudy.distill.fusion import Fusion
+from understudy.errors import WorkError
+from understudy.fitting.training import checkpoint_file
 from understudy.reporter import Reporter
 from understudy.runtime.bundle import TrainingCard
 from understudy.runtime.decode import digest_of
@@ -216,3 +218,16 @@ def test_a_plain_transformer_teaches_without_a_word_about_its_levels(factory: Pa
     found = list(model.predict(factory / "nut" / "test"))
     assert found
     assert all(np.isfinite(one.score) for one in found)
+
+
+def test_a_resumed_model_tells_the_seconds_before_the_stop_too(factory: Path, tmp_path: Path) -> None:
+    def pull_the_plug(what: str, done: int, total: int, note: str) -> None:
+        if what == "train":
+            raise WorkError("power cut")
+
+    with pytest.raises(WorkError, match="power cut"):
+        fit(factory, tmp_path / "m", reporter=Reporter(print, pull_the_plug), checkpoint_every=1, **QUICK)
+    state = torch.load(checkpoint_file(tmp_path / "m"), weights_only=True)
+    torch.save(state | {"seconds": 1000.0}, checkpoint_file(tmp_path / "m"))
+    model = fit(factory, tmp_path / "m", resume=True, checkpoint_every=1, **QUICK)
+    assert 1000 < model.manifest.training.seconds < 2000

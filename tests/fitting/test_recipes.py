@@ -76,6 +76,13 @@ def test_the_reverse_base_has_a_recipe_of_its_own_with_snl_and_without(method: s
     assert (recipe.batch_size, recipe.averaging) == (8, 0.98)
 
 
+@pytest.mark.parametrize("method", ["stpm", "snl-fd", "dskd"])
+def test_what_was_measured_for_the_reverse_base_is_not_claimed_for_others(method: str) -> None:
+    recipe, paper = (recipe_of(fit_options({"method": method, "recipe": r})) for r in ("tuned", "paper"))
+    assert (recipe.settings, recipe.averaging) == ({}, 0)
+    assert (recipe.batch_size, recipe.seen(6)) == (paper.batch_size, paper.seen(6))
+
+
 @pytest.mark.parametrize(("categories", "pictures"), [(1, 3200), (6, 3200), (20, 3200), (50, 8000)])
 def test_a_training_on_more_products_is_longer_only_when_each_would_be_seen_too_seldom(
     categories: int, pictures: int

@@ -34,7 +34,7 @@ class SnlSettings(BaseModel):
 
     Attributes:
         cosine: reading of the channel term; see :func:`understudy.distill.losses.channel_distillation`. The
-            tuned recipe takes ``hard``.
+            tuned recipe of ``snl-rd`` takes ``hard``.
         lambda_spatial: weight of the spatial term, lambda 1 of eq. (7).
         lambda_intra: weight of the intra-affinity term, lambda 2.
         lambda_inter: weight of the inter-affinity term, lambda 3.
@@ -50,7 +50,8 @@ class SnlSettings(BaseModel):
         affinity_map: weight of the affinity map in the score, 1 in eq. (10).
         affinity_map_form: form of that map.
         combine: levels by ``sum``, eq. (11) and (13), or ``product`` as in the forward base's own paper.
-        smoothing: sigma of the Gaussian over the anomaly map, in its pixels; the tuned recipe takes 1.
+        smoothing: sigma of the Gaussian over the anomaly map, in its pixels; the tuned recipe of
+            ``snl-rd`` takes 1.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
