@@ -30,6 +30,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "one-class": {},
     "one-class and each as long": {"max_steps": 400},
     "RD by our recipe": {"method": "rd"},
+    "RD with the cosine by picture": {"method": "rd", "settings": {"cosine": "global"}},
     "RD with last weights": {"method": "rd", "averaging": 0.0},
     "RD with last weights and every cell alike": {
         "method": "rd",
@@ -63,6 +64,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no affinity map": {"settings": {"affinity_map": 0}},
     "affinity map of weight 0.5": {"settings": {"affinity_map": 0.5}},
     "smoothing of 4 pixels": {"settings": {"smoothing": 4}},
+    "the cosine by picture": {"settings": {"cosine": "global"}},
     "every cell alike": {"settings": {"cosine": "local"}},
     "last weights": {"averaging": 0.0},
     "last weights and a falling rate": {"averaging": 0.0, "schedule": "cosine"},
