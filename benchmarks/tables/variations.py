@@ -44,7 +44,7 @@ def recipe_step_by_step(rows: list[Row]) -> str:
         "The first line is the release: the cosine of a whole picture, natural sampling, running statistics, "
         "the last weights, maps smoothed by four pixels; here at the default's length, a tenth of the good "
         "pictures held out. The second keeps the cosine alone of these, the third has hard cells in its "
-        "place, the default SNL as well. Below, the cosine by cell instead: in the release, and in our recipe "
+        "place, the default SNL as well. Below, the cosine by cell: in the release, and in our recipe "
         "without the mean of weights, with every cell alike and with hard ones",
         COMMAND,
     )
