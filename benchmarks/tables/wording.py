@@ -41,8 +41,9 @@ def where(rows: Sequence[Row]) -> str:
 
 def made_on(rows: Sequence[Row]) -> str:
     """The machine and the code that figures come from."""
-    commits = ", ".join(sorted({row["commit"] for row in rows}))
-    return f"on {rows[0]['machine']}, {rows[0]['date']}, commit {commits}"
+    machines, dates, commits = (sorted({row[k] for row in rows}) for k in ("machine", "date", "commit"))
+    days = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+    return f"on {' and '.join(machines)}, {days}, commit {', '.join(commits)}"
 
 
 def pair(rows: Sequence[Row]) -> str:
