@@ -426,7 +426,10 @@ def test_interference_is_told_by_recipe_and_number_of_categories(
     for what, auroc in (("mix", "0.95"), ("mix, index", "0.01"), ("paste", "0.9"), ("paste, index", "-0.02")):
         rows.append(mixed | {"what": what, "image_auroc": auroc, "pixel_auroc": auroc})
     tables = load("tables.interference")
-    assert "| r | 90.0 / 90.0 | 80.0 / 90.0 | 70.0 / 90.0 |" in tables.interference(rows)
+    assert (
+        "| r | 90.0 ± 0.0 / 90.0 ± 0.0 | 80.0 ± 0.0 / 90.0 ± 0.0 | 70.0 ± 0.0 / 90.0 ± 0.0 |"
+        in tables.interference(rows)
+    )
     assert "| r | 95.0 | 1.0 | 90.0 | -2.0 | – | – |" in tables.diagnoses(rows)
 
 

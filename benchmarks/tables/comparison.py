@@ -6,8 +6,7 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tables.variations import means_of
-from tables.wording import Row, alone, chosen, made_on, pair, ranged, table, where
+from tables.wording import Row, alone, chosen, made_on, means_of, pair, ranged, table, where
 
 __all__ = ["required", "summary"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tables.wording import Row, chosen, pair, ranged, table, where
+from tables.wording import Row, chosen, means_of, ranged, table, where
 
 __all__ = ["diagnoses", "interference"]
 
@@ -15,12 +15,14 @@ def interference(rows: list[Row]) -> str:
         own = chosen(rows, recipe=recipe)
         parts = [chosen(own, what="one-class")]
         parts += [chosen(own, what="evaluate", count=str(count)) for count in counts]
-        cells = [pair(part) if {row["seed"] for row in part} == seeds else "–" for part in parts]
+        whole = [{row["seed"] for row in part} == seeds for part in parts]
+        cells = [_ranges(part) if all_seeds else "–" for part, all_seeds in zip(parts, whole, strict=True)]
         lines.append([recipe, *cells])
     evaluated = chosen(rows, what="evaluate")
     categories = ", ".join(dict.fromkeys(row["category"] for row in evaluated))
     note = (
-        f"\nImage / pixel AUROC in percent, mean over {categories} and seed {', '.join(sorted(seeds))}; "
+        f"\nImage / pixel AUROC in percent, mean over {categories} and over seeds {', '.join(sorted(seeds))} "
+        "(± half their range); "
         f"every category is seen equally often, by a one-class model too, {where(evaluated)}. Made by "
         "`python benchmarks/interference.py --data REALBENCH --out benchmarks/results/interference.csv`.\n"
     )
@@ -54,6 +56,11 @@ def diagnoses(rows: list[Row]) -> str:
     ]
     note = "\nPercent, means over pairs; the index is what one-class models have more. From the runs above.\n"
     return table(header, lines) + note
+
+
+def _ranges(rows: list[Row]) -> str:
+    """Image / pixel AUROC, of seeds the mean and half the range."""
+    return " / ".join(ranged(values) for values in means_of(rows).values())
 
 
 def _mean(rows: list[Row], name: str) -> str:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import statistics
 
-from tables.wording import Row, chosen, pair, ranged, table, where
+from tables.wording import Row, chosen, means_of, pair, ranged, table, where
 
 __all__ = [
     "elsewhere",
-    "means_of",
     "once",
     "pasted",
     "recipe_step_by_step",
     "variations",
 ]
 
-NAMES = ("image_auroc", "pixel_auroc")
 LADDER = (
     "RD by the paper",
     "RD with the cosine by picture",
@@ -26,15 +24,6 @@ LADDER = (
     "RD with last weights",
 )
 COMMAND = "`python benchmarks/variations.py --data REALBENCH --out benchmarks/results/variations.csv`"
-
-
-def means_of(rows: list[Row]) -> dict[str, list[float]]:
-    """By figure, of each seed the mean over the categories that have it."""
-    seeds = sorted({row["seed"] for row in rows})
-    return {
-        name: [statistics.mean(float(r[name]) for r in chosen(rows, seed=s) if r[name]) for s in seeds]
-        for name in NAMES
-    }
 
 
 def recipe_step_by_step(rows: list[Row]) -> str:

@@ -5,10 +5,24 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Sequence
 
-__all__ = ["Row", "alone", "chosen", "made_on", "middle", "pair", "percent", "ranged", "table", "where"]
+__all__ = [
+    "Row",
+    "alone",
+    "chosen",
+    "made_on",
+    "means_of",
+    "middle",
+    "pair",
+    "percent",
+    "ranged",
+    "table",
+    "where",
+]
 
 Row = dict[str, str]
 """One line of a results file, by column."""
+
+AUROCS = ("image_auroc", "pixel_auroc")
 
 
 def table(header: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
@@ -48,8 +62,17 @@ def made_on(rows: Sequence[Row]) -> str:
 
 def pair(rows: Sequence[Row]) -> str:
     """Image and pixel AUROC in percent, means over those rows that have them."""
-    known = ([float(r[k]) for r in rows if r[k]] for k in ("image_auroc", "pixel_auroc"))
+    known = ([float(r[k]) for r in rows if r[k]] for k in AUROCS)
     return " / ".join(f"{100 * statistics.mean(values):.1f}" if values else "–" for values in known)
+
+
+def means_of(rows: list[Row]) -> dict[str, list[float]]:
+    """By figure, of each seed the mean over the categories that have it."""
+    seeds = sorted({row["seed"] for row in rows})
+    return {
+        name: [statistics.mean(float(r[name]) for r in chosen(rows, seed=s) if r[name]) for s in seeds]
+        for name in AUROCS
+    }
 
 
 def alone(rows: Sequence[Row]) -> str:
