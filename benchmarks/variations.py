@@ -40,13 +40,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "RD twice as long": {"method": "rd", "max_steps": 800},
     "SNL(RD) by the paper": {"recipe": "paper", "max_steps": 400},
     "RD by the paper": {"method": "rd", "recipe": "paper", "max_steps": 400, "batch_size": 8},
-    "RD by the paper and the cosine by cell": {
-        "method": "rd",
-        "recipe": "paper",
-        "max_steps": 400,
-        "batch_size": 8,
-        "settings": {"cosine": "local"},
-    },
     "no spatial term": {"settings": {"lambda_spatial": 0}},
     "no affinity terms": {"settings": {"lambda_intra": 0, "lambda_inter": 0}},
     "no affinity terms nor map": {"settings": {"lambda_intra": 0, "lambda_inter": 0, "affinity_map": 0}},
@@ -79,6 +72,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "384 px": {"image_size": 384},
     "EfficientNet-Lite1": {"teacher": "tf_efficientnet_lite1"},
     "EfficientNet-Lite2": {"teacher": "tf_efficientnet_lite2"},
+}
+VARIANTS["RD by the paper and the cosine by cell"] = VARIANTS["RD by the paper"] | {
+    "settings": {"cosine": "local"}
 }
 VARIANTS |= {  # as the default's maps were once smoothed
     f"{name} and smoothing of 4 pixels": {**own, "settings": {**own.get("settings", {}), "smoothing": 4}}

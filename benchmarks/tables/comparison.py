@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tables.wording import Row, alone, chosen, made_on, means_of, pair, ranged, table, where
+from tables.wording import Row, alone, chosen, made_on, means_of, pair, ranges, table, where
 
 __all__ = ["required", "summary"]
 
@@ -57,8 +57,7 @@ def summary(read_rows: Callable[[str], list[Row]]) -> str:
     categories, lines = found.default[0]["trained_on"].split(), []
     models = {**found.banks, **found.by_paper, "SNL(RD), one-class, ours": found.one_class}
     for label, rows in {**models, "**SNL(RD), ours, the default**": found.default}.items():
-        means = " / ".join(ranged(values) for values in means_of(rows).values())
-        lines.append([label, *(pair(chosen(rows, category=c)) for c in categories), means])
+        lines.append([label, *(pair(chosen(rows, category=c)) for c in categories), ranges(rows)])
     bank = next(iter(found.banks.values()))
     paper = next(iter(found.by_paper.values()))
     note = (

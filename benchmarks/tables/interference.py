@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tables.wording import Row, chosen, means_of, ranged, table, where
+from tables.wording import Row, chosen, ranged, ranges, table, where
 
 __all__ = ["diagnoses", "interference"]
 
@@ -15,8 +15,7 @@ def interference(rows: list[Row]) -> str:
         own = chosen(rows, recipe=recipe)
         parts = [chosen(own, what="one-class")]
         parts += [chosen(own, what="evaluate", count=str(count)) for count in counts]
-        whole = [{row["seed"] for row in part} == seeds for part in parts]
-        cells = [_ranges(part) if all_seeds else "–" for part, all_seeds in zip(parts, whole, strict=True)]
+        cells = [ranges(part) if {row["seed"] for row in part} == seeds else "–" for part in parts]
         lines.append([recipe, *cells])
     evaluated = chosen(rows, what="evaluate")
     categories = ", ".join(dict.fromkeys(row["category"] for row in evaluated))
@@ -58,13 +57,6 @@ def diagnoses(rows: list[Row]) -> str:
     return table(header, lines) + note
 
 
-def _ranges(rows: list[Row]) -> str:
-    """Image / pixel AUROC, of seeds the mean and half the range."""
-    return " / ".join(ranged(values) for values in means_of(rows).values())
-
-
 def _mean(rows: list[Row], name: str) -> str:
     values = [float(row[name]) for row in rows if row[name]]
-    if not values:
-        return "–"
-    return ranged(values)
+    return ranged(values) if values else "–"

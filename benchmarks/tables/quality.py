@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 
-from tables.wording import Row, alone, chosen, pair, ranged, table, where
+from tables.wording import Row, alone, chosen, pair, ranged, ranges, table, where
 
 __all__ = ["balance", "logical", "memory_bank", "methods", "normalisation", "reproduction", "unified"]
 
@@ -23,14 +23,9 @@ def unified(rows: list[Row]) -> str:
             continue  # a mean over fewer seeds would not compare
         cells = [pair([r for r in own if r["category"] == c]) for c in categories]
         per_seed = [[r for r in own if r["seed"] == seed] for seed in seeds]
-        means = {
-            k: [statistics.mean(float(r[k]) for r in one) for one in per_seed]
-            for k in ("image_auroc", "pixel_auroc")
-        }
-        spread = " / ".join(ranged(means[k]) for k in means)
         minutes = [float(one[0]["train_seconds"]) / 60 for one in per_seed]
         time = f"{min(minutes):.1f} to {max(minutes):.1f} min"
-        lines.append(f"| {method} | " + " | ".join(cells) + f" | **{spread}** | {time} |")
+        lines.append(f"| {method} | " + " | ".join(cells) + f" | **{ranges(own)}** | {time} |")
     first = rows[0]
     note = (
         f"\nImage / pixel AUROC in percent, mean over seeds {', '.join(seeds)} (± half the range in the mean "
@@ -137,15 +132,7 @@ def balance(rows: list[Row]) -> str:
         own = [row for row in rows if row["sampling"] == sampling]
         if {row["seed"] for row in own} != set(seeds):
             continue  # a mean over fewer seeds would not compare
-        cells = []
-        for among in [*([c] for c in categories), categories]:
-            of_seeds = [[r for r in own if r["seed"] == s and r["category"] in among] for s in seeds]
-            cells.append(
-                " / ".join(
-                    ranged([statistics.mean(float(r[name]) for r in one) for one in of_seeds])
-                    for name in ("image_auroc", "pixel_auroc")
-                )
-            )
+        cells = [*(ranges(chosen(own, category=c)) for c in categories), ranges(own)]
         lines.append(f"| {label} (`{sampling}`) | " + " | ".join(cells) + " |")
     note = (
         f"\nImage / pixel AUROC in percent of one `{first['method']}` model for all, mean over seeds "
@@ -183,15 +170,11 @@ def reproduction(rows: list[Row]) -> str:
         per_seed = [chosen(own, seed=seed) for seed in seeds]
         if any({row["category"] for row in one} != set(categories) for one in per_seed):
             continue  # a mean over fewer seeds would not compare
-        means = " / ".join(
-            ranged([statistics.mean(float(r[name]) for r in one if r[name]) for one in per_seed])
-            for name in ("image_auroc", "pixel_auroc")
-        )
         minutes = statistics.median(
             sum({r["trained_on"]: float(r["seconds"]) for r in one}.values()) / 60 for one in per_seed
         )
         cells = [pair(chosen(own, category=c)) for c in categories]
-        lines.append([f"{label}, {models}", *cells, f"**{means}**", f"{minutes:.1f} min"])
+        lines.append([f"{label}, {models}", *cells, f"**{ranges(own)}**", f"{minutes:.1f} min"])
     note = (
         f"\nImage / pixel AUROC in percent, mean over seeds {', '.join(seeds)} (± half the range in the mean "
         f"column); {first['length']} of {first['batch_size']} at a constant rate, every picture equally "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 
-from tables.wording import Row, chosen, means_of, pair, ranged, table, where
+from tables.wording import Row, chosen, pair, ranges, table, where
 
 __all__ = [
     "elsewhere",
@@ -93,9 +93,8 @@ def _by_variant(rows: list[Row], what: str, command: str) -> str:
         own = chosen(rows, variant=variant)
         if {row["seed"] for row in own} != seeds:
             continue  # a mean over fewer seeds would not compare
-        means = " / ".join(ranged(values) for values in means_of(own).values())
         cells = [pair(chosen(own, category=c)) for c in categories]
-        lines.append([variant, *cells, f"**{means}**", _seconds(own)])
+        lines.append([variant, *cells, f"**{ranges(own)}**", _seconds(own)])
     note = (
         f"\nImage / pixel AUROC in percent, {_of_seeds(seeds)}. {what}. "
         f"Training: median over seeds, of runs that had both cores. {where(rows)}. "

@@ -15,6 +15,7 @@ __all__ = [
     "pair",
     "percent",
     "ranged",
+    "ranges",
     "table",
     "where",
 ]
@@ -85,3 +86,8 @@ def ranged(values: Sequence[float]) -> str:
     """Mean of fractions in percent, and half their range if there are several."""
     mean = f"{100 * statistics.mean(values):.1f}"
     return f"{mean} ± {50 * (max(values) - min(values)):.1f}" if len(values) > 1 else mean
+
+
+def ranges(rows: list[Row]) -> str:
+    """Image / pixel AUROC in percent: of the seeds' means over categories the mean, and half their range."""
+    return " / ".join(ranged(values) for values in means_of(rows).values())
