@@ -53,7 +53,10 @@ def diagnoses(rows: list[Row]) -> str:
         "PasteDiag AUPRO",
         "index",
     ]
-    note = "\nPercent, means over pairs; the index is what one-class models have more. From the runs above.\n"
+    note = (
+        "\nPercent, means over pairs and seeds (± half the range over seeds); the index is what one-class "
+        "models have more. From the runs above.\n"
+    )
     return table(header, lines) + note
 
 

@@ -42,7 +42,7 @@ def recipe_step_by_step(rows: list[Row]) -> str:
 def variations(rows: list[Row]) -> str:
     """The default and what becomes of it with one thing changed."""
     return _by_variant(
-        [row for row in rows if row["variant"] == "default" or row["variant"] not in LADDER],
+        [row for row in rows if not row["variant"].startswith("RD ")],
         "Each line is the default with what it says changed, and where it says so with maps smoothed by four "
         "pixels too, to be set beside the line that has these alone; one-class models together see as many "
         "pictures as the unified one",
@@ -52,10 +52,9 @@ def variations(rows: list[Row]) -> str:
 
 def once(rows: list[Row]) -> str:
     """What was trained with seed 0 alone, beside the default's training with it."""
-    seeds = {row["seed"] for row in chosen(rows, variant="default")}
-    whole = {v for v in _variants(rows) if {row["seed"] for row in chosen(rows, variant=v)} == seeds}
+    others = set(_variants(rows)) - set(_variants(_of_all_seeds(rows)))
     return _by_variant(
-        [r for r in chosen(rows, seed="0") if r["variant"] == "default" or r["variant"] not in whole],
+        [row for row in chosen(rows, seed="0") if row["variant"] in {"default", *others}],
         "One training each, so that what is within a point of the default may be chance",
         COMMAND,
     )
@@ -86,13 +85,11 @@ def pasted(rows: list[Row]) -> str:
 
 def _by_variant(rows: list[Row], what: str, command: str) -> str:
     """Image / pixel AUROC by category, a line a variant that has all seeds of the default."""
-    first = rows[0]
-    seeds, categories = {r["seed"] for r in chosen(rows, variant="default")}, first["trained_on"].split()
+    seeds, categories = _seeds(chosen(rows, variant="default")), rows[0]["trained_on"].split()
+    rows = _of_all_seeds(rows)
     lines = []
     for variant in _variants(rows):
         own = chosen(rows, variant=variant)
-        if {row["seed"] for row in own} != seeds:
-            continue  # a mean over fewer seeds would not compare
         cells = [pair(chosen(own, category=c)) for c in categories]
         lines.append([variant, *cells, f"**{ranges(own)}**", _seconds(own)])
     note = (
@@ -107,6 +104,16 @@ def _variants(rows: list[Row]) -> list[str]:
     return list(dict.fromkeys(row["variant"] for row in rows))
 
 
+def _seeds(rows: list[Row]) -> set[str]:
+    return {row["seed"] for row in rows}
+
+
+def _of_all_seeds(rows: list[Row]) -> list[Row]:
+    """Rows of those variants that have the default's seeds; a mean over fewer would not compare."""
+    seeds = _seeds(chosen(rows, variant="default"))
+    return [row for row in rows if _seeds(chosen(rows, variant=row["variant"])) == seeds]
+
+
 def _of_seeds(seeds: set[str]) -> str:
     if len(seeds) == 1:
         return f"seed {min(seeds)} alone"
@@ -118,7 +125,7 @@ def _seconds(rows: list[Row]) -> str:
     if any(row["threads"] != "2" for row in rows):
         return ""
     per_seed = []
-    for seed in {row["seed"] for row in rows}:
+    for seed in _seeds(rows):
         own = chosen(rows, seed=seed)
         one = {row["category"]: float(row["train_seconds"]) for row in own}
         per_seed.append(
