@@ -25,7 +25,7 @@ LOCAL = {"smoothing": 2.0, "cosine": "local"}
         ("rd", {"settings": LOCAL, "max_steps": 150}, 0.8, 0.4),
         ("snl-fd", {"settings": LOCAL, "max_steps": 60}, 0.9, 0.4),
         ("stpm", {"settings": {"smoothing": 2.0}, "max_steps": 60}, 0.9, 0.6),
-        ("dskd", {"settings": {"smoothing": 2.0}, "max_steps": 120, "strides": (4, 8, 16)}, 0.9, 0.6),
+        ("dskd", {"settings": {"smoothing": 2.0}, "max_steps": 240, "strides": (4, 8, 16)}, 0.9, 0.6),
     ],
 )
 def test_one_model_finds_the_defects_of_two_products_where_they_are(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -107,7 +108,10 @@ def test_int8_is_smaller_and_close_in_both_runtimes(model: TrainedModel, tmp_pat
 
 
 def test_a_graph_tells_nothing_of_the_machine_that_wrote_it(exported: Path) -> None:
-    content = (exported / "model.onnx").read_bytes()
+    graph = onnx.load(exported / "model.onnx")
+    for weights in graph.graph.initializer:  # any three bytes are somewhere among millions
+        weights.ClearField("raw_data")
+    content = graph.SerializeToString()
     for word in (b"site-packages", b".py", str(Path(__file__).parents[2]).encode()):
         assert word not in content
 

@@ -95,9 +95,12 @@ def has_matrix(features: Tensor) -> bool:
 
 
 def _root(mean_square: Tensor) -> Tensor:
-    """Square root with a bounded slope at zero, and exactly zero there."""
-    floor: float = _FLOOR**0.5
-    return (mean_square + _FLOOR).sqrt() - floor
+    """√(x + floor) - √floor, of a bounded slope at zero; as a quotient it is exactly zero there.
+
+    A difference is not: processors round a root differently.
+    """
+    root_of_floor: float = _FLOOR**0.5
+    return mean_square / ((mean_square + _FLOOR).sqrt() + root_of_floor)
 
 
 def _squared_rows(t: Tensor, s: Tensor, t2: Tensor, s2: Tensor, care_other: Tensor | None) -> Tensor:
