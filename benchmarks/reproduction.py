@@ -12,6 +12,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import torch
+
 import understudy
 from machine import append, provenance, read
 from tables.quality import reproduction
@@ -51,7 +53,8 @@ def main() -> None:
     )
     there = {tuple(row[name] for name in _KEY) for row in read(asked.out)}
     rows = [{"table": asked.table, "row": label, **kept(row)} for label, row in made.rows]
-    new = [row | provenance() for row in rows if tuple(row[name] for name in _KEY) not in there]
+    here = {"threads": torch.get_num_threads()} | provenance()
+    new = [row | here for row in rows if tuple(row[name] for name in _KEY) not in there]
     if new:
         append(asked.out, new)
     print(reproduction(read(asked.out)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveFloat
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import nn
 
 from understudy.distill.affinity import AffinityForm
@@ -40,6 +40,8 @@ class SnlSettings(BaseModel):
         lambda_inter: weight of the inter-affinity term, lambda 3.
         spatial_scale, temperature, spatial_reduction: see
             :func:`understudy.distill.spatial.spatial_distillation`.
+        affinity_levels: how many levels, counted from the coarsest, have affinity terms and an affinity map;
+            all by default.
         affinity_form: form of the affinity terms in the loss.
         affinity_norm: what has length one in an affinity.
         centers: number of CRAM centres a level; 0 for no CRAM.
@@ -63,6 +65,7 @@ class SnlSettings(BaseModel):
     spatial_scale: SpatialScale = "teacher"
     temperature: PositiveFloat = 1.0
     spatial_reduction: SpatialReduction = "mean_d"
+    affinity_levels: PositiveInt | None = None
     affinity_form: AffinityForm = "rms"
     affinity_norm: AffinityNorm = "channel"
     centers: NonNegativeInt = 50
@@ -111,6 +114,7 @@ def _cram(teacher: Teacher, s: SnlSettings) -> list[CRAM]:
 def _around(teacher: Teacher, student: nn.Module, s: SnlSettings) -> Distiller:
     to_map = MapRecipe(
         affinity=s.affinity_map,
+        affinity_levels=s.affinity_levels,
         form=s.affinity_map_form,
         norm=s.affinity_norm,
         sigma=s.smoothing,
@@ -121,6 +125,7 @@ def _around(teacher: Teacher, student: nn.Module, s: SnlSettings) -> Distiller:
 
 def _terms(s: SnlSettings) -> Iterator[Term]:
     """The summands of eq. (7), those of weight zero included."""
+    related = slice(None) if s.affinity_levels is None else slice(-s.affinity_levels, None)
     yield Term("cosine", 1.0, lambda pair, shift: channel_distillation(pair, s.cosine))
     yield Term(
         "spatial",
@@ -131,10 +136,12 @@ def _terms(s: SnlSettings) -> Iterator[Term]:
         "intra",
         s.lambda_intra,
         lambda pair, shift: affinity_distillation(pair, 0, s.affinity_form, s.affinity_norm),
+        levels=related,
     )
     yield Term(
         "inter",
         s.lambda_inter,
         lambda pair, shift: affinity_distillation(pair, shift, s.affinity_form, s.affinity_norm),
+        levels=related,
         needs_partner=True,
     )
