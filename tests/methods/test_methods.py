@@ -8,9 +8,12 @@ import torch
 from understudy import METHODS, InputError
 from understudy.distill.cram import CRAM
 from understudy.distill.distiller import Distiller
+from understudy.distill.losses import affinity_distillation
+from understudy.distill.maps import MapRecipe
 from understudy.distill.teacher import Teacher
 from understudy.distill.weights import load_teacher
 from understudy.methods import build, parse_assignments, settings_for
+from understudy.types import Pair
 
 every_method = pytest.mark.parametrize("method", list(METHODS))
 
@@ -100,6 +103,21 @@ def test_every_row_of_tables_5_and_6_can_be_set(
     found = [m for m in distiller.student.modules() if isinstance(m, CRAM)]
     assert len(found) == crams
     assert all(len(c.centers) == off.get("centers", 50) for c in found)
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3, 9])
+def test_affinities_can_be_those_of_the_coarsest_levels_alone(levels: int, embedded: Teacher) -> None:
+    distiller = make("snl-rd", embedded, affinity_levels=levels)
+    pairs = [Pair(torch.randn(2, 6, side, side), torch.randn(2, 6, side, side)) for side in (8, 4, 2)]
+    fine, coarse = pairs[:-levels], pairs[-levels:]
+    losses = distiller.loss(pairs)
+    for name, shift in (("intra", 0), ("inter", 1)):
+        expected = torch.stack([affinity_distillation(pair, shift) for pair in coarse]).sum()
+        torch.testing.assert_close(losses[name], expected)
+    expected = MapRecipe(affinity=1.0)(coarse, (32, 32))
+    if fine:
+        expected = expected + MapRecipe()(fine, (32, 32))
+    torch.testing.assert_close(distiller.to_map(pairs, (32, 32)), expected)
 
 
 def test_a_batch_of_one_leaves_inter_affinity_out_and_says_so(embedded: Teacher) -> None:
