@@ -31,7 +31,7 @@ VIEWS = 533  # of each category, as the default gives six
 BATCH = 8
 RECIPES: dict[str, dict[str, Any]] = {
     "rd, paper": {"method": "rd", "recipe": "paper", "sampling": "balanced"},
-    "snl-rd, tuned": {"method": "snl-rd"},
+    "snl-rd, tuned, 533 views each": {"method": "snl-rd"},
     "snl-rd, tuned, 400 steps": {"method": "snl-rd", "max_steps": 400},
 }
 FIVE = ("ballscrew", "hazelnut", "cookie", "magnetic_tile", "pcb")

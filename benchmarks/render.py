@@ -6,7 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from machine import read
-from tables import ceilings, choices, comparison, cost, drawings, export, interference, quality, variations
+from tables import (
+    ceilings,
+    choices,
+    comparison,
+    cost,
+    drawings,
+    export,
+    interference,
+    quality,
+    reproduced,
+    variations,
+)
 from tables.wording import Row
 from versus import tables as versus
 
@@ -32,7 +43,9 @@ TABLES: dict[str, Callable[[list[Row]], str]] = {
     "unified": quality.unified,
     "balance": quality.balance,
     "normalisation": quality.normalisation,
-    "reproduction": quality.reproduction,
+    "reproduction": reproduced.baselines,
+    "reproduction_terms": reproduced.terms,
+    "reproduction_centres": reproduced.centres,
     "memory_bank": quality.memory_bank,
     "recipe_step_by_step": variations.recipe_step_by_step,
     "variations": variations.variations,
@@ -68,6 +81,8 @@ FILES = {  # where a table's results have another name
     "export_parity": "export",
     "export_precision": "export",
     "diagnoses": "interference",
+    "reproduction_terms": "reproduction",
+    "reproduction_centres": "reproduction",
     "recipe_step_by_step": "variations",
     "variations_once": "variations",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from statistics import mean
 
-from tables.wording import Row, chosen, made_on, middle, pair, percent, ranged, table, where
+from tables.wording import Row, chosen, made_on, middle, pair, percent, ranged, seeds_of, table, where
 
 __all__ = ["calibration", "framing", "points_of", "precision", "recipe", "recipes_of"]
 
@@ -43,7 +43,7 @@ def calibration(rows: list[Row]) -> str:
 def framing(rows: list[Row]) -> str:
     """Quality and cost of each way to bring pictures to a network."""
     first = rows[0]
-    seeds, lines = sorted({row["seed"] for row in rows}), []
+    seeds, lines = sorted(seeds_of(rows)), []
     for name in dict.fromkeys(row["framing"] for row in rows):
         own = chosen(rows, framing=name)
         quality = [ranged([float(row[n]) for row in own]) for n in ("image_auroc", "pixel_auroc", "aupro")]
@@ -63,13 +63,13 @@ def framing(rows: list[Row]) -> str:
 
 def recipes_of(rows: list[Row]) -> dict[str, list[Row]]:
     """Rows by recipe, in the order of the file; those points only that all seeds have come to."""
-    seeds = {row["seed"] for row in rows}
+    seeds = seeds_of(rows)
     found: dict[str, list[Row]] = {}
     for row in rows:
         label = f"batch {row['batch_size']}, lr {row['lr']}, {row['schedule']}"
         found.setdefault(label, []).append(row)
     whole = {
-        label: [r for at in points_of(own).values() if {row["seed"] for row in at} == seeds for r in at]
+        label: [r for at in points_of(own).values() if seeds_of(at) == seeds for r in at]
         for label, own in found.items()
     }
     return {label: own for label, own in whole.items() if own}
@@ -110,7 +110,7 @@ def precision(rows: list[Row]) -> str:
     """bf16 against float32, seed by seed, and the means."""
     names = {"image_auroc": "image AUROC", "pixel_auroc": "pixel AUROC", "aupro": "AUPRO"}
     sides = {p: chosen(rows, precision=p) for p in ("bf16", "32")}
-    seeds = sorted({row["seed"] for row in rows})
+    seeds = sorted(seeds_of(rows))
     seeds = [s for s in seeds if all(chosen(side, seed=s) for side in sides.values())]
     lines = []
     for label, wanted in [*((s, [s]) for s in seeds), ("mean", seeds)]:

@@ -27,7 +27,7 @@ def _measured(read_rows: Callable[[str], list[Row]]) -> Measured | None:
         chosen(ours, variant="default"),
         chosen(ours, variant="one-class"),
         {
-            f"{row}, the papers' recipe": chosen(reproduced, row=row, models="unified")
+            f"{row}, the papers' recipe": chosen(reproduced, table="snl-1", row=row, models="unified")
             for row in ("RD", "SNL(RD)")
         },
         {

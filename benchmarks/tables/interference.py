@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from tables.wording import Row, chosen, ranged, ranges, table, where
+from tables.wording import Row, chosen, ranged, ranges, seeds_of, table, where
 
 __all__ = ["diagnoses", "interference"]
 
 
 def interference(rows: list[Row]) -> str:
     """Image / pixel AUROC on the same five categories: one-class models, and one model of 5, 10, 20."""
-    counts, seeds = sorted({int(row["count"]) for row in rows}), {row["seed"] for row in rows}
+    counts, seeds = sorted({int(row["count"]) for row in rows}), seeds_of(rows)
     lines = []
     for recipe in dict.fromkeys(row["recipe"] for row in rows):
         own = chosen(rows, recipe=recipe)
         parts = [chosen(own, what="one-class")]
         parts += [chosen(own, what="evaluate", count=str(count)) for count in counts]
-        cells = [ranges(part) if {row["seed"] for row in part} == seeds else "–" for part in parts]
+        cells = [ranges(part) if seeds_of(part) == seeds else "–" for part in parts]
         lines.append([recipe, *cells])
     evaluated = chosen(rows, what="evaluate")
     categories = ", ".join(dict.fromkeys(row["category"] for row in evaluated))

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import statistics
 
-from tables.wording import Row, alone, chosen, pair, ranged, ranges, table, where
+from tables.wording import Row, alone, chosen, pair, ranged, ranges, seeds_of, table, where
 
-__all__ = ["balance", "logical", "memory_bank", "methods", "normalisation", "reproduction", "unified"]
+__all__ = ["balance", "logical", "memory_bank", "methods", "normalisation", "unified"]
 
 
 def unified(rows: list[Row]) -> str:
     """Image / pixel AUROC in percent per method and category: mean over seeds and range."""
     categories = rows[0]["trained_on"].split()
-    seeds = sorted({row["seed"] for row in rows})
+    seeds = sorted(seeds_of(rows))
     lines = [
         f"| one model for all {len(categories)} | " + " | ".join(categories) + " | mean | training |",
         "|---|" + "---|" * (len(categories) + 2),
     ]
     for method in dict.fromkeys(row["method"] for row in rows):
         own = [row for row in rows if row["method"] == method]
-        if {row["seed"] for row in own} != set(seeds):
+        if seeds_of(own) != set(seeds):
             continue  # a mean over fewer seeds would not compare
         cells = [pair([r for r in own if r["category"] == c]) for c in categories]
         per_seed = [[r for r in own if r["seed"] == seed] for seed in seeds]
@@ -40,7 +40,7 @@ def methods(rows: list[Row]) -> str:
     """Quality, speed and memory per method, one model for all categories and one a category."""
     first = rows[0]
     unified_on = max((row["trained_on"] for row in rows), key=len)
-    categories, seeds = unified_on.split(), sorted({row["seed"] for row in rows})
+    categories, seeds = unified_on.split(), sorted(seeds_of(rows))
     lines = [
         "| method | models | image AUROC | pixel AUROC | AUPRO | training | scoring | peak memory |",
         "|---|---|---|---|---|---|---|---|",
@@ -100,7 +100,7 @@ def logical(rows: list[Row]) -> str:
     """Image AUROC of each map of the dual student on logical and structural anomalies."""
     kinds = ("logical", "structural", "all")
     rows = [row for row in rows if (row["steps"], row["settings"]) == (rows[0]["steps"], rows[0]["settings"])]
-    seeds = sorted({row["seed"] for row in rows})
+    seeds = sorted(seeds_of(rows))
     lines = ["| map | " + " | ".join(kinds) + " | pixel AUROC |", "|---|" + "---|" * (len(kinds) + 1)]
     labels = {"local": "local student", "global": "global student", "fused": "both, fused"}
     for name, label in labels.items():
@@ -122,7 +122,7 @@ def balance(rows: list[Row]) -> str:
     same = ("method", "steps", "batch_size", "trained_on")
     first = rows[0]
     rows = [row for row in rows if all(row[k] == first[k] for k in same)]
-    categories, seeds = first["trained_on"].split(), sorted({row["seed"] for row in rows})
+    categories, seeds = first["trained_on"].split(), sorted(seeds_of(rows))
     sizes = {row["category"]: row["learned_from"] for row in rows}
     lines = [
         "| equally often | " + " | ".join(f"{c} ({sizes[c]})" for c in categories) + " | mean |",
@@ -130,7 +130,7 @@ def balance(rows: list[Row]) -> str:
     ]
     for sampling, label in {"natural": "every picture", "balanced": "every category"}.items():
         own = [row for row in rows if row["sampling"] == sampling]
-        if {row["seed"] for row in own} != set(seeds):
+        if seeds_of(own) != set(seeds):
             continue  # a mean over fewer seeds would not compare
         cells = [*(ranges(chosen(own, category=c)) for c in categories), ranges(own)]
         lines.append(f"| {label} (`{sampling}`) | " + " | ".join(cells) + " |")
@@ -146,7 +146,7 @@ def balance(rows: list[Row]) -> str:
 
 def memory_bank(rows: list[Row]) -> str:
     """Image / pixel AUROC of a memory bank by category, a line a size and grid."""
-    categories, seeds = rows[0]["trained_on"].split(), sorted({row["seed"] for row in rows})
+    categories, seeds = rows[0]["trained_on"].split(), sorted(seeds_of(rows))
     lines = []
     for size, grid in dict.fromkeys((row["size"], row["grid"]) for row in rows):
         own = chosen(rows, size=size, grid=grid)
@@ -160,33 +160,9 @@ def memory_bank(rows: list[Row]) -> str:
     return table(["pictures", "grid", *categories, "mean"], lines) + note
 
 
-def reproduction(rows: list[Row]) -> str:
-    """Image / pixel AUROC of the rows of a paper's table by category, means and ranges over seeds."""
-    first, seeds = rows[0], sorted({row["seed"] for row in rows})
-    categories = max((row["trained_on"] for row in rows), key=len).split()
-    lines = []
-    for label, models in dict.fromkeys((row["row"], row["models"]) for row in rows):
-        own = chosen(rows, row=label, models=models)
-        per_seed = [chosen(own, seed=seed) for seed in seeds]
-        if any({row["category"] for row in one} != set(categories) for one in per_seed):
-            continue  # a mean over fewer seeds would not compare
-        minutes = statistics.median(
-            sum({r["trained_on"]: float(r["seconds"]) for r in one}.values()) / 60 for one in per_seed
-        )
-        cells = [pair(chosen(own, category=c)) for c in categories]
-        lines.append([f"{label}, {models}", *cells, f"**{ranges(own)}**", f"{minutes:.1f} min"])
-    note = (
-        f"\nImage / pixel AUROC in percent, mean over seeds {', '.join(seeds)} (± half the range in the mean "
-        f"column); {first['length']} of {first['batch_size']} at a constant rate, every picture equally "
-        f"often, none held out, {where(rows)}. Made by `python benchmarks/reproduction.py --data REALBENCH "
-        "--work DIR --out benchmarks/results/reproduction.csv`; nothing was chosen on test pictures.\n"
-    )
-    return table(["", *categories, "mean", "training"], lines) + note
-
-
 def normalisation(rows: list[Row]) -> str:
     """Image / pixel AUROC by category and seed with running and with recomputed statistics."""
-    first, seeds = rows[0], sorted({row["seed"] for row in rows})
+    first, seeds = rows[0], sorted(seeds_of(rows))
     categories, lines = first["trained_on"].split(), []
     for seed in seeds:
         for statistics_ in dict.fromkeys(row["statistics"] for row in rows):

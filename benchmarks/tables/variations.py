@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import statistics
-
-from tables.wording import Row, chosen, pair, ranges, table, where
+from tables.by_category import by_category
+from tables.wording import Row, chosen, seeds_of
 
 __all__ = [
     "elsewhere",
@@ -23,7 +22,7 @@ LADDER = (
     "RD with last weights and every cell alike",
     "RD with last weights",
 )
-COMMAND = "`python benchmarks/variations.py --data REALBENCH --out benchmarks/results/variations.csv`"
+COMMAND = "python benchmarks/variations.py --data REALBENCH --out benchmarks/results/variations.csv"
 
 
 def recipe_step_by_step(rows: list[Row]) -> str:
@@ -34,8 +33,9 @@ def recipe_step_by_step(rows: list[Row]) -> str:
         "the last weights, maps smoothed by four pixels; here at the default's length, a tenth of the good "
         "pictures held out. The second keeps the cosine alone of these, the third has hard cells in its "
         "place, the default SNL as well. Below, the cosine by cell: in the release, and in our recipe "
-        "without the mean of weights, with every cell alike and with hard ones",
-        COMMAND,
+        "without the mean of weights, with every cell alike and with hard ones; the release has batches of "
+        "16, here of 8 as all the others",
+        f"`{COMMAND} --variants '{','.join(LADDER)}'`",
     )
 
 
@@ -46,17 +46,17 @@ def variations(rows: list[Row]) -> str:
         "Each line is the default with what it says changed, and where it says so with maps smoothed by four "
         "pixels too, to be set beside the line that has these alone; one-class models together see as many "
         "pictures as the unified one",
-        COMMAND,
+        f"`{COMMAND}`",
     )
 
 
 def once(rows: list[Row]) -> str:
     """What was trained with seed 0 alone, beside the default's training with it."""
-    others = set(_variants(rows)) - set(_variants(_of_all_seeds(rows)))
+    once = [name for name in _variants(rows) if seeds_of(chosen(rows, variant=name)) == {"0"}]
     return _by_variant(
-        [row for row in chosen(rows, seed="0") if row["variant"] in {"default", *others}],
+        [row for row in chosen(rows, seed="0") if row["variant"] in ("default", *once)],
         "One training each, so that what is within a point of the default may be chance",
-        COMMAND,
+        f"`{COMMAND} --seeds 0`",
     )
 
 
@@ -83,52 +83,20 @@ def pasted(rows: list[Row]) -> str:
     )
 
 
-def _by_variant(rows: list[Row], what: str, command: str) -> str:
-    """Image / pixel AUROC by category, a line a variant that has all seeds of the default."""
-    seeds, categories = _seeds(chosen(rows, variant="default")), rows[0]["trained_on"].split()
-    rows = _of_all_seeds(rows)
-    lines = []
-    for variant in _variants(rows):
-        own = chosen(rows, variant=variant)
-        cells = [pair(chosen(own, category=c)) for c in categories]
-        lines.append([variant, *cells, f"**{ranges(own)}**", _seconds(own)])
-    note = (
-        f"\nImage / pixel AUROC in percent, {_of_seeds(seeds)}. {what}. "
-        f"Training: median over seeds, of runs that had both cores. {where(rows)}. "
-        f"Made by {command}.\n"
-    )
-    return table(["", *categories, "mean", "training"], lines) + note
+def _by_variant(rows: list[Row], what: str, made_by: str) -> str:
+    """A line a variant that has all seeds of the default."""
+    models: dict[str, list[Row]] = {}
+    for row in _of_all_seeds(rows):
+        alone = {"trained_on": row["category"]} if row["variant"].startswith("one-class") else {}
+        models.setdefault(row["variant"], []).append(row | alone)
+    return by_category(models, what, made_by)
 
 
 def _variants(rows: list[Row]) -> list[str]:
     return list(dict.fromkeys(row["variant"] for row in rows))
 
 
-def _seeds(rows: list[Row]) -> set[str]:
-    return {row["seed"] for row in rows}
-
-
 def _of_all_seeds(rows: list[Row]) -> list[Row]:
     """Rows of those variants that have the default's seeds; a mean over fewer would not compare."""
-    seeds = _seeds(chosen(rows, variant="default"))
-    return [row for row in rows if _seeds(chosen(rows, variant=row["variant"])) == seeds]
-
-
-def _of_seeds(seeds: set[str]) -> str:
-    if len(seeds) == 1:
-        return f"seed {min(seeds)} alone"
-    return f"mean over seeds {', '.join(sorted(seeds))} (± half the range in the mean column)"
-
-
-def _seconds(rows: list[Row]) -> str:
-    """Of a training on two cores, all models of a seed together; nothing where the cores were shared."""
-    if any(row["threads"] != "2" for row in rows):
-        return ""
-    per_seed = []
-    for seed in _seeds(rows):
-        own = chosen(rows, seed=seed)
-        one = {row["category"]: float(row["train_seconds"]) for row in own}
-        per_seed.append(
-            sum(one.values()) if rows[0]["variant"].startswith("one-class") else max(one.values())
-        )
-    return f"{statistics.median(per_seed):.0f} s"
+    seeds = seeds_of(chosen(rows, variant="default"))
+    return [row for row in rows if seeds_of(chosen(rows, variant=row["variant"])) == seeds]

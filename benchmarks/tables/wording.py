@@ -16,6 +16,7 @@ __all__ = [
     "percent",
     "ranged",
     "ranges",
+    "seeds_of",
     "table",
     "where",
 ]
@@ -69,16 +70,21 @@ def pair(rows: Sequence[Row]) -> str:
 
 def means_of(rows: list[Row]) -> dict[str, list[float]]:
     """By figure, of each seed the mean over the categories that have it."""
-    seeds = sorted({row["seed"] for row in rows})
+    seeds = sorted(seeds_of(rows))
     return {
         name: [statistics.mean(float(r[name]) for r in chosen(rows, seed=s) if r[name]) for s in seeds]
         for name in AUROCS
     }
 
 
+def seeds_of(rows: Sequence[Row]) -> set[str]:
+    """Seeds that rows are of."""
+    return {row["seed"] for row in rows}
+
+
 def alone(rows: Sequence[Row]) -> str:
     """What to add to a label where all rows are of one seed."""
-    seeds = {row["seed"] for row in rows}
+    seeds = seeds_of(rows)
     return f", seed {seeds.pop()} alone" if len(seeds) == 1 else ""
 
 

@@ -1,0 +1,39 @@
+"""The SNL paper's tables on other real pictures, a line a row of theirs."""
+
+from __future__ import annotations
+
+from tables.by_category import by_category
+from tables.wording import Row, chosen, seeds_of
+
+__all__ = ["baselines", "centres", "terms"]
+
+
+def baselines(rows: list[Row]) -> str:
+    """RD and the forward base, alone and with SNL: table snl-1."""
+    return _of_table(rows, "snl-1")
+
+
+def terms(rows: list[Row]) -> str:
+    """SNL's terms one after the other: table snl-5."""
+    return _of_table(rows, "snl-5")
+
+
+def centres(rows: list[Row]) -> str:
+    """SNL with so many of CRAM's centres: table snl-6."""
+    return _of_table(rows, "snl-6")
+
+
+def _of_table(rows: list[Row], name: str) -> str:
+    """Those rows of a table that have all seeds and categories: a mean over fewer would not compare."""
+    rows = chosen(rows, table=name, models="unified")
+    if not rows:
+        return ""
+    first, runs = rows[0], len(seeds_of(rows)) * len(rows[0]["trained_on"].split())
+    found = {label: chosen(rows, row=label) for label in dict.fromkeys(row["row"] for row in rows)}
+    return by_category(
+        {label: own for label, own in found.items() if len(own) == runs},
+        f"One model for all, {first['length']} of {first['batch_size']} at a constant rate, every picture "
+        "equally often, none held out; nothing was chosen on test pictures",
+        f"`python benchmarks/reproduction.py --data REALBENCH --work DIR --table {name} "
+        f"--steps {first['length'].split()[0]} --out benchmarks/results/reproduction.csv`",
+    )
