@@ -2,9 +2,9 @@
 
     python benchmarks/reproduction.py --data REALBENCH --out benchmarks/results/reproduction.csv --work DIR
 
-Runs are kept in ``--work``, so that a run that was stopped goes on with the same command; the results file
-gets a row for every run and category that it lacks. As in the papers, every picture is learned from equally
-often, none is held out, and the last step's student counts.
+Runs are kept in ``--work``, so that a run that was stopped goes on with the same command; as soon as one ends
+the results file gets a line for every category that it lacks. As in the papers, every picture is learned from
+equally often, none is held out, and the last step's student counts.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from machine import append, provenance, read
 from tables.reproduced import baselines, centres, terms
 from understudy.distill.teacher import EMBEDDED_TEACHER
 from understudy.reporter import Reporter
+from understudy.reproduction import TABLES
 
 _KEY = (
     *("table", "row", "models", "trained_on", "seed", "length"),
@@ -40,30 +41,38 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--teacher", default=EMBEDDED_TEACHER)
     asked = parser.parse_args()
+    labels = asked.rows.split(",") if asked.rows else [v.label for v in TABLES[asked.table].variants]
+    for seed in map(int, asked.seeds.split(",")):
+        for label in labels:
+            rows = run(asked, label, seed)
+            there = {tuple(row[name] for name in _KEY) for row in read(asked.out)}
+            if new := [row for row in rows if tuple(row[name] for name in _KEY) not in there]:
+                append(asked.out, new)
+    for table in (baselines, terms, centres):
+        print(table(read(asked.out)))
+
+
+def run(asked: argparse.Namespace, label: str, seed: int) -> list[dict[str, str]]:
+    """One row of the table with one seed: what a results file holds of it, a line a category."""
     made = understudy.reproduce(
         asked.table,
         asked.data,
         asked.work,
         teacher=asked.teacher,
-        seeds=[int(seed) for seed in asked.seeds.split(",")],
+        seeds=[seed],
         max_steps=asked.steps,
-        rows=asked.rows.split(",") if asked.rows else None,
+        rows=[label],
         models=asked.models,
         reporter=Reporter(say=print),
     )
-    there = {tuple(row[name] for name in _KEY) for row in read(asked.out)}
-    rows = [{"table": asked.table, "row": label, **kept(row)} for label, row in made.rows]
-    here = {"threads": torch.get_num_threads()} | provenance()
-    new = [row | here for row in rows if tuple(row[name] for name in _KEY) not in there]
-    if new:
-        append(asked.out, new)
-    for table in (baselines, terms, centres):
-        print(table(read(asked.out)))
-
-
-def kept(row: dict[str, str]) -> dict[str, str]:
-    """What a results file holds of a run and category."""
-    return {name: row[name] for name in (*_KEY[2:], *_FIGURES)} | {"train_seconds": row["seconds"]}
+    here = {"table": asked.table, "threads": str(torch.get_num_threads())} | provenance()
+    return [
+        {name: row[name] for name in (*_KEY[2:], *_FIGURES)}
+        | {"row": of, "train_seconds": row["seconds"]}
+        | here
+        for of, row in made.rows
+        if (of, row["seed"]) == (label, str(seed))
+    ]
 
 
 if __name__ == "__main__":

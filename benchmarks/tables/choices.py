@@ -83,6 +83,7 @@ def points_of(rows: list[Row]) -> dict[int, list[Row]]:
 def recipe(rows: list[Row]) -> str:
     """Quality and seconds at several points of a training, a line a recipe."""
     steps = list(points_of(rows))
+    asked = dict.fromkeys(f"{row['batch_size']}:{row['lr']}:{row['schedule']}" for row in rows)
     lines = []
     for label, own in recipes_of(rows).items():
         points = points_of(own)
@@ -98,10 +99,10 @@ def recipe(rows: list[Row]) -> str:
         f"\nImage / pixel AUROC in percent (seconds of training so far), means over "
         f"{first['trained_on'].replace(' ', ', ')} and seeds {_listed(rows, 'seed')}; points of one "
         f"training each where the rate is constant, a training each where it falls. `{first['method']}`, one "
-        f"model for all, every category equally often, {where(rows)}. Made by "
-        f"`python benchmarks/recipe.py --data REALBENCH --out FILE --method {first['method']} "
-        f"--categories {first['trained_on'].replace(' ', ',')}`. The points show what a length costs; no "
-        "model was chosen by them.\n"
+        f"model for all, every category equally often, {where(rows)}. Made by `python benchmarks/recipe.py "
+        f"--data REALBENCH --out FILE --method {first['method']} --categories "
+        f"{first['trained_on'].replace(' ', ',')} --recipes {','.join(asked)} --points "
+        f"{','.join(map(str, steps))} --seeds {_listed(rows, 'seed').replace(' ', '')}`.\n"
     )
     return table(["recipe", *(f"{step} steps" for step in steps)], lines) + note
 

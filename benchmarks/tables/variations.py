@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from tables.by_category import by_category
 from tables.wording import Row, chosen, seeds_of
 
@@ -22,7 +24,6 @@ LADDER = (
     "RD with last weights and every cell alike",
     "RD with last weights",
 )
-COMMAND = "python benchmarks/variations.py --data REALBENCH --out benchmarks/results/variations.csv"
 
 
 def recipe_step_by_step(rows: list[Row]) -> str:
@@ -35,28 +36,29 @@ def recipe_step_by_step(rows: list[Row]) -> str:
         "place, the default SNL as well. Below, the cosine by cell: in the release, and in our recipe "
         "without the mean of weights, with every cell alike and with hard ones; the release has batches of "
         "16, here of 8 as all the others",
-        f"`{COMMAND} --variants '{','.join(LADDER)}'`",
+        _command(LADDER),
     )
 
 
 def variations(rows: list[Row]) -> str:
     """The default and what becomes of it with one thing changed."""
+    rows = [row for row in _of_all_seeds(rows) if not row["variant"].startswith("RD ")]
     return _by_variant(
-        [row for row in rows if not row["variant"].startswith("RD ")],
+        rows,
         "Each line is the default with what it says changed, and where it says so with maps smoothed by four "
         "pixels too, to be set beside the line that has these alone; one-class models together see as many "
         "pictures as the unified one",
-        f"`{COMMAND}`",
+        _command(_variants(rows)),
     )
 
 
 def once(rows: list[Row]) -> str:
     """What was trained with seed 0 alone, beside the default's training with it."""
-    once = [name for name in _variants(rows) if seeds_of(chosen(rows, variant=name)) == {"0"}]
+    names = [name for name in _variants(rows) if seeds_of(chosen(rows, variant=name)) == {"0"}]
     return _by_variant(
-        [row for row in chosen(rows, seed="0") if row["variant"] in ("default", *once)],
+        [row for row in chosen(rows, seed="0") if row["variant"] in ("default", *names)],
         "One training each, so that what is within a point of the default may be chance",
-        f"`{COMMAND} --seeds 0`",
+        _command(["default", *names], seeds="0"),
     )
 
 
@@ -66,8 +68,7 @@ def elsewhere(rows: list[Row]) -> str:
         rows,
         "The demo's synthetic products with 30 good test pictures each, written by "
         "`write_factory(FACTORY, FactoryPlan(good=30))`; the papers' recipe at the same length",
-        "`python benchmarks/variations.py --data FACTORY --categories linen,veneer,nut,capsule --variants "
-        "'default,SNL(RD) by the paper,RD by the paper' --out benchmarks/results/variations_factory.csv`",
+        _command(_variants(rows), data="FACTORY --categories linen,veneer,nut,capsule", out="_factory"),
     )
 
 
@@ -77,9 +78,15 @@ def pasted(rows: list[Row]) -> str:
         rows,
         "A fifth of the good pictures is kept from training; defects are drawn on copies of some of them, "
         "and no test picture is used. The papers' recipe at the same length",
-        "`python benchmarks/pasted.py --data REALBENCH --out PASTED`, then `python benchmarks/variations.py "
-        f"--data PASTED --variants '{','.join(_variants(rows))}' --out "
-        "benchmarks/results/variations_pasted.csv`",
+        "`python benchmarks/pasted.py --data REALBENCH --out PASTED`, then "
+        + _command(_variants(rows), data="PASTED", out="_pasted"),
+    )
+
+
+def _command(variants: Iterable[str], *, data: str = "REALBENCH", seeds: str = "0,1,2", out: str = "") -> str:
+    return (
+        f'`python benchmarks/variations.py --data {data} --seeds {seeds} --variants "{",".join(variants)}" '
+        f"--out benchmarks/results/variations{out}.csv`"
     )
 
 
