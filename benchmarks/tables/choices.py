@@ -83,9 +83,9 @@ def points_of(rows: list[Row]) -> dict[int, list[Row]]:
 def recipe(rows: list[Row]) -> str:
     """Quality and seconds at several points of a training, a line a recipe."""
     steps = list(points_of(rows))
-    asked = dict.fromkeys(f"{row['batch_size']}:{row['lr']}:{row['schedule']}" for row in rows)
-    lines = []
+    asked, lines = [], []
     for label, own in recipes_of(rows).items():
+        asked.append(":".join(own[0][name] for name in ("batch_size", "lr", "schedule")))
         points = points_of(own)
         cells = [
             f"{pair(points[step])} ({mean(float(r['seconds']) for r in points[step]):.0f} s)"
