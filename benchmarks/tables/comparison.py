@@ -17,6 +17,7 @@ class Measured:
 
     default: list[Row]
     one_class: list[Row]
+    rd: list[Row]
     by_paper: dict[str, list[Row]]
     banks: dict[str, list[Row]]
 
@@ -26,6 +27,7 @@ def _measured(read_rows: Callable[[str], list[Row]]) -> Measured | None:
     found = Measured(
         chosen(ours, variant="default"),
         chosen(ours, variant="one-class"),
+        chosen(ours, variant="RD by our recipe"),
         {
             f"{row}, the papers' recipe": chosen(reproduced, table="snl-1", row=row, models="unified")
             for row in ("RD", "SNL(RD)")
@@ -36,7 +38,7 @@ def _measured(read_rows: Callable[[str], list[Row]]) -> Measured | None:
             if (own := chosen(bank, size="256", grid=grid))
         },
     )
-    everything = [found.default, found.one_class, *found.by_paper.values()]
+    everything = [found.default, found.one_class, found.rd, *found.by_paper.values()]
     whole = found.banks and all({r["seed"] for r in rows} == {"0", "1", "2"} for rows in everything)
     if not whole or any(row["threads"] != "2" for row in found.default):
         return None
@@ -55,8 +57,9 @@ def summary(read_rows: Callable[[str], list[Row]]) -> str:
     if found is None:
         return ""
     categories, lines = found.default[0]["trained_on"].split(), []
-    models = {**found.banks, **found.by_paper, "SNL(RD), one-class, ours": found.one_class}
-    for label, rows in {**models, "**SNL(RD), ours, the default**": found.default}.items():
+    ours = {"RD, ours": found.rd, "SNL(RD), ours, one-class": found.one_class}
+    ours["**SNL(RD), ours, the default**"] = found.default
+    for label, rows in {**found.banks, **found.by_paper, **ours}.items():
         lines.append([label, *(pair(chosen(rows, category=c)) for c in categories), ranges(rows)])
     bank = next(iter(found.banks.values()))
     paper = next(iter(found.by_paper.values()))
