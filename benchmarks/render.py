@@ -76,6 +76,7 @@ TABLES: dict[str, Callable[[list[Row]], str]] = {
 JOINT: dict[str, Callable[[Callable[[str], list[Row]]], str]] = {  # from several files
     "summary": comparison.summary,
     "required": comparison.required,
+    "processors": comparison.processors,
 }
 FILES = {  # where a table's results have another name
     "export_parity": "export",

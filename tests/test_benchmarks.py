@@ -365,6 +365,21 @@ def test_nothing_is_compared_until_all_seeds_of_all_models_are_there(
     assert "| memory bank, 16 x 16, seed 0 alone |" in tables.summary(one.__getitem__)
 
 
+def test_the_same_trainings_on_two_processors_stand_side_by_side(load: Callable[[str], ModuleType]) -> None:
+    tables, found = load("tables.comparison"), compared()
+    assert (
+        tables.processors((found | {"variations_elsewhere": [], "reproduction_elsewhere": []}).__getitem__)
+        == ""
+    )
+    for name in ("variations", "reproduction"):
+        found[f"{name}_elsewhere"] = [
+            row | {"machine": "slow, 1 core", "image_auroc": "0.7"} for row in found[name]
+        ]
+    lines = tables.processors(found.__getitem__).splitlines()
+    assert lines[0].endswith("| slow |")
+    assert "| SNL(RD), ours, the default | 90.0 ± 0.0 / 90.0 ± 0.0 | 70.0 ± 0.0 / 90.0 ± 0.0 |" in lines
+
+
 def test_a_variation_that_lacks_a_seed_is_left_out_and_seconds_are_of_both_cores(
     load: Callable[[str], ModuleType],
 ) -> None:

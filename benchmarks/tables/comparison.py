@@ -4,89 +4,58 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from tables.wording import Row, alone, chosen, made_on, means_of, pair, ranges, table, where
+from tables.wording import Row, alone, chosen, made_on, means_of, pair, ranges, seeds_of, table, where
 
-__all__ = ["required", "summary"]
+__all__ = ["processors", "required", "summary"]
 
+Read = Callable[[str], list[Row]]
+"""Name of a results file -> its rows."""
 
-@dataclass(frozen=True)
-class Measured:
-    """Rows of the default and of what it is set beside; of a slow bank there may be one seed alone."""
-
-    default: list[Row]
-    one_class: list[Row]
-    rd: list[Row]
-    by_paper: dict[str, list[Row]]
-    banks: dict[str, list[Row]]
+BASELINE = "RD, the papers' recipe"
+ONE_CLASS = "SNL(RD), ours, one-class"
+DEFAULT = "SNL(RD), ours, the default"
 
 
-def _measured(read_rows: Callable[[str], list[Row]]) -> Measured | None:
-    ours, reproduced, bank = (read_rows(name) for name in ("variations", "reproduction", "memory_bank"))
-    found = Measured(
-        chosen(ours, variant="default"),
-        chosen(ours, variant="one-class"),
-        chosen(ours, variant="RD by our recipe"),
-        {
-            f"{row}, the papers' recipe": chosen(reproduced, table="snl-1", row=row, models="unified")
-            for row in ("RD", "SNL(RD)")
-        },
-        {
-            f"memory bank, {grid} x {grid}{alone(own)}": own
-            for grid in dict.fromkeys(row["grid"] for row in bank)
-            if (own := chosen(bank, size="256", grid=grid))
-        },
-    )
-    everything = [found.default, found.one_class, found.rd, *found.by_paper.values()]
-    whole = found.banks and all({r["seed"] for r in rows} == {"0", "1", "2"} for rows in everything)
-    if not whole or any(row["threads"] != "2" for row in found.default):
-        return None
-    categories = {row["category"] for row in found.default}
-    alike = all({r["category"] for r in rows} == categories for rows in (*everything, *found.banks.values()))
-    return found if alike else None
-
-
-def summary(read_rows: Callable[[str], list[Row]]) -> str:
-    """Image / pixel AUROC by category of the default and of what it is set beside; empty until all is there.
-
-    Args:
-        read_rows: name of a results file -> its rows.
-    """
-    found = _measured(read_rows)
-    if found is None:
+def summary(read_rows: Read) -> str:
+    """AUROC by category of the default and of what it is set beside; empty until all is there."""
+    models, banks = _trained(read_rows), _banks(read_rows)
+    if not _comparable(models, banks):
         return ""
-    categories, lines = found.default[0]["trained_on"].split(), []
-    ours = {"RD, ours": found.rd, "SNL(RD), ours, one-class": found.one_class}
-    ours["**SNL(RD), ours, the default**"] = found.default
-    for label, rows in {**found.banks, **found.by_paper, **ours}.items():
-        lines.append([label, *(pair(chosen(rows, category=c)) for c in categories), ranges(rows)])
-    bank = next(iter(found.banks.values()))
-    paper = next(iter(found.by_paper.values()))
+    default, paper, bank = models[DEFAULT], models[BASELINE], next(iter(banks.values()))
+    categories = default[0]["trained_on"].split()
+    lines = [
+        [
+            f"**{label}**" if label == DEFAULT else label,
+            *(pair(chosen(rows, category=c)) for c in categories),
+            ranges(rows),
+        ]
+        for label, rows in (banks | models).items()
+    ]
     note = (
         "\nImage / pixel AUROC in percent, mean over seeds 0, 1, 2 (± half the range in the mean column), "
         "one model for all but for the one-class line, which sees as many pictures in all. Ours: "
-        f"{found.default[0]['steps']} steps of {found.default[0]['batch_size']}, a tenth of the good "
-        f"pictures held out, {where(found.default)}. The papers' recipe: {paper[0]['length']} of "
-        f"{paper[0]['batch_size']}, none held out, {made_on(paper)}. The bank: all but the same tenth, "
-        f"{made_on(bank)}. Made by `benchmarks/variations.py`, `reproduction.py` and `memory_bank.py`.\n"
+        f"{default[0]['steps']} steps of {default[0]['batch_size']}, a tenth of the good pictures held out, "
+        f"{where(default)}. The papers' recipe: {paper[0]['length']} of {paper[0]['batch_size']}, none held "
+        f"out, {made_on(paper)}. The bank: all but the same tenth, {made_on(bank)}. Made by "
+        "`benchmarks/variations.py`, `reproduction.py` and `memory_bank.py`.\n"
     )
     return table(["", *categories, "mean"], lines) + note
 
 
-def required(read_rows: Callable[[str], list[Row]]) -> str:
-    """What is asked of a default, beside what was measured; arguments as in :func:`summary`."""
-    found = _measured(read_rows)
-    if found is None:
+def required(read_rows: Read) -> str:
+    """What is asked of a default, beside what was measured; empty until all is there."""
+    models, banks = _trained(read_rows), _banks(read_rows)
+    if not _comparable(models, banks):
         return ""
-    baseline = found.by_paper["RD, the papers' recipe"]
-    image, pixel = (statistics.mean(v) for v in means_of(found.default).values())
+    default, baseline = models[DEFAULT], models[BASELINE]
+    image, pixel = (statistics.mean(v) for v in means_of(default).values())
     base_image, base_pixel = (statistics.mean(v) for v in means_of(baseline).values())
-    best_bank = max(statistics.mean(means_of(rows)["image_auroc"]) for rows in found.banks.values())
-    one_class = statistics.mean(means_of(found.one_class)["image_auroc"])
-    below, worst = _furthest_below(baseline, found.default, "image_auroc")
-    pixel_below, pixel_worst = _furthest_below(baseline, found.default, "pixel_auroc")
-    minutes = max(float(r["train_seconds"]) for r in found.default) / 60
+    best_bank = max(statistics.mean(means_of(rows)["image_auroc"]) for rows in banks.values())
+    one_class = statistics.mean(means_of(models[ONE_CLASS])["image_auroc"])
+    below, worst = _furthest_below(baseline, default, "image_auroc")
+    pixel_below, pixel_worst = _furthest_below(baseline, default, "pixel_auroc")
+    minutes = max(float(row["train_seconds"]) for row in default) / 60
     lines = [
         ["above unified RD by the papers' recipe, image AUROC", "at least 3", _points(image - base_image)],
         ["the same, pixel AUROC", "more than 0", _points(pixel - base_pixel)],
@@ -97,6 +66,53 @@ def required(read_rows: Callable[[str], list[Row]]) -> str:
         ["trained on two cores, the slowest seed", "in 15 min", f"{minutes:.1f} min"],
     ]
     return table(["the default is", "asked for", "measured"], lines)
+
+
+def processors(read_rows: Read) -> str:
+    """The same trainings on another processor, which rounds otherwise; empty until all are there."""
+    sides = [_trained(read_rows, suffix) for suffix in ("", "_elsewhere")]
+    if not all(rows for side in sides for rows in side.values()):
+        return ""
+    lines = [[label, *(ranges(side[label]) for side in sides)] for label in sides[0]]
+    machines = [side[DEFAULT][0]["machine"].partition(",")[0] for side in sides]
+    note = (
+        "\nImage / pixel AUROC in percent, mean over seeds 0, 1, 2 and the same products (± half the range "
+        f"over seeds); the second column {made_on([row for rows in sides[1].values() for row in rows])}.\n"
+    )
+    return table(["", *machines], lines) + note
+
+
+def _trained(read_rows: Read, suffix: str = "") -> dict[str, list[Row]]:
+    """Rows of what was trained, by label; ``suffix`` of the files' names."""
+    ours, papers = read_rows(f"variations{suffix}"), read_rows(f"reproduction{suffix}")
+    return {
+        **{
+            f"{row}, the papers' recipe": chosen(papers, table="snl-1", row=row, models="unified")
+            for row in ("RD", "SNL(RD)")
+        },
+        "RD, ours": chosen(ours, variant="RD by our recipe"),
+        ONE_CLASS: chosen(ours, variant="one-class"),
+        DEFAULT: chosen(ours, variant="default"),
+    }
+
+
+def _banks(read_rows: Read) -> dict[str, list[Row]]:
+    """Rows of the memory bank by grid; of a slow one there may be one seed alone."""
+    rows = chosen(read_rows("memory_bank"), size="256")
+    return {
+        f"memory bank, {grid} x {grid}{alone(own)}": own
+        for grid in dict.fromkeys(row["grid"] for row in rows)
+        if (own := chosen(rows, grid=grid))
+    }
+
+
+def _comparable(models: dict[str, list[Row]], banks: dict[str, list[Row]]) -> bool:
+    """Whether all seeds and categories are there, and the default's seconds are of both cores."""
+    whole = banks and all(seeds_of(rows) == {"0", "1", "2"} for rows in models.values())
+    if not whole or any(row["threads"] != "2" for row in models[DEFAULT]):
+        return False
+    categories = {row["category"] for row in models[DEFAULT]}
+    return all({row["category"] for row in rows} == categories for rows in (models | banks).values())
 
 
 def _furthest_below(baseline: list[Row], rows: list[Row], name: str) -> tuple[float, str]:
