@@ -46,6 +46,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no CRAM": {"settings": {"centers": 0}},
     "terms of weight 0.3": {"settings": {"lambda_spatial": 0.3, "lambda_intra": 0.3, "lambda_inter": 0.3}},
     "no SNL terms": {"settings": {"lambda_spatial": 0, "lambda_intra": 0, "lambda_inter": 0}},
+    "structure that falls": {"settings": {"structure": "falling"}},
+    "structure that falls and no affinity map": {"settings": {"structure": "falling", "affinity_map": 0}},
     "affinities of strides 16 and 32": {"settings": {"affinity_levels": 2}},
     "affinities of stride 32": {"settings": {"affinity_levels": 1}},
     "spatial temperature of 0.5": {"settings": {"temperature": 0.5}},

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from understudy import METHODS, InputError, WorkError, fit
 from understudy.data.folder import open_pictures
@@ -27,6 +28,7 @@ from understudy.fitting.training import Plan, _Lesson, _partner_shift, checkpoin
 from understudy.methods import Adam, Sgd, build, settings_for
 from understudy.methods.recipe import share_of_rate
 from understudy.runtime.preprocess import Preprocess
+from understudy.types import Pair
 
 LOOK = Preprocess(image_size=64, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
@@ -120,6 +122,21 @@ def test_each_step_takes_the_rate_of_its_schedule(
     monkeypatch.setattr(Adam, "over", lambda self, parameters: Noting(parameters, lr=self.lr))
     run(fresh(embedded, "rd"), pictures, tmp_path, plan(schedule="cosine", optimiser=Adam(lr=0.1)))
     assert taken == pytest.approx([0.1 * share_of_rate("cosine", step, 8) for step in range(8)])
+
+
+def test_a_loss_is_told_which_share_of_the_training_is_done_after_a_break_too(
+    embedded: Teacher, pictures: PictureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, loss = [], Distiller.loss
+
+    def listening(self: Distiller, pairs: list[Pair], shift: int, done: float) -> dict[str, Tensor]:
+        told.append(done)
+        return loss(self, pairs, shift, done)
+
+    monkeypatch.setattr(Distiller, "loss", listening)
+    run_until_a_power_cut(3, fresh(embedded), pictures, tmp_path, plan(4))
+    run(fresh(embedded), pictures, tmp_path, plan(4), resume=True)
+    assert told == [0, 0.25, 0.5, 0.5, 0.75]  # the third step is repeated
 
 
 def test_a_cosine_rises_in_a_twentieth_of_the_steps_and_falls_to_nothing() -> None:

@@ -120,6 +120,18 @@ def test_affinities_can_be_those_of_the_coarsest_levels_alone(levels: int, embed
     torch.testing.assert_close(distiller.to_map(pairs, (32, 32)), expected)
 
 
+@pytest.mark.parametrize(("structure", "left"), [("kept", 1.0), ("falling", 0.25)])
+def test_the_structural_terms_can_fall_and_the_cosine_never_does(
+    structure: str, left: float, embedded: Teacher
+) -> None:
+    distiller = make("snl-rd", embedded, structure=structure, lambda_spatial=2.0)
+    pairs = [Pair(torch.randn(2, 6, side, side), torch.randn(2, 6, side, side)) for side in (8, 4)]
+    begun, later = distiller.loss(pairs), distiller.loss(pairs, done=0.75)
+    assert later["cosine"] == begun["cosine"]
+    for name in ("spatial", "intra", "inter"):
+        torch.testing.assert_close(later[name], left * begun[name])
+
+
 def test_a_batch_of_one_leaves_inter_affinity_out_and_says_so(embedded: Teacher) -> None:
     with pytest.warns(UserWarning, match="inter-affinity is left out"):
         losses = make("snl-rd", embedded).training_loss(torch.randn(1, 3, 128, 128))

@@ -99,13 +99,14 @@ class Distiller(nn.Module):
         """(B, 3, H, W) good images -> each term; see :meth:`loss`."""
         return self.loss(self.pairs(images, care), shift)
 
-    def loss(self, pairs: list[Pair], shift: int = 1) -> dict[str, Tensor]:
+    def loss(self, pairs: list[Pair], shift: int = 1, done: float = 0.0) -> dict[str, Tensor]:
         """Pairs of good pictures -> each term, weighted and summed over levels; add them up.
 
         Args:
             pairs: of a batch.
             shift: which picture of the batch is whose partner, in 1..B-1; see
                 :func:`understudy.distill.losses.affinity_distillation`.
+            done: share of the training that is, in 0..1; some terms weigh less and less.
         """
         terms = self.terms
         if len(pairs[0].teacher) == 1 and any(term.needs_partner for term in terms):
@@ -115,7 +116,8 @@ class Distiller(nn.Module):
             terms = tuple(term for term in terms if not term.needs_partner)
         with torch.autocast(pairs[0].teacher.device.type, enabled=False), shared():
             return {
-                term.name: term.weight * torch.stack([term.error(p, shift) for p in pairs[term.levels]]).sum()
+                term.name: term.weight_after(done)
+                * torch.stack([term.error(pair, shift) for pair in pairs[term.levels]]).sum()
                 for term in terms
             }
 

@@ -51,6 +51,7 @@ class Term:
         error: (pair of one level, partner shift) -> scalar of the cells that count; summed over the levels.
         needs_partner: compares different pictures, so a batch of one has nothing to give.
         levels: which of the student's pairs it looks at; all by default.
+        falls: its weight falls linearly to nothing over the training.
     """
 
     name: str
@@ -58,6 +59,11 @@ class Term:
     error: Callable[[Pair, int], Tensor]
     needs_partner: bool = False
     levels: slice = field(default_factory=lambda: slice(None))
+    falls: bool = False
+
+    def weight_after(self, done: float) -> float:
+        """Its weight when that share of the training is done, in 0..1."""
+        return self.weight * (1 - done) if self.falls else self.weight
 
 
 def cosine_distance(pair: Pair) -> Tensor:

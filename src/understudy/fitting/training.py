@@ -240,7 +240,7 @@ class _Lesson(L.LightningModule):
         """(B, S, S, 3 or 4) uint8 windows, or (B, h, w, D) features a level -> scalar loss."""
         pairs = self._pairs(batch)
         shift = _partner_shift(self._plan.seed, self.global_step, len(pairs[0].teacher))
-        self.terms = self.distiller.loss(pairs, shift)
+        self.terms = self.distiller.loss(pairs, shift, self.global_step / self._plan.steps)
         return torch.stack(list(self.terms.values())).sum()
 
     def error(self, pictures: PictureStore) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import nn
@@ -38,6 +39,8 @@ class SnlSettings(BaseModel):
         lambda_spatial: weight of the spatial term, lambda 1 of eq. (7).
         lambda_intra: weight of the intra-affinity term, lambda 2.
         lambda_inter: weight of the inter-affinity term, lambda 3.
+        structure: ``falling`` takes these three weights linearly down to nothing over the training, so that
+            the terms lead it and the cosine ends it (docs/decisions/0043); ``kept`` as in the paper.
         spatial_scale, temperature, spatial_reduction: see
             :func:`understudy.distill.spatial.spatial_distillation`.
         affinity_levels: how many levels, counted from the coarsest, have affinity terms and an affinity map;
@@ -62,6 +65,7 @@ class SnlSettings(BaseModel):
     lambda_spatial: NonNegativeFloat = 1.0
     lambda_intra: NonNegativeFloat = 1.0
     lambda_inter: NonNegativeFloat = 1.0
+    structure: Literal["kept", "falling"] = "kept"
     spatial_scale: SpatialScale = "teacher"
     temperature: PositiveFloat = 1.0
     spatial_reduction: SpatialReduction = "mean_d"
@@ -125,23 +129,27 @@ def _around(teacher: Teacher, student: nn.Module, s: SnlSettings) -> Distiller:
 
 def _terms(s: SnlSettings) -> Iterator[Term]:
     """The summands of eq. (7), those of weight zero included."""
+    falls = s.structure == "falling"
     related = slice(None) if s.affinity_levels is None else slice(-s.affinity_levels, None)
     yield Term("cosine", 1.0, lambda pair, shift: channel_distillation(pair, s.cosine))
     yield Term(
         "spatial",
         s.lambda_spatial,
         lambda pair, shift: spatial_distillation(pair, s.spatial_scale, s.temperature, s.spatial_reduction),
+        falls=falls,
     )
     yield Term(
         "intra",
         s.lambda_intra,
         lambda pair, shift: affinity_distillation(pair, 0, s.affinity_form, s.affinity_norm),
         levels=related,
+        falls=falls,
     )
     yield Term(
         "inter",
         s.lambda_inter,
         lambda pair, shift: affinity_distillation(pair, shift, s.affinity_form, s.affinity_norm),
         levels=related,
+        falls=falls,
         needs_partner=True,
     )
