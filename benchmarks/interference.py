@@ -26,13 +26,15 @@ from tables.interference import interference
 from understudy.data.factory import FactoryPlan, write_factory
 from understudy.reporter import Reporter
 from unified import rows_of
+from variations import KEPT
 
 VIEWS = 533  # of each category, as the default gives six
 BATCH = 8
 RECIPES: dict[str, dict[str, Any]] = {
     "rd, paper": {"method": "rd", "recipe": "paper", "sampling": "balanced"},
-    "snl-rd, tuned, 533 views each": {"method": "snl-rd"},
-    "snl-rd, tuned, 400 steps": {"method": "snl-rd", "max_steps": 400},
+    "snl-rd, terms kept, 533 views each": {"method": "snl-rd", "settings": KEPT},
+    "snl-rd, terms kept, 400 steps": {"method": "snl-rd", "settings": KEPT, "max_steps": 400},
+    "snl-rd, default, 400 steps": {"method": "snl-rd", "max_steps": 400},
 }
 FIVE = ("ballscrew", "hazelnut", "cookie", "magnetic_tile", "pcb")
 SIXTH = "alien"

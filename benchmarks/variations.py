@@ -1,4 +1,4 @@
-"""The default recipe with one or two things changed, and beside it other models: quality on real pictures.
+"""The default recipe and SNL as printed with one or two things changed, and other models: quality.
 
     python benchmarks/variations.py --data REALBENCH --out benchmarks/results/variations.csv
 
@@ -25,10 +25,14 @@ from understudy.fitting.options import fit_options, recipe_of
 from understudy.reporter import Reporter
 from unified import rows_of
 
+KEPT: dict[str, Any] = {"structure": "kept", "affinity_map": 1.0}
+"""SNL as it is printed: all terms to the end, and the affinity map in the score."""
+RD_BY_THE_PAPER: dict[str, Any] = {"method": "rd", "recipe": "paper", "max_steps": 400, "batch_size": 8}
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
     "one-class": {},
-    "one-class and each as long": {"max_steps": 400},
+    "terms that fall and no affinity map": {"settings": {"affinity_map": 0.0}},
+    "terms that fall and an affinity map of weight 1": {"settings": {"affinity_map": 1.0}},
     "RD by our recipe": {"method": "rd"},
     "RD with the cosine by picture": {"method": "rd", "settings": {"cosine": "global"}},
     "RD with last weights": {"method": "rd", "averaging": 0.0},
@@ -39,15 +43,18 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     "RD twice as long": {"method": "rd", "max_steps": 800},
     "SNL(RD) by the paper": {"recipe": "paper", "max_steps": 400},
-    "RD by the paper": {"method": "rd", "recipe": "paper", "max_steps": 400, "batch_size": 8},
+    "RD by the paper": RD_BY_THE_PAPER,
+    "RD by the paper and the cosine by cell": RD_BY_THE_PAPER | {"settings": {"cosine": "local"}},
+}
+OF_KEPT: dict[str, dict[str, Any]] = {
+    "terms kept to the end": {},
+    "one-class and each as long": {"max_steps": 400},
     "no spatial term": {"settings": {"lambda_spatial": 0}},
     "no affinity terms": {"settings": {"lambda_intra": 0, "lambda_inter": 0}},
     "no affinity terms nor map": {"settings": {"lambda_intra": 0, "lambda_inter": 0, "affinity_map": 0}},
     "no CRAM": {"settings": {"centers": 0}},
     "terms of weight 0.3": {"settings": {"lambda_spatial": 0.3, "lambda_intra": 0.3, "lambda_inter": 0.3}},
     "no SNL terms": {"settings": {"lambda_spatial": 0, "lambda_intra": 0, "lambda_inter": 0}},
-    "structure that falls": {"settings": {"structure": "falling"}},
-    "structure that falls and no affinity map": {"settings": {"structure": "falling", "affinity_map": 0}},
     "affinities of strides 16 and 32": {"settings": {"affinity_levels": 2}},
     "affinities of stride 32": {"settings": {"affinity_levels": 1}},
     "spatial temperature of 0.5": {"settings": {"temperature": 0.5}},
@@ -79,14 +86,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "EfficientNet-Lite1": {"teacher": "tf_efficientnet_lite1"},
     "EfficientNet-Lite2": {"teacher": "tf_efficientnet_lite2"},
 }
-VARIANTS["RD by the paper and the cosine by cell"] = VARIANTS["RD by the paper"] | {
-    "settings": {"cosine": "local"}
-}
-VARIANTS |= {  # as the default's maps were once smoothed
+OF_KEPT |= {  # as maps were once smoothed
     f"{name} and smoothing of 4 pixels": {**own, "settings": {**own.get("settings", {}), "smoothing": 4}}
-    for name, own in VARIANTS.items()
+    for name, own in OF_KEPT.items()
     if name in ("every cell alike", "last weights", "no affinity terms", "no CRAM")
 }
+VARIANTS |= {name: {**own, "settings": KEPT | own.get("settings", {})} for name, own in OF_KEPT.items()}
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 
+from tables.variations import KEPT
 from tables.wording import Row, alone, chosen, made_on, means_of, pair, ranges, seeds_of, table, where
 
 __all__ = ["processors", "required", "summary"]
@@ -70,11 +71,18 @@ def required(read_rows: Read) -> str:
 
 def processors(read_rows: Read) -> str:
     """The same trainings on another processor, which rounds otherwise; empty until all are there."""
-    sides = [_trained(read_rows, suffix) for suffix in ("", "_elsewhere")]
+    sides = [
+        {
+            **_by_paper(read_rows(f"reproduction{suffix}")),
+            "RD, ours": chosen(read_rows(f"variations{suffix}"), variant="RD by our recipe"),
+            f"SNL(RD), ours, {KEPT}": chosen(read_rows(f"variations{suffix}"), variant=KEPT),
+        }
+        for suffix in ("", "_elsewhere")
+    ]
     if not all(rows for side in sides for rows in side.values()):
         return ""
     lines = [[label, *(ranges(side[label]) for side in sides)] for label in sides[0]]
-    machines = [side[DEFAULT][0]["machine"].partition(",")[0] for side in sides]
+    machines = [side["RD, ours"][0]["machine"].partition(",")[0] for side in sides]
     note = (
         "\nImage / pixel AUROC in percent, mean over seeds 0, 1, 2 and the same products (± half the range "
         f"over seeds); the second column {made_on([row for rows in sides[1].values() for row in rows])}.\n"
@@ -82,17 +90,21 @@ def processors(read_rows: Read) -> str:
     return table(["", *machines], lines) + note
 
 
-def _trained(read_rows: Read, suffix: str = "") -> dict[str, list[Row]]:
-    """Rows of what was trained, by label; ``suffix`` of the files' names."""
-    ours, papers = read_rows(f"variations{suffix}"), read_rows(f"reproduction{suffix}")
+def _trained(read_rows: Read) -> dict[str, list[Row]]:
+    """Rows of what was trained, by label."""
+    ours = read_rows("variations")
     return {
-        **{
-            f"{row}, the papers' recipe": chosen(papers, table="snl-1", row=row, models="unified")
-            for row in ("RD", "SNL(RD)")
-        },
+        **_by_paper(read_rows("reproduction")),
         "RD, ours": chosen(ours, variant="RD by our recipe"),
         ONE_CLASS: chosen(ours, variant="one-class"),
         DEFAULT: chosen(ours, variant="default"),
+    }
+
+
+def _by_paper(rows: list[Row]) -> dict[str, list[Row]]:
+    return {
+        f"{row}, the papers' recipe": chosen(rows, table="snl-1", row=row, models="unified")
+        for row in ("RD", "SNL(RD)")
     }
 
 

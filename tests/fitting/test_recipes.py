@@ -72,8 +72,18 @@ def test_a_model_of_before_recipes_had_names_tells_none(factory: Path, tmp_path:
 @pytest.mark.parametrize("method", ["rd", "snl-rd"])
 def test_the_reverse_base_has_a_recipe_of_its_own_with_snl_and_without(method: str) -> None:
     recipe = recipe_of(fit_options({"method": method}))
-    assert recipe.settings == {"cosine": "hard", "smoothing": 1.0}
+    assert (recipe.settings["cosine"], recipe.settings["smoothing"]) == ("hard", 1.0)
     assert (recipe.batch_size, recipe.averaging) == (8, 0.98)
+
+
+def test_by_the_tuned_recipe_snls_terms_fall_and_its_affinity_map_weighs_half() -> None:
+    tuned, paper = (
+        settings_for("snl-rd", recipe_of(fit_options({"recipe": name})).settings).model_dump()
+        for name in ("tuned", "paper")
+    )
+    assert (tuned["structure"], tuned["affinity_map"]) == ("falling", 0.5)
+    assert (paper["structure"], paper["affinity_map"]) == ("kept", 1)
+    assert [tuned[f"lambda_{term}"] for term in ("spatial", "intra", "inter")] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("method", ["stpm", "snl-fd", "dskd"])

@@ -58,7 +58,7 @@ METHODS: dict[str, Method] = {
     "stpm": Method.of(stpm.StpmSettings, stpm.stpm, stpm.PAPER),
     "rd": Method.of(rd.RdSettings, rd.rd, rd.PAPER, rd.TUNED),
     "snl-fd": Method.of(snl.SnlSettings, snl.snl_fd, snl.PAPER),
-    "snl-rd": Method.of(snl.SnlSettings, snl.snl_rd, snl.PAPER, rd.TUNED),
+    "snl-rd": Method.of(snl.SnlSettings, snl.snl_rd, snl.PAPER, snl.TUNED_RD),
     "dskd": Method.of(dskd.DskdSettings, dskd.dskd, dskd.PAPER),
 }
 

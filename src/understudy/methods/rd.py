@@ -14,7 +14,7 @@ from understudy.methods.recipe import Recipe
 __all__ = ["PAPER", "TUNED", "RdSettings", "rd"]
 
 PAPER = Recipe(batch_size=16)
-TUNED = PAPER.tuned(  # of the reverse base, SNL on it included; docs/decisions/0031, 0035, 0037
+TUNED = PAPER.tuned(  # docs/decisions/0031, 0035, 0037
     batch_size=8,
     averaging=0.98,
     pictures=3200,

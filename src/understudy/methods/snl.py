@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -23,11 +24,15 @@ from understudy.distill.maps import Combine, MapRecipe
 from understudy.distill.reverse import reverse_student
 from understudy.distill.spatial import SpatialReduction, SpatialScale, spatial_distillation
 from understudy.distill.teacher import Teacher
+from understudy.methods import rd
 from understudy.methods.recipe import Recipe
 
-__all__ = ["PAPER", "SnlSettings", "snl_fd", "snl_rd"]
+__all__ = ["PAPER", "TUNED_RD", "SnlSettings", "snl_fd", "snl_rd"]
 
 PAPER = Recipe(batch_size=8)
+TUNED_RD = replace(  # docs/decisions/0043
+    rd.TUNED, settings={**rd.TUNED.settings, "structure": "falling", "affinity_map": 0.5}
+)
 
 
 class SnlSettings(BaseModel):
@@ -40,7 +45,8 @@ class SnlSettings(BaseModel):
         lambda_intra: weight of the intra-affinity term, lambda 2.
         lambda_inter: weight of the inter-affinity term, lambda 3.
         structure: ``falling`` takes these three weights linearly down to nothing over the training, so that
-            the terms lead it and the cosine ends it (docs/decisions/0043); ``kept`` as in the paper.
+            the terms lead it and the cosine ends it, as in the tuned recipe of ``snl-rd``; ``kept`` as in the
+            paper.
         spatial_scale, temperature, spatial_reduction: see
             :func:`understudy.distill.spatial.spatial_distillation`.
         affinity_levels: how many levels, counted from the coarsest, have affinity terms and an affinity map;
@@ -52,7 +58,8 @@ class SnlSettings(BaseModel):
         per_center_alpha: one sharpness a centre.
         center_init: see :class:`understudy.distill.cram.CRAM`.
         cram_in_line: see :class:`understudy.distill.decoder.Decoder`.
-        affinity_map: weight of the affinity map in the score, 1 in eq. (10).
+        affinity_map: weight of the affinity map in the score, 1 in eq. (10); half of it in the tuned recipe
+            of ``snl-rd``, whose student is not held to affinities at the end.
         affinity_map_form: form of that map.
         combine: levels by ``sum``, eq. (11) and (13), or ``product`` as in the forward base's own paper.
         smoothing: sigma of the Gaussian over the anomaly map, in its pixels; the tuned recipe of
