@@ -298,7 +298,7 @@ def test_a_reproduction_is_told_by_row_and_only_with_all_of_its_seeds_and_catego
     tables, mean = load("tables.reproduced"), "**85.0 ± 5.0 / 90.0 ± 0.0**"
     found = tables.baselines(rows)
     assert f"| RD | 85.0 / 90.0 | 85.0 / – | {mean} | 60 s |" in found
-    assert "--table snl-1 --steps 10" in found
+    assert '--table snl-1 --rows "RD" --seeds 0,1 --steps 10' in found
     assert "SNL(RD)" not in found
     assert tables.baselines(rows[4:]) == ""  # nothing is whole
     assert f"| + L_sd | 85.0 / 90.0 | 85.0 / – | {mean} |\n" in tables.terms(rows)  # of shared cores

@@ -28,12 +28,15 @@ def _of_table(rows: list[Row], name: str) -> str:
     rows = chosen(rows, table=name, models="unified")
     if not rows:
         return ""
-    first, runs = rows[0], len(seeds_of(rows)) * len(rows[0]["trained_on"].split())
-    found = {label: chosen(rows, row=label) for label in dict.fromkeys(row["row"] for row in rows)}
+    first, seeds = rows[0], sorted(seeds_of(rows))
+    runs = len(seeds) * len(first["trained_on"].split())
+    labels = dict.fromkeys(row["row"] for row in rows)
+    models = {label: own for label in labels if len(own := chosen(rows, row=label)) == runs}
     return by_category(
-        {label: own for label, own in found.items() if len(own) == runs},
+        models,
         f"One model for all, {first['length']} of {first['batch_size']} at a constant rate, every picture "
         "equally often, none held out; nothing was chosen on test pictures",
-        f"`python benchmarks/reproduction.py --data REALBENCH --work DIR --table {name} "
-        f"--steps {first['length'].split()[0]} --out benchmarks/results/reproduction.csv`",
+        f"`python benchmarks/reproduction.py --data REALBENCH --work DIR --table {name} --rows "
+        f'"{",".join(models)}" --seeds {",".join(seeds)} --steps {first["length"].split()[0]} --out '
+        "benchmarks/results/reproduction.csv`",
     )
