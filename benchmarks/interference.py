@@ -4,7 +4,7 @@
 
 Five real categories are evaluated. Ten are these, a sixth and the four of the demo's factory; twenty are
 those ten and the same again, turned by ninety degrees with red and blue exchanged. Every category is seen
-equally often, so a training grows with their number, but for the recipe of 400 steps. One-class models of the
+equally often, so a training grows with their number, but for recipes of 400 steps. One-class models of the
 five see each picture as often, and are what diagnose compares with. Rows are added as runs finish; a run
 whose rows are there is not repeated.
 """

@@ -48,8 +48,9 @@ def main() -> None:
             there = {tuple(row[name] for name in _KEY) for row in read(asked.out)}
             if new := [row for row in rows if tuple(row[name] for name in _KEY) not in there]:
                 append(asked.out, new)
+    found = read(asked.out)
     for table in (baselines, terms, centres):
-        print(table(read(asked.out)))
+        print(table(found))
 
 
 def run(asked: argparse.Namespace, label: str, seed: int) -> list[dict[str, str]]:

@@ -3,9 +3,9 @@
     python benchmarks/variations.py --data REALBENCH --out benchmarks/results/variations.csv
 
 Every run is ``understudy fit`` and ``understudy evaluate`` in a process of its own. One-class models see each
-picture as often as the unified one does. Rows are added as runs finish; a run whose rows are there is not
-repeated. ``--variants`` and ``OMP_NUM_THREADS=1`` let two commands share two cores; a row says how many
-threads its training had.
+picture as often as the unified one does, but for those that are each as long. Rows are added as runs finish;
+a run whose rows are there is not repeated. ``--variants`` and ``OMP_NUM_THREADS=1`` let two commands share
+two cores; a row says how many threads its training had.
 """
 
 from __future__ import annotations

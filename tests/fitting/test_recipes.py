@@ -69,10 +69,14 @@ def test_a_model_of_before_recipes_had_names_tells_none(factory: Path, tmp_path:
     assert "cosine=hard" in _settings(manifest)
 
 
-@pytest.mark.parametrize("method", ["rd", "snl-rd"])
-def test_the_reverse_base_has_a_recipe_of_its_own_with_snl_and_without(method: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "of_snl"), [("rd", {}), ("snl-rd", {"structure": "falling", "affinity_map": 0.5})]
+)
+def test_the_reverse_base_has_a_recipe_of_its_own_with_snl_and_without(
+    method: str, of_snl: dict[str, object]
+) -> None:
     recipe = recipe_of(fit_options({"method": method}))
-    assert (recipe.settings["cosine"], recipe.settings["smoothing"]) == ("hard", 1.0)
+    assert recipe.settings == {"cosine": "hard", "smoothing": 1.0, **of_snl}
     assert (recipe.batch_size, recipe.averaging) == (8, 0.98)
 
 

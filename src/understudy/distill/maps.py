@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -32,7 +32,7 @@ class MapRecipe:
         feature: weight of the feature map, one minus the cosine; 2 makes it the squared distance of
             unit vectors, as in STPM.
         affinity: weight of the affinity map beside the feature map; 0 leaves it out.
-        affinity_levels: how many levels, counted from the coarsest, have one; all by default.
+        related: which levels have one; all by default.
         form: see :func:`understudy.distill.affinity.affinity_rows`.
         norm: see :func:`understudy.distill.differences.normalised`.
         sigma: of the Gaussian that smooths the map, in its pixels; 0 for none. Four in RD's
@@ -46,7 +46,7 @@ class MapRecipe:
 
     feature: float = 1.0
     affinity: float = 0.0
-    affinity_levels: int | None = None
+    related: slice = field(default_factory=lambda: slice(None))
     form: AffinityForm = "rms"
     norm: AffinityNorm = "channel"
     sigma: float = 4.0
@@ -58,18 +58,20 @@ class MapRecipe:
         self, pairs: Sequence[Pair], size: tuple[int, int], care: Tensor | None = None
     ) -> Tensor:
         work = (max(1, size[0] // self.shrink), max(1, size[1] // self.shrink))
-        fine = 0 if self.affinity_levels is None else max(0, len(pairs) - self.affinity_levels)
-        maps = [self._level_map(pair, 0 if at < fine else self.affinity) for at, pair in enumerate(pairs)]
+        related = range(len(pairs))[self.related]
         levels = torch.stack(
-            [self._enlarge(one, work, pair.care) for one, pair in zip(maps, pairs, strict=True)]
+            [
+                self._enlarge(self._level_map(pair, at in related), work, pair.care)
+                for at, pair in enumerate(pairs)
+            ]
         )
         together = levels.sum(0) if self.combine == "sum" else levels.prod(0)
         weights = None if care is None else cells(care, work)
         return smooth(self._enlarge(together, size, weights), self.sigma, care)
 
-    def _level_map(self, pair: Pair, affinity: float) -> Tensor:
+    def _level_map(self, pair: Pair, related: bool) -> Tensor:
         level = self.feature * cosine_distance(pair)
-        return level + affinity * self._affinity_map(pair) if affinity else level
+        return level + self.affinity * self._affinity_map(pair) if related and self.affinity else level
 
     def _enlarge(self, anomaly_map: Tensor, size: tuple[int, int], weights: Tensor | None) -> Tensor:
         return enlarge(anomaly_map, size, weights, align_corners=self.align_corners)

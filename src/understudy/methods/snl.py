@@ -125,7 +125,7 @@ def _cram(teacher: Teacher, s: SnlSettings) -> list[CRAM]:
 def _around(teacher: Teacher, student: nn.Module, s: SnlSettings) -> Distiller:
     to_map = MapRecipe(
         affinity=s.affinity_map,
-        affinity_levels=s.affinity_levels,
+        related=_related(s),
         form=s.affinity_map_form,
         norm=s.affinity_norm,
         sigma=s.smoothing,
@@ -134,10 +134,14 @@ def _around(teacher: Teacher, student: nn.Module, s: SnlSettings) -> Distiller:
     return Distiller(teacher, student, [t for t in _terms(s) if t.weight], to_map)
 
 
+def _related(s: SnlSettings) -> slice:
+    """The levels that have affinities, counted from the coarsest."""
+    return slice(None) if s.affinity_levels is None else slice(-s.affinity_levels, None)
+
+
 def _terms(s: SnlSettings) -> Iterator[Term]:
     """The summands of eq. (7), those of weight zero included."""
-    falls = s.structure == "falling"
-    related = slice(None) if s.affinity_levels is None else slice(-s.affinity_levels, None)
+    falls, related = s.structure == "falling", _related(s)
     yield Term("cosine", 1.0, lambda pair, shift: channel_distillation(pair, s.cosine))
     yield Term(
         "spatial",
