@@ -27,7 +27,7 @@ from naive_affinity import naive_affinity_distillation, naive_bytes
 from tables.cost import memory_exponent
 from understudy.distill.affinity import AffinityForm
 from understudy.distill.losses import affinity_distillation
-from understudy.distill.sharing import shared
+from understudy.distill.acceleration import shared
 from understudy.types import Pair
 
 CHANNELS = {4: 256, 8: 512, 16: 1024}  # of a WideResNet-50's levels, by stride

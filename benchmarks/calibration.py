@@ -20,11 +20,11 @@ import numpy as np
 
 import understudy
 from machine import append, provenance
-from understudy.calibration import HeldOut, Rates, calibration_from, unseen_pictures
-from understudy.data.folder import open_pictures
-from understudy.reporter import Reporter
+from understudy.calibrate.job import HeldOut, Rates, calibration_from, unseen_pictures
+from understudy.data.layouts import open_pictures
+from understudy.progress import Reporter
 from understudy.runtime.decision import Calibration, judge
-from understudy.runtime.recognition import distances_to, recognise
+from understudy.runtime.decision import distances_to, recognise
 
 Way = Literal["global", "category", "recognised"]
 
@@ -69,7 +69,7 @@ def main() -> None:
     append(asked.out, [row | facts | provenance() for row in rows])
 
 
-def fitted(data: Path, holdout: float, steps: int) -> understudy.TrainedModel:
+def fitted(data: Path, holdout: float, steps: int) -> understudy.Model:
     """One model of all categories."""
     with tempfile.TemporaryDirectory() as folder:
         return understudy.fit(
@@ -77,7 +77,7 @@ def fitted(data: Path, holdout: float, steps: int) -> understudy.TrainedModel:
         )
 
 
-def good_pictures(model: understudy.TrainedModel, data: Path) -> list[Good]:
+def good_pictures(model: understudy.Model, data: Path) -> list[Good]:
     """Every good picture of a known category that the training has not seen, scored."""
     known = open_pictures(data).among(model.categories)
     records = [r for r in known.records if r.is_good and r.category in model.categories]

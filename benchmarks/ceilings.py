@@ -30,7 +30,7 @@ from machine import provenance, read
 from tables.ceilings import ceilings
 from understudy.distill.teacher import default_strides
 from understudy.distill.weights import RANDOM, load_teacher
-from understudy.memory_kept import keep_memory
+from understudy.kernels.malloc import disable_malloc_trim
 from understudy.methods import METHODS, build, settings_for
 
 CASES = {
@@ -71,7 +71,7 @@ def run(
 ) -> dict[str, Any]:
     """Count and time one training step, and measure the ceilings: one row."""
     key = dict(locals())
-    keep_memory()  # as a training does
+    disable_malloc_trim()  # as a training does
     step = training_step(method, teacher, PRECISIONS[precision], batch_size, image_size)
     step()  # an optimiser makes its state in the first one
     with FlopCounterMode(display=False) as counter:
@@ -95,7 +95,7 @@ def run(
 def training_step(
     method: str, teacher: str, dtype: torch.dtype, batch_size: int, image_size: int
 ) -> Callable[[], None]:
-    """Forward, backward and optimiser as :func:`understudy.fitting.training.train` does them."""
+    """Forward, backward and optimiser as :func:`understudy.train.loop.train` does them."""
     torch.manual_seed(0)
     network, _, _ = load_teacher(teacher, default_strides(teacher, image_size), RANDOM, image_size)
     distiller = build(method, network, settings_for(method)).train()

@@ -23,18 +23,18 @@ import torch
 import understudy
 from apart import print_rows, run_missing
 from machine import provenance
-from understudy.data.folder import open_pictures
+from understudy.data.layouts import open_pictures
 from understudy.data.records import Record
 from understudy.errors import WorkError
 from understudy.metrics import Ranking
-from understudy.model import TrainedModel
-from understudy.reporter import Reporter
-from understudy.runtime.bundle import GraphFormat, GraphPrecision, ParityCard
-from understudy.runtime.cores import usable_cores
-from understudy.runtime.detector import Inspector
-from understudy.runtime.network import Network
+from understudy.model import Model
+from understudy.progress import Reporter
+from understudy.runtime.manifest import GraphFormat, GraphPrecision, ParityCard
+from understudy.runtime.sources import usable_cores
+from understudy.runtime.inspector import Inspector
+from understudy.runtime.graph import Network
 from understudy.runtime.scoring import Scored, Scorer
-from understudy.stopwatch import untimed
+from understudy.progress import untimed
 
 WAYS: tuple[tuple[GraphFormat, GraphPrecision], ...] = (
     ("onnx", "float32"),
@@ -106,7 +106,7 @@ class Exported:
 
     def __init__(
         self,
-        model: TrainedModel,
+        model: Model,
         folder: Path,
         out: Path,
         form: GraphFormat,
@@ -198,7 +198,7 @@ def megabytes(folder: Path, pattern: str) -> float:
     return sum(file.stat().st_size for file in folder.glob(pattern)) / 1e6
 
 
-def origin(model: TrainedModel) -> dict[str, str]:
+def origin(model: Model) -> dict[str, str]:
     """Teacher, machine and versions."""
     return {"teacher": model.manifest.teacher.name, "threads": str(usable_cores())} | provenance()
 

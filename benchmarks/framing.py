@@ -15,7 +15,7 @@ from typing import Any
 
 from apart import compare
 from tables.choices import framing as table_of
-from understudy.data.folder import open_pictures
+from understudy.data.layouts import open_pictures
 from unified import fit_and_evaluate, rows_of
 
 TIMED = 50

@@ -23,8 +23,8 @@ import understudy
 from apart import parser_of, print_rows, run_missing
 from machine import provenance, read
 from tables.interference import interference
-from understudy.data.factory import FactoryPlan, write_factory
-from understudy.reporter import Reporter
+from understudy.lab.factory import FactoryPlan, write_factory
+from understudy.progress import Reporter
 from unified import rows_of
 from variations import KEPT
 
@@ -101,11 +101,11 @@ def gather(data: Path, folder: Path, count: int) -> None:
 
 def _fit(
     data: Path, out: Path, categories: tuple[str, ...] | None, options: dict[str, Any]
-) -> understudy.TrainedModel:
+) -> understudy.Model:
     return understudy.fit(data, out, reporter=Reporter(say=print), categories=categories, **options)
 
 
-def _evaluated(model: understudy.TrainedModel, data: Path, categories: list[str]) -> dict[str, Any]:
+def _evaluated(model: understudy.Model, data: Path, categories: list[str]) -> dict[str, Any]:
     return understudy.evaluate(model, data, categories).metrics
 
 

@@ -16,10 +16,10 @@ from typing import Any
 
 import understudy
 from machine import append, provenance, read
-from understudy.data.factory import LogicalPlan, write_logical
+from understudy.lab.factory import LogicalPlan, write_logical
 from understudy.distill.fusion import Fusion
 from understudy.methods import parse_assignments
-from understudy.reporter import Reporter
+from understudy.progress import Reporter
 
 
 def main() -> None:

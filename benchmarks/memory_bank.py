@@ -27,12 +27,12 @@ import understudy
 from apart import SIX, parser_of, print_rows, run_missing
 from machine import read
 from tables.quality import memory_bank
-from understudy.data.folder import open_pictures
-from understudy.data.normaliser import Normaliser
+from understudy.data.layouts import open_pictures
+from understudy.distill.network import Normaliser
 from understudy.data.store import PictureStore
 from understudy.distill.distiller import Distiller
-from understudy.fitting.dividing import divide
-from understudy.fitting.options import fit_options
+from understudy.train.split import divide
+from understudy.train.options import fit_options
 from understudy.types import Features, Pair
 from unified import rows_of
 

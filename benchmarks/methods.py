@@ -20,7 +20,7 @@ from apart import print_rows, run_missing
 from machine import read
 from memory import peak_mib
 from tables.quality import methods
-from understudy.data.folder import open_pictures
+from understudy.data.layouts import open_pictures
 from unified import fit_and_evaluate, rows_of
 
 METHODS = ("stpm", "rd", "snl-fd", "snl-rd", "dskd")

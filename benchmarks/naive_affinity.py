@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from understudy.distill.affinity import AffinityForm
-from understudy.distill.differences import AffinityNorm, normalised
+from understudy.kernels.gram import AffinityNorm, unit_vectors
 from understudy.types import Pair
 
 __all__ = ["naive_affinity_distillation", "naive_bytes"]
@@ -15,7 +15,7 @@ def naive_affinity_distillation(
     pair: Pair, shift: int, form: AffinityForm = "rms", norm: AffinityNorm = "channel"
 ) -> Tensor:
     """See :func:`understudy.distill.losses.affinity_distillation`: with two (B, n, n), all cells counting."""
-    teacher, student = (normalised(features, norm) for features in pair[:2])
+    teacher, student = (unit_vectors(features, norm) for features in pair[:2])
     teacher_other, student_other = (f.roll(-shift, dims=0) for f in (teacher, student))
     difference = student.mT @ student_other - teacher.mT @ teacher_other
     if form == "abs":

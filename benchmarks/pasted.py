@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from apart import SIX
-from understudy.data.factory.defects import DEFECTS, Defect, spoil
-from understudy.data.factory.products import Scene
-from understudy.data.folder import open_pictures
+from understudy.lab.factory.defects import DEFECTS, Defect, spoil
+from understudy.lab.factory.scenes import Scene
+from understudy.data.layouts import open_pictures
 from understudy.data.records import Record
-from understudy.fitting.dividing import split_off
+from understudy.train.split import split_off
 from understudy.runtime.images import read_picture
 
 KINDS = {

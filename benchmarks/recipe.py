@@ -28,7 +28,7 @@ from understudy.distill.distiller import Distiller
 from understudy.distill.teacher import Teacher
 from understudy.methods import METHODS
 from understudy.methods.recipe import Schedule
-from understudy.reporter import Reporter
+from understudy.progress import Reporter
 from unified import RECIPE, rows_of
 
 RECIPES = "8:0.005:constant,8:0.005:cosine,16:0.005:cosine"

@@ -18,8 +18,8 @@ import understudy
 from machine import append, provenance, read
 from tables.reproduced import baselines, centres, terms
 from understudy.distill.teacher import EMBEDDED_TEACHER
-from understudy.reporter import Reporter
-from understudy.reproduction import TABLES
+from understudy.progress import Reporter
+from understudy.lab.reproduce import TABLES
 
 _KEY = (
     *("table", "row", "models", "trained_on", "seed", "length"),

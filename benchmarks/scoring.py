@@ -25,8 +25,8 @@ from apart import print_rows, run_missing
 from machine import provenance, read
 from memory import peak_mib
 from tables.cost import scoring
-from understudy.runtime.bundle import read_manifest
-from understudy.runtime.detector import Inspector
+from understudy.runtime.manifest import read_manifest
+from understudy.runtime.inspector import Inspector
 from understudy.runtime.images import Picture, find_pictures, read_picture
 
 Pictures = Sequence[Path | Picture]

@@ -12,17 +12,17 @@ from typing import Any
 import torch
 
 from memory import peak_mib
-from understudy.data.factory import FactoryPlan, write_factory
-from understudy.data.folder import open_pictures
+from understudy.lab.factory import FactoryPlan, write_factory
+from understudy.data.layouts import open_pictures
 from understudy.data.store import PictureStore
-from understudy.device import resolve_device, resolve_precision
+from understudy.distill.network import resolve_device, resolve_precision
 from understudy.distill.teacher import default_strides
 from understudy.distill.weights import load_teacher
-from understudy.fitting.feature_cache import cache_for
-from understudy.fitting.training import Plan, train
+from understudy.train.features import cache_for
+from understudy.train.loop import Plan, train
 from understudy.methods import METHODS, build, settings_for
-from understudy.reporter import Reporter
-from understudy.runtime.bundle import TeacherCard
+from understudy.progress import Reporter
+from understudy.runtime.manifest import TeacherCard
 from understudy.runtime.preprocess import Preprocess
 from understudy.runtime.roi import NO_ROIS
 

@@ -17,9 +17,9 @@ from typing import Any
 
 import understudy
 from machine import append, provenance, read
-from understudy.evaluation import NAMES
-from understudy.evaluation.job import MapResolution
-from understudy.reporter import Reporter
+from understudy.evaluate import NAMES
+from understudy.evaluate.job import MapResolution
+from understudy.progress import Reporter
 
 # label -> method and settings; all with the batch of 8 that the SNL paper gives to both
 RUNS: dict[str, tuple[str, dict[str, object]]] = {
@@ -76,7 +76,7 @@ def fit_and_evaluate(
     seed: int,
     options: Mapping[str, Any] | None = None,
     map_resolution: MapResolution = "model",
-) -> tuple[understudy.TrainedModel, dict[str, Any]]:
+) -> tuple[understudy.Model, dict[str, Any]]:
     """Fit by :data:`RECIPE`, unless options say otherwise, and evaluate: model and metrics."""
     with tempfile.TemporaryDirectory() as folder:
         model = understudy.fit(
@@ -94,7 +94,7 @@ def fit_and_evaluate(
         return model, understudy.evaluate(model, data, categories, map_resolution).metrics
 
 
-def rows_of(model: understudy.TrainedModel, metrics: dict[str, Any]) -> list[dict[str, Any]]:
+def rows_of(model: understudy.Model, metrics: dict[str, Any]) -> list[dict[str, Any]]:
     """What a results file holds of one evaluated model: a row a category."""
     facts = provenance() | {
         "batch_size": model.manifest.training.batch_size,

@@ -21,8 +21,8 @@ import understudy
 from apart import SIX, parser_of, print_rows, run_missing
 from machine import read
 from tables.variations import variations
-from understudy.fitting.options import fit_options, recipe_of
-from understudy.reporter import Reporter
+from understudy.train.options import fit_options, recipe_of
+from understudy.progress import Reporter
 from unified import rows_of
 
 KEPT: dict[str, Any] = {"structure": "kept", "affinity_map": 1.0}

@@ -39,8 +39,8 @@ from PIL import Image
 from apart import add_missing
 from environments import ANOMALIB, EMBEDDED_WEIGHTS, python_with
 from machine import append, provenance, read
-from understudy.data.folder import open_pictures
-from understudy.evaluation.marks import read_masks
+from understudy.data.layouts import open_pictures
+from understudy.evaluate.marks import read_masks
 from understudy.metrics import AUPRO_LIMIT, Ranking, rank_regions
 from understudy.runtime.images import read_picture, resize_mask
 from versus.footprint import footprint_rows

@@ -25,7 +25,7 @@ LEVELS = (1, 2, 3)  # residual stages of a ResNet: strides 4, 8, 16
 
 
 def read(paths: Sequence[Path]) -> Tensor:
-    """Picture files -> (N, 3, S, S), normalised as the teacher was trained."""
+    """Picture files -> (N, 3, S, S), unit_vectors as the teacher was trained."""
     pictures = [Image.open(p).convert("RGB").resize((SIZE, SIZE), Image.Resampling.BILINEAR) for p in paths]
     stack = torch.from_numpy(np.stack([np.asarray(p) for p in pictures]))
     return ((stack / 255 - MEAN) / STD).permute(0, 3, 1, 2)

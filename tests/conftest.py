@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from understudy import TrainedModel, export, fit, load
-from understudy.data.factory import FactoryPlan, write_factory
+from understudy import Model, export, fit, load
+from understudy.lab.factory import FactoryPlan, write_factory
 from understudy.distill.teacher import Teacher
 from understudy.distill.weights import load_teacher
-from understudy.reporter import Reporter
+from understudy.progress import Reporter
 
 QUICK = {"image_size": 64, "max_steps": 6, "batch_size": 4, "precision": "32", "device": "cpu"}
 TINY = {**QUICK, "strides": (8, 16)}
@@ -61,7 +61,7 @@ def exported(
 
 
 @pytest.fixture(scope="session")
-def model(model_folder: Path) -> TrainedModel:
+def model(model_folder: Path) -> Model:
     """The saved model, loaded."""
     return load(model_folder, "cpu")
 

@@ -20,12 +20,12 @@ import numpy as np
 import pytest
 import torch
 
-from understudy import TrainedModel, evaluate
-from understudy.data.folder import open_pictures
+from understudy import Model, evaluate
+from understudy.data.layouts import open_pictures
 from understudy.distill.losses import affinity_distillation
-from understudy.evaluation.job import Evaluation
-from understudy.evaluation.marks import read_masks
-from understudy.fitting.options import fit_options, recipe_of
+from understudy.evaluate.job import Evaluation
+from understudy.evaluate.marks import read_masks
+from understudy.train.options import fit_options, recipe_of
 from understudy.methods import settings_for
 from understudy.runtime.images import read_picture
 from understudy.types import Pair
@@ -432,7 +432,7 @@ def test_a_memory_bank_has_the_map_of_the_default(
 ) -> None:
     script, seen = load("memory_bank"), []
 
-    def look(model: TrainedModel, data: Path, categories: tuple[str, ...]) -> Evaluation:
+    def look(model: Model, data: Path, categories: tuple[str, ...]) -> Evaluation:
         seen.append(model.distiller)
         return evaluate(model, data, categories)
 

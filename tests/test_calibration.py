@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from understudy import InputError, PictureError, Prediction, calibrate, fit, load
-from understudy.calibration import HeldOut, Rates, calibration_from, thresholds_from
-from understudy.conformal import conformal_threshold, promise
-from understudy.reporter import Reporter
+from understudy import InputError, PictureError, Result, calibrate, fit, load
+from understudy.calibrate.job import HeldOut, Rates, calibration_from, thresholds_from
+from understudy.calibrate.conformal import conformal_threshold, promise
+from understudy.progress import Reporter
 from understudy.runtime.decision import Limits
-from understudy.runtime.decode import digest_of
-from understudy.runtime.network import Answers
-from understudy.runtime.regions import large_regions, surviving_level
-from understudy.scoring import TorchNetwork
+from understudy.runtime.sources import digest_of
+from understudy.runtime.graph import Answers
+from understudy.runtime.regions import large_regions, highest_threshold_with_region
+from understudy.distill.network import TorchNetwork
 
 
 def test_a_review_rate_below_the_false_alarm_rate_is_refused() -> None:
@@ -218,7 +218,7 @@ def test_a_mask_marks_a_good_picture_at_the_promised_rate_at_most() -> None:
     marked = 0
     for _ in range(500):  # noise in blocks, so that regions of four pixels are common
         maps = np.kron(rng.integers(0, 9, (20, 4, 5)), np.ones((1, 2, 2))).astype(np.float32)
-        above = conformal_threshold([surviving_level(m, 4) for m in maps[:-1]], 0.1)
+        above = conformal_threshold([highest_threshold_with_region(m, 4) for m in maps[:-1]], 0.1)
         marked += large_regions(maps[-1] > above, 4).any()
     assert marked <= 50 + 4 * np.sqrt(45)
 
@@ -235,7 +235,7 @@ def test_masks_of_held_out_pictures_are_empty_and_small_regions_are_dropped(
     assert model.calibration.masks.overall < one.masks.overall
     held_out = set(model.pictures.held_out)
     for found in model.predict(factory):
-        assert isinstance(found, Prediction)
+        assert isinstance(found, Result)
         mask = model.inspector.defect_mask(found)
         if digest_of(found.path.read_bytes()) in held_out:
             assert not mask.any()

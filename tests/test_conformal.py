@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from understudy import InputError
-from understudy.conformal import (
+from understudy.calibrate.conformal import (
     conformal_threshold,
     good_pictures_needed,
     promise,

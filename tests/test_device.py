@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from understudy.device import full_precision
+from understudy.distill.network import full_precision
 
 
 def test_full_precision_holds_until_its_last_user_is_done_and_is_then_set_back() -> None:

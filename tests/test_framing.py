@@ -15,7 +15,7 @@ from PIL import Image
 from understudy import (
     InputError,
     PictureError,
-    TrainedModel,
+    Model,
     calibrate,
     diagnose,
     evaluate,
@@ -24,12 +24,12 @@ from understudy import (
     load,
 )
 from understudy.cli import main
-from understudy.data.folder import open_pictures
+from understudy.data.layouts import open_pictures
 from understudy.methods import METHODS
-from understudy.runtime.detector import Inspector
+from understudy.runtime.inspector import Inspector
 from understudy.runtime.images import find_pictures
 from understudy.runtime.scoring import Scored
-from understudy.types import Prediction
+from understudy.types import Result
 
 QUICK = {"image_size": 64, "max_steps": 4, "batch_size": 4, "precision": "32", "device": "cpu"}
 QUICK |= {"strides": (8, 16), "holdout": 0.34, "false_alarm_rate": 0.2}
@@ -52,7 +52,7 @@ def rewritten(data: Path, out: Path, change: Callable[[np.ndarray], np.ndarray])
     return out
 
 
-def scored(model: TrainedModel, folder: Path) -> list[Scored]:
+def scored(model: Model, folder: Path) -> list[Scored]:
     return [s for s in model.score(find_pictures(folder)) if isinstance(s, Scored)]
 
 
@@ -130,7 +130,7 @@ def test_a_padded_picture_has_a_map_of_its_own_aspect_and_padding_never_scores(
         assert found.score == found.anomaly_map.max()
     assert evaluate(model, wide).metrics["map_resolution"] == "64 at most"
     (both,) = (f for f in model.predict(find_pictures(wide / "nut" / "test")[0]))
-    assert isinstance(both, Prediction)
+    assert isinstance(both, Result)
     assert all(r.bottom <= 40 and r.right <= 64 for r in both.regions)
 
 
@@ -139,7 +139,7 @@ def test_a_model_of_tiles_learns_scores_and_is_saved_as_such(factory: Path, tmp_
     for mask in (tmp_path / "large").glob("*/ground_truth/*/*.png"):
         Image.fromarray(np.kron(np.array(Image.open(mask)), np.ones((2, 3), np.uint8))).save(mask)
     said: list[str] = []
-    from understudy.reporter import Reporter
+    from understudy.progress import Reporter
 
     model = fit(large, tmp_path / "model", tile=64, overlap=16, reporter=Reporter(say=said.append), **QUICK)
     n = len(open_pictures(large).train())
@@ -180,12 +180,12 @@ def test_an_exported_model_of_tiles_and_regions_says_what_it_says_in_torch(
     light = Inspector.load(tmp_path / "exported", threads=1)
     pictures = [factory / "nut" / "test", factory / "linen" / "test"]
     for ours, theirs in zip(model.predict(pictures), light.inspect(pictures), strict=True):
-        assert isinstance(ours, Prediction)
-        assert isinstance(theirs, Prediction)
+        assert isinstance(ours, Result)
+        assert isinstance(theirs, Result)
         assert (ours.path, ours.category, ours.size) == (theirs.path, theirs.category, theirs.size)
         np.testing.assert_allclose(ours.anomaly_map, theirs.anomaly_map, atol=1e-4)
     in_nuts = next(iter(light.inspect(pictures[:1], category="nut")))
-    assert isinstance(in_nuts, Prediction)
+    assert isinstance(in_nuts, Result)
     assert in_nuts.anomaly_map[:20].max() == in_nuts.anomaly_map.min()
 
 
@@ -279,7 +279,7 @@ def test_a_picture_that_does_not_fit_the_region_is_reported_and_the_rest_is_scor
     square = find_pictures(factory / "nut" / "test")[0]
     Image.open(square).resize((64, 48)).save(tmp_path / "wide.png")
     results = list(model.predict([square, tmp_path / "wide.png", square]))
-    assert [type(r) for r in results] == [Prediction, PictureError, Prediction]
+    assert [type(r) for r in results] == [Result, PictureError, Result]
 
 
 def test_the_command_line_takes_tiles_and_regions(
@@ -297,7 +297,7 @@ def test_the_command_line_takes_tiles_and_regions(
 
 def test_a_small_defect_of_a_large_picture_is_found_in_tiles_and_lost_without(tmp_path: Path) -> None:
     options = {"method": "rd", "image_size": 128, "batch_size": 8, "max_steps": 40, "holdout": 0}
-    for kind, size in (("pieces", (576, 768)), ("sheets", (3000, 4000))):
+    for kind, size in (("image_chunks", (576, 768)), ("sheets", (3000, 4000))):
         (tmp_path / kind / "cloth").mkdir(parents=True)
         for i in range(2):
             Image.fromarray(cloth(i, size)).save(tmp_path / kind / "cloth" / f"{i}.png", compress_level=1)
@@ -305,7 +305,7 @@ def test_a_small_defect_of_a_large_picture_is_found_in_tiles_and_lost_without(tm
     torn = clean.copy()
     torn[1700:1720, 2600:2620] //= 3
 
-    tiled = fit(tmp_path / "pieces", tmp_path / "tiled", tile=128, overlap=16, device="cpu", **options)
+    tiled = fit(tmp_path / "image_chunks", tmp_path / "tiled", tile=128, overlap=16, device="cpu", **options)
     found = only(tiled.inspector.scorer.score([torn]))
     row, column = np.unravel_index(np.argmax(found.anomaly_map), (3000, 4000))
     assert abs(row - 1710) < 20

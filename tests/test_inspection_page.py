@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import typer
 
-from understudy import TrainedModel, export
+from understudy import Model, export
 from understudy.cli.app import app
 from understudy.runtime.images import find_pictures, read_picture
 from understudy.runtime.preprocess import Preprocess
@@ -54,7 +54,7 @@ def test_windows_and_maps_of_a_large_picture_are_as_the_table_says(row: str, fra
 
 def test_the_program_runs_on_arrays_and_goes_on_after_a_broken_one(
     model_folder: Path,
-    model: TrainedModel,
+    model: Model,
     factory: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -9,16 +9,16 @@ import sys
 
 import pytest
 
-from understudy import memory_kept as memory
+from understudy import kept_memory as memory
 from understudy.distill.teacher import Teacher
 from understudy.methods import build, settings_for
-from understudy.scoring import TorchNetwork
+from understudy.distill.network import TorchNetwork
 
 GLIBC = platform.libc_ver()[0] == "glibc"
 
 PROGRAM = """
 import resource, torch
-from understudy.memory_kept import memory_kept
+from understudy.kernels.malloc import kept_memory
 
 def faults():  # pages that the system handed out while large tensors came and went
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -30,8 +30,8 @@ def resident():  # pages
     return int(open("/proc/self/statm").read().split()[1])
 
 usual = faults()
-with memory_kept():
-    with memory_kept():
+with kept_memory():
+    with kept_memory():
         faults()
     kept, held = faults(), resident()  # the inner one has ended, the outer one has not
 print(usual, kept, (held - resident()) * resource.getpagesize())
@@ -49,7 +49,7 @@ def test_a_network_that_scores_keeps_memory_until_it_is_gone(embedded: Teacher) 
 
 def test_a_failure_releases_what_was_kept() -> None:
     before = memory._users
-    with pytest.raises(ZeroDivisionError), memory.memory_kept():
+    with pytest.raises(ZeroDivisionError), memory.kept_memory():
         1 / (memory._users - before - 1)  # it is one more within
     assert memory._users == before
 

@@ -13,18 +13,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from understudy import Prediction, TrainedModel, calibrate, fit, load
-from understudy.data.folder import open_pictures
+from understudy import Result, Model, calibrate, fit, load
+from understudy.data.layouts import open_pictures
 from understudy.distill.teacher import embedding
 from understudy.runtime.decision import decide
-from understudy.runtime.decode import digest_of
+from understudy.runtime.sources import digest_of
 from understudy.runtime.images import find_pictures
 from understudy.runtime.scoring import Scored
 
 TINY = {"image_size": 64, "max_steps": 2, "batch_size": 4, "strides": (8, 16), "device": "cpu"}
 
 
-def embeddings(model: TrainedModel, keep: Callable[[Path], bool], root: Path) -> np.ndarray:
+def embeddings(model: Model, keep: Callable[[Path], bool], root: Path) -> np.ndarray:
     paths = [p for p in find_pictures(root) if keep(p)]
     return np.array([s.embedding for s in model.score(paths) if isinstance(s, Scored)])
 
@@ -37,7 +37,7 @@ def test_an_embedding_is_the_mean_of_the_coarsest_level_of_length_one() -> None:
 
 
 def test_a_prototype_is_the_mean_embedding_of_the_pictures_learned_from(
-    model: TrainedModel, factory: Path
+    model: Model, factory: Path
 ) -> None:
     trained = set(model.pictures.trained)
     assert list(model.prototypes) == ["capsule", "linen", "nut", "veneer"]
@@ -48,7 +48,7 @@ def test_a_prototype_is_the_mean_embedding_of_the_pictures_learned_from(
 
 
 def test_scoring_asks_the_teacher_once_a_batch(
-    model: TrainedModel, factory: Path, monkeypatch: pytest.MonkeyPatch
+    model: Model, factory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     teacher, passes = model.distiller.teacher, 0
 
@@ -62,7 +62,7 @@ def test_scoring_asks_the_teacher_once_a_batch(
     assert (len(scored), passes) == (5, 2)
 
 
-def test_the_score_with_an_embedding_is_the_score_without(model: TrainedModel) -> None:
+def test_the_score_with_an_embedding_is_the_score_without(model: Model) -> None:
     images = torch.randn(2, 3, 64, 64)
     anomaly_map, score, found = model.distiller.inspect(images)
     expected: tuple[Tensor, Tensor] = model.distiller.score(images)
@@ -71,18 +71,18 @@ def test_the_score_with_an_embedding_is_the_score_without(model: TrainedModel) -
 
 
 @pytest.fixture
-def strict(model_folder: Path, factory: Path, tmp_path: Path) -> TrainedModel:
+def strict(model_folder: Path, factory: Path, tmp_path: Path) -> Model:
     """Every held-out picture is within the limit."""
     copy = Path(shutil.copytree(model_folder, tmp_path / "m"))
     calibrate(copy, factory, 0.2, 0.2, unknown_rate=1 / 9)
     return load(copy, "cpu")
 
 
-def predictions(model: TrainedModel, path: Path, category: str | None = None) -> list[Prediction]:
-    return [found for found in model.predict(path, category=category) if isinstance(found, Prediction)]
+def predictions(model: Model, path: Path, category: str | None = None) -> list[Result]:
+    return [found for found in model.predict(path, category=category) if isinstance(found, Result)]
 
 
-def test_held_out_pictures_are_recognised(strict: TrainedModel, factory: Path) -> None:
+def test_held_out_pictures_are_recognised(strict: Model, factory: Path) -> None:
     held_out = set(strict.pictures.held_out)
     for record in open_pictures(factory).train():
         if digest_of(record.path.read_bytes()) in held_out:
@@ -97,7 +97,7 @@ def noise(tmp_path: Path) -> Path:
     return tmp_path / "noise.png"
 
 
-def test_a_picture_like_no_category_is_a_review_for_that_reason(strict: TrainedModel, noise: Path) -> None:
+def test_a_picture_like_no_category_is_a_review_for_that_reason(strict: Model, noise: Path) -> None:
     (found,) = predictions(strict, noise)
     assert (found.verdict, found.category, found.reason) == ("REVIEW", None, "unknown product")
     (said,) = predictions(strict, noise, "nut")
@@ -106,7 +106,7 @@ def test_a_picture_like_no_category_is_a_review_for_that_reason(strict: TrainedM
 
 
 def test_a_picture_is_judged_by_the_thresholds_of_the_category_recognised(
-    strict: TrainedModel, factory: Path
+    strict: Model, factory: Path
 ) -> None:
     assert strict.calibration
     low = strict.calibration.thresholds.model_copy(update={"fail_above": -1.0, "review_above": -1.0})
@@ -127,7 +127,7 @@ def test_a_model_of_one_product_knows_another_one_for_unknown(factory: Path, tmp
 
 
 def test_a_model_that_is_not_calibrated_gives_the_nearest_category_and_no_verdict(
-    model: TrainedModel, noise: Path
+    model: Model, noise: Path
 ) -> None:
     (found,) = predictions(replace(model, calibration=None), noise)
     assert found.category in model.categories

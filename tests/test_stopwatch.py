@@ -7,7 +7,7 @@ from threading import Thread
 
 import pytest
 
-from understudy.stopwatch import Stopwatch, untimed
+from understudy.progress import Stopwatch, untimed
 
 
 @pytest.fixture

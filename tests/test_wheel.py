@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from understudy import Inspector, Prediction, TrainedModel
-from understudy.exporting.parity import TOLERANCE
-from understudy.runtime.bundle import read_calibration, read_manifest
+from understudy import Inspector, Result, Model
+from understudy.export.parity import TOLERANCE
+from understudy.runtime.manifest import read_calibration, read_manifest
 
 pytestmark = pytest.mark.xdist_group("wheel")  # one environment for all
 
@@ -109,9 +109,9 @@ def pictures(factory: Path, tmp_path: Path) -> list[Path]:
     return [factory / "nut" / "test", factory / "linen" / "test", odd]
 
 
-def predictions(results: Any) -> list[Prediction]:
+def predictions(results: Any) -> list[Result]:
     found = list(results)
-    assert all(isinstance(each, Prediction) for each in found)
+    assert all(isinstance(each, Result) for each in found)
     assert len(found) == 13
     return found
 
@@ -139,7 +139,7 @@ def test_it_gives_exactly_what_this_installation_gives(
 
 
 def test_it_gives_what_torch_gives_within_the_tolerance_of_an_export(
-    light: Light, exported: Path, model: TrainedModel, pictures: list[Path], tmp_path: Path
+    light: Light, exported: Path, model: Model, pictures: list[Path], tmp_path: Path
 ) -> None:
     told = light.python(INSPECT, exported, tmp_path / "maps.npz", *pictures)
     torchs = predictions(model.predict(pictures))

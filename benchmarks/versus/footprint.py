@@ -79,7 +79,7 @@ def _programs(models: Mapping[str, Path]) -> Iterator[tuple[tuple[str, str], str
     load = f"from anomalib.deploy import TorchInferencer; TorchInferencer({str(theirs)!r})"
     yield ("anomalib", "load a model"), _TRUST + load
     exported = models["understudy"] / "onnx"
-    load = f"from understudy.runtime.detector import Inspector; Inspector.load({str(exported)!r})"
+    load = f"from understudy.runtime.inspector import Inspector; Inspector.load({str(exported)!r})"
     yield ("understudy", "load a model"), load
 
 

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import understudy
-from understudy.device import resolve_device, resolve_precision
+from understudy.distill.network import resolve_device, resolve_precision
 from understudy.distill.teacher import EMBEDDED_TEACHER
 from understudy.methods import METHODS
-from understudy.runtime.detector import Inspector
+from understudy.runtime.inspector import Inspector
 from versus.measure import Scorer, Training
 
 __all__ = ["learned", "maps_of", "prepare", "scorer", "training"]
@@ -59,7 +59,7 @@ def scorer(folder: Path, way: str) -> Scorer:
     return Scorer(score, score)
 
 
-def learned(data: Path, scratch: Path, steps: int, batch_size: int, seed: int) -> understudy.TrainedModel:
+def learned(data: Path, scratch: Path, steps: int, batch_size: int, seed: int) -> understudy.Model:
     """Train STPM on the embedded teacher, in float32."""
     return understudy.fit(
         data,
@@ -75,10 +75,10 @@ def learned(data: Path, scratch: Path, steps: int, batch_size: int, seed: int) -
 
 
 def maps_of(
-    model: understudy.TrainedModel, files: Sequence[Path]
+    model: understudy.Model, files: Sequence[Path]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """(N, 256, 256) maps and (N,) scores of some files."""
-    found = [result for result in model.predict(list(files)) if isinstance(result, understudy.Prediction)]
+    found = [result for result in model.predict(list(files)) if isinstance(result, understudy.Result)]
     return np.stack([f.anomaly_map for f in found]), np.array([f.score for f in found], np.float32)
 
 

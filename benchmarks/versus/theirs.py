@@ -97,7 +97,7 @@ def learned(data: Path, scratch: Path, steps: int, batch_size: int, seed: int) -
 
 
 def maps_of(model: Any, files: Sequence[Path]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(N, 256, 256) maps and (N,) scores of some files, as the model gives them: not normalised."""
+    """(N, 256, 256) maps and (N,) scores of some files, as the model gives them: not unit_vectors."""
     model.cpu().eval()
     with torch.inference_mode():
         found = [model(read_image(file, as_tensor=True)[None]) for file in files]

@@ -1,14 +1,15 @@
 """Understudy finds defects in pictures of products after seeing only good ones.
 
 >>> import understudy
->>> model = understudy.fit("parts/", "model/")               # doctest: +SKIP
->>> for found in model.predict("new_pictures/"):             # doctest: +SKIP
-...     print(found.path, found.score, found.verdict)
+>>> model = understudy.fit("pictures", out="model")               # doctest: +SKIP
+>>> for result in model.predict("new_pictures"):                  # doctest: +SKIP
+...     print(result.path, result.verdict, result.score)
 """
 
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from understudy.errors import (
@@ -19,58 +20,89 @@ from understudy.errors import (
     WorkError,
     extra_needed,
 )
-from understudy.types import Prediction
+from understudy.progress import Reporter
+from understudy.types import DeviceChoice, Region, Result
 
 if TYPE_CHECKING:
-    from understudy.calibration import calibrate
-    from understudy.diagnosis import Diagnosis, diagnose
-    from understudy.evaluation import Evaluation, evaluate
-    from understudy.exporting import export
-    from understudy.fitting import fit
-    from understudy.methods import METHODS
-    from understudy.model import TrainedModel, load
-    from understudy.reproduction import reproduce
-    from understudy.runtime.detector import Inspector
+    from understudy.distill.weights import register_teacher
+    from understudy.evaluate.job import Evaluation
+    from understudy.lab.diagnose.job import Diagnosis
+    from understudy.lab.reproduce.job import reproduce
+    from understudy.methods import METHODS, Method, register_method
+    from understudy.model import Model
+    from understudy.runtime.decision import Calibration
+    from understudy.runtime.inspector import Inspector
+
+    fit = Model.fit  # type: ignore[has-type]
 
 __all__ = [
     "METHODS",
     "BundleError",
+    "Calibration",
     "Diagnosis",
     "Evaluation",
     "InputError",
     "Inspector",
+    "Method",
+    "Model",
     "PictureError",
-    "Prediction",
-    "TrainedModel",
+    "Region",
+    "Reporter",
+    "Result",
     "UnderstudyError",
     "WorkError",
-    "calibrate",
-    "diagnose",
-    "evaluate",
-    "export",
+    "__version__",
     "fit",
     "load",
+    "register_method",
+    "register_teacher",
     "reproduce",
 ]
 
 _HOME = {
     "METHODS": "methods",
-    "Diagnosis": "diagnosis",
-    "Evaluation": "evaluation",
-    "Inspector": "runtime.detector",
-    "TrainedModel": "model",
-    "calibrate": "calibration",
-    "diagnose": "diagnosis",
-    "evaluate": "evaluation",
-    "export": "exporting",
-    "fit": "fitting",
-    "load": "model",
-    "reproduce": "reproduction",
+    "Calibration": "runtime.decision",
+    "Diagnosis": "lab.diagnose.job",
+    "Evaluation": "evaluate.job",
+    "Inspector": "runtime.inspector",
+    "Method": "methods",
+    "Model": "model",
+    "register_method": "methods",
+    "register_teacher": "distill.weights",
+    "reproduce": "lab.reproduce.job",
 }
 
 
+def load(folder: str | Path, device: DeviceChoice = "auto") -> Model | Inspector:
+    """Load a saved model: a trained one as :class:`Model`, an exported one as :class:`Inspector`.
+
+    An exported one needs no torch. Both predict alike.
+
+    Args:
+        folder: of the model.
+        device: of a trained one; ``auto`` takes a GPU where there is one.
+
+    Raises:
+        BundleError: no model is there, or it is incomplete, altered or of another version.
+        InputError: the device is not there, or a trained model needs what is not installed.
+    """
+    from understudy.runtime.inspector import Inspector
+    from understudy.runtime.manifest import holds_graph
+
+    if holds_graph(Path(folder)):
+        return Inspector.load(folder)
+    model: Model = __getattr__("Model").load(folder, device)
+    return model
+
+
 def __getattr__(name: str) -> Any:
-    """Import what needs torch only when it is asked for: the light runtime goes without."""
+    """Import what is heavy only when it is asked for: the light runtime goes without torch."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("understudy")
+    if name == "fit":
+        return __getattr__("Model").fit
     if name not in _HOME:
         raise AttributeError(f"module 'understudy' has no attribute {name!r}")
     try:
@@ -79,3 +111,7 @@ def __getattr__(name: str) -> Any:
         if (error.name or "").split(".")[0] == "understudy":
             raise
         raise extra_needed("train", f"understudy.{name}") from error
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

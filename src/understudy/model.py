@@ -1,64 +1,137 @@
-"""A trained model: a distiller, what is known of it, and its thresholds; saved and loaded as a bundle."""
+"""A trained model: what ``understudy.fit`` gives back, and ``understudy.load`` of its folder."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
+from functools import wraps
+from inspect import Parameter, signature
 from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, cast
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
-from understudy.device import DeviceChoice, resolve_device
+from understudy.calibrate.job import MIN_AREA, calibrate, calibrate_fresh
 from understudy.distill.distiller import Distiller
-from understudy.distill.teacher import Teacher
-from understudy.errors import BundleError, PictureError
-from understudy.methods import build, settings_for
-from understudy.runtime import bundle
+from understudy.distill.network import resolve_device
+from understudy.evaluate.job import Evaluation, MapResolution, evaluate
+from understudy.evaluate.marks import ThresholdChoice
+from understudy.export.job import export
+from understudy.lab.diagnose import Diagnosis, diagnose
+from understudy.methods.saved import load_trained
+from understudy.metrics import AUPRO_LIMIT
+from understudy.progress import Lap, Progress, reporting, untimed
 from understudy.runtime.decision import Calibration, Thresholds
-from understudy.runtime.detector import Inspector, Pictures
-from understudy.runtime.images import Picture
+from understudy.runtime.images import Mask
+from understudy.runtime.inspector import Inspector
+from understudy.runtime.manifest import Manifest
 from understudy.runtime.preprocess import Preprocess
-from understudy.runtime.recognition import Prototypes
-from understudy.runtime.roi import Rois, takes_care
-from understudy.runtime.scoring import Scored, Scorer
-from understudy.scoring import Found, TorchNetwork, score_windows
-from understudy.stopwatch import Lap, untimed
-from understudy.types import Prediction
+from understudy.runtime.sources import PictureInput
+from understudy.train.job import forget_checkpoints, train_model
+from understudy.train.options import FitOptions, fit_options
+from understudy.types import DeviceChoice, GraphFormat, GraphPrecision, Result
 
-__all__ = ["TrainedModel", "load", "load_uncalibrated", "save", "versions"]
-
-TEACHER, STUDENT = "teacher.safetensors", "student.safetensors"
+__all__ = ["FitCall", "Model"]
 
 
-@dataclass(frozen=True)
-class TrainedModel:
-    """What :func:`understudy.fit` and :func:`understudy.load` give back.
+class FitCall(FitOptions):
+    """Keywords of :func:`understudy.fit`: its options, where the model goes, and whether progress is shown."""
 
-    Attributes:
+    out: str | Path
+    """Folder for the model; an unfinished training lives in its subfolder ``training``."""
+    progress: Progress = True
+    """Show a progress bar in a terminal or notebook; ``False`` shows nothing."""
+
+
+Options = ParamSpec("Options")
+
+
+def _takes(
+    options: Callable[Options, FitCall],
+) -> Callable[[Callable[[str | Path, FitCall], Model]], Callable[Concatenate[str | Path, Options], Model]]:
+    """Give a function of (data, options) the options' own names, types and defaults as keywords."""
+
+    def decorate(
+        function: Callable[[str | Path, FitCall], Model],
+    ) -> Callable[Concatenate[str | Path, Options], Model]:
+        @wraps(function)
+        def call(data: str | Path, out: str | Path, *, progress: Progress = True, **keywords: Any) -> Model:
+            return function(data, FitCall(**dict(fit_options(keywords)), out=out, progress=progress))
+
+        data = Parameter("data", Parameter.POSITIONAL_OR_KEYWORD, annotation=str | Path)
+        shown = signature(FitCall).parameters.values()
+        call.__signature__ = signature(function).replace(parameters=[data, *shown])  # type: ignore[attr-defined]
+        return cast(Callable[Concatenate[str | Path, Options], Model], call)
+
+    return decorate
+
+
+class Model:
+    """A trained model.
+
+    Args:
         distiller: teacher and student.
-        manifest: method, settings, teacher, preprocessing, training, versions.
-        pictures: digests of the pictures learned from, validated with and held out.
-        prototypes: mean embedding of each category, by which it is recognised.
-        rois: which pixels of each category count.
-        calibration: ``None`` while the model is not calibrated.
+        inspector: judges pictures with them.
         device: what it scores on.
+
+    Example:
+        >>> model = Model.fit("pictures", out="model", seed=0)        # doctest: +SKIP
+        >>> for result in model.predict("new_pictures"):              # doctest: +SKIP
+        ...     print(result.path, result.verdict, result.score)
     """
 
-    distiller: Distiller
-    manifest: bundle.Manifest
-    pictures: bundle.Pictures
-    prototypes: Prototypes
-    rois: Rois
-    calibration: Calibration | None
-    device: torch.device
+    def __init__(self, distiller: Distiller, inspector: Inspector, device: torch.device) -> None:
+        self.distiller, self.inspector, self.device = distiller, inspector, device
+
+    @staticmethod
+    @_takes(FitCall)
+    def fit(data: str | Path, asked: FitCall) -> Model:
+        """Train one model over all categories of a folder, calibrate it on held-out pictures, save it.
+
+        Args:
+            data: Folder in MVTec AD, MVTec LOCO or VisA layout, one category of it, good pictures alone, or a
+                list of pictures (.csv, .parquet).
+            asked: the options, given as keywords; see :class:`understudy.train.options.FitOptions`. ``out``, the
+                folder for the model, must be given.
+
+        Raises:
+            InputError: an option, the data or the teacher cannot be used.
+            WorkError: the work itself failed; the last checkpoint is kept.
+        """
+        out = Path(asked.out)
+        with reporting(asked.progress) as reporter:
+            held_out = train_model(data, out, asked, reporter)
+            model = Model.load(out, asked.device)
+            if model.calibration is None:
+                calibrate_fresh(model.inspector, held_out, asked.false_alarm_rate, reporter)
+            forget_checkpoints(out)
+        return model
+
+    @classmethod
+    def load(cls, folder: str | Path, device: DeviceChoice = "auto", *, calibrated: bool = True) -> Model:
+        """Load a saved model.
+
+        Args:
+            folder: that ``fit`` wrote.
+            device: ``auto`` takes a GPU where there is one.
+            calibrated: read its thresholds too; ``False`` where they may be damaged or missing.
+
+        Raises:
+            BundleError: no model is there, or it is exported, incomplete, altered or of a newer version.
+            InputError: the device is not there.
+        """
+        place = resolve_device(device)
+        distiller, inspector = load_trained(Path(folder), place, calibrated=calibrated)
+        return cls(distiller, inspector, place)
+
+    @property
+    def folder(self) -> Path:
+        """Where it is saved."""
+        return self.inspector.folder
+
+    @property
+    def manifest(self) -> Manifest:
+        """Method, settings, teacher, preprocessing, training and versions."""
+        return self.inspector.manifest
 
     @property
     def preprocess(self) -> Preprocess:
@@ -66,151 +139,118 @@ class TrainedModel:
         return self.manifest.preprocess
 
     @property
+    def categories(self) -> list[str]:
+        """Names of the products that it was trained on, sorted."""
+        return self.inspector.categories
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """Thresholds and limits; ``None`` while the model is not calibrated."""
+        return self.inspector.calibration
+
+    @property
     def thresholds(self) -> Thresholds | None:
         """For a picture of any category; ``None`` while the model is not calibrated."""
-        return self.calibration.thresholds if self.calibration else None
-
-    @property
-    def categories(self) -> list[str]:
-        """Names of the products it was trained on, sorted."""
-        return sorted(self.manifest.training.categories)
-
-    def named(self, category: str) -> str | None:
-        """See :meth:`understudy.runtime.detector.Inspector.named`."""
-        return self.inspector.named(category)
-
-    @cached_property
-    def network(self) -> TorchNetwork:
-        """Teacher, student and map, on the device."""
-        return TorchNetwork(self.distiller, self.device)
-
-    @property
-    def takes_care(self) -> bool:
-        """Whether some pixels of its windows may not count."""
-        return takes_care(self.preprocess, self.rois)
-
-    @cached_property
-    def inspector(self) -> Inspector:
-        """The same model as one that inspects pictures."""
-        scorer = Scorer(self.network, self.preprocess, self.prototypes, self.calibration, self.rois)
-        return Inspector(scorer, self.categories)
-
-    def score(
-        self,
-        paths: Sequence[Path],
-        batch_size: int = 8,
-        categories: Sequence[str | None] | None = None,
-        lap: Lap = untimed,
-    ) -> Iterator[Scored | PictureError]:
-        """One raw result a picture, in order; see :meth:`understudy.runtime.scoring.Scorer.score`."""
-        return self.inspector.scorer.score(paths, batch_size, categories, lap)
-
-    def score_windows(
-        self, windows: Iterable[Picture | NDArray[np.float32]], batch_size: int = 8
-    ) -> Iterator[Found]:
-        """Score and map of each (S, S, 3) window, uint8 or float32 in [0, 1], in order."""
-        return score_windows(self.network, self.preprocess, windows, batch_size)
+        return self.inspector.thresholds
 
     def predict(
-        self, pictures: Pictures, batch_size: int = 8, category: str | None = None, lap: Lap = untimed
-    ) -> Iterator[Prediction | PictureError]:
-        """One result a picture, in order; see :meth:`understudy.runtime.detector.Inspector.inspect`."""
-        return self.inspector.inspect(pictures, batch_size, category, lap)
+        self,
+        pictures: PictureInput,
+        *,
+        category: str | None = None,
+        batch_size: int = 8,
+        lap: Lap = untimed,
+    ) -> Iterator[Result]:
+        """Judge pictures, one result each; see :meth:`understudy.Inspector.predict`."""
+        return self.inspector.predict(pictures, category=category, batch_size=batch_size, lap=lap)
 
-    def recognise(self, found: Scored) -> str | None:
-        """The category that a picture shows, ``None`` for a product that is like none of them."""
-        return self.inspector.scorer.recognise(found.embedding)
+    def defect_mask(self, result: Result) -> Mask:
+        """Where the defect is; see :meth:`understudy.Inspector.defect_mask`."""
+        return self.inspector.defect_mask(result)
 
-
-def save(
-    folder: Path,
-    distiller: Distiller,
-    pictures: bundle.Pictures,
-    prototypes: Prototypes,
-    rois: Rois,
-    *,
-    method: str,
-    settings: dict[str, object],
-    teacher: bundle.TeacherCard,
-    preprocess: Preprocess,
-    training: bundle.TrainingCard,
-) -> bundle.Manifest:
-    """Write a model to a folder; the manifest last, so that half a model is never taken for one.
-
-    Raises:
-        WorkError: the folder cannot be written (a full disk, say).
-    """
-    with bundle.writing(folder, "choose another folder"):
-        folder.mkdir(parents=True, exist_ok=True)
-        _save_weights(distiller.teacher.state_dict(), folder / TEACHER)
-        _save_weights(distiller.learned(), folder / STUDENT)
-    bundle.write_prototypes(folder, prototypes)
-    regions = bundle.write_rois(folder, rois)
-    bundle.write_json(folder / bundle.PICTURES, pictures.model_dump(mode="json"))
-    manifest = bundle.Manifest(
-        bundle_schema=bundle.BUNDLE_SCHEMA,
-        method=method,
-        settings=settings,
-        teacher=teacher,
-        preprocess=preprocess,
-        training=training,
-        versions=versions(),
-        files={
-            n: bundle.sha256_of(folder / n)
-            for n in (TEACHER, STUDENT, bundle.PROTOTYPES, bundle.PICTURES, *regions)
-        },
-    )
-    bundle.write_manifest(folder, manifest)
-    return manifest
-
-
-def load(folder: str | Path, device: DeviceChoice = "auto") -> TrainedModel:
-    """Load a saved model.
-
-    Raises:
-        BundleError: no model is there, or it is exported, incomplete, altered or of a newer version.
-        InputError: the device is not there.
-    """
-    model = load_uncalibrated(folder, device)
-    return replace(model, calibration=bundle.read_calibration(Path(folder), model.manifest))
-
-
-def load_uncalibrated(folder: str | Path, device: DeviceChoice = "auto") -> TrainedModel:
-    """Load a saved model without its thresholds, which may be damaged or missing; see :func:`load`."""
-    folder = Path(folder)
-    manifest = bundle.read_manifest(folder)
-    if manifest.graph:
-        raise BundleError(
-            f"{folder} is an exported model, for predict and calibrate alone; name the folder of the model "
-            "that it was made of"
+    def calibrate(
+        self,
+        data: str | Path,
+        *,
+        false_alarm_rate: float = 0.01,
+        review_rate: float | None = None,
+        unknown_rate: float | None = None,
+        min_area: int = MIN_AREA,
+        progress: Progress = True,
+    ) -> Calibration:
+        """Set thresholds that hold at once; see :func:`understudy.calibrate.calibrate`."""
+        return calibrate(
+            self.inspector,
+            data,
+            false_alarm_rate=false_alarm_rate,
+            review_rate=review_rate,
+            unknown_rate=unknown_rate,
+            min_area=min_area,
+            progress=progress,
         )
-    card = manifest.teacher
-    teacher = Teacher(card.name, card.strides, manifest.preprocess.image_size)
-    _load_weights(teacher.load_state_dict, folder / TEACHER)
-    distiller = build(manifest.method, teacher, settings_for(manifest.method, manifest.settings))
-    _load_weights(distiller.load_learned, folder / STUDENT)
-    pictures = bundle.read_pictures(folder)
-    prototypes, rois = bundle.read_prototypes(folder), bundle.read_rois(folder)
-    return TrainedModel(distiller.eval(), manifest, pictures, prototypes, rois, None, resolve_device(device))
 
+    def evaluate(
+        self,
+        data: str | Path,
+        *,
+        categories: Sequence[str] | None = None,
+        map_resolution: MapResolution = "model",
+        aupro_limit: float = AUPRO_LIMIT,
+        thresholds: ThresholdChoice = "auto",
+        progress: Progress = True,
+    ) -> Evaluation:
+        """Score test pictures and measure; see :func:`understudy.evaluate.evaluate`."""
+        return evaluate(
+            self.inspector,
+            data,
+            categories=categories,
+            map_resolution=map_resolution,
+            aupro_limit=aupro_limit,
+            thresholds=thresholds,
+            progress=progress,
+        )
 
-def _save_weights(weights: Mapping[str, Tensor], path: Path) -> None:
-    state = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
-    try:
-        save_file(state, path)
-    except SafetensorError as error:
-        raise OSError(None, str(error)) from error
+    def diagnose(
+        self,
+        data: str | Path,
+        *,
+        one_class: str | Path | None = None,
+        pairs: Sequence[tuple[str, str]] | None = None,
+        pictures: int = 100,
+        seed: int = 0,
+        progress: Progress = True,
+    ) -> Diagnosis:
+        """Show it mixtures of its categories; see :func:`understudy.lab.diagnose.diagnose`."""
+        return diagnose(
+            self.inspector,
+            data,
+            one_class=one_class,
+            pairs=pairs,
+            pictures=pictures,
+            seed=seed,
+            device=self.device,
+            progress=progress,
+        )
 
-
-def _load_weights(take: Callable[[dict[str, Tensor]], object], path: Path) -> None:
-    try:
-        take(load_file(path))
-    except (SafetensorError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise BundleError(f"{path} does not fit its manifest: {reason}") from error
-
-
-def versions() -> dict[str, str]:
-    """Of Python and of what figures depend on, as installed."""
-    names = ("understudy", "torch", "timm", "lightning", "numpy", "pillow")
-    return {"python": platform.python_version()} | {n: importlib.metadata.version(n) for n in names}
+    def export(
+        self,
+        out: str | Path,
+        *,
+        format: GraphFormat = "onnx",
+        precision: GraphPrecision = "float32",
+        data: str | Path | None = None,
+        batch_size: int = 8,
+        overwrite: bool = False,
+        progress: Progress = True,
+    ) -> Manifest:
+        """Write it as a graph that needs no torch; see :func:`understudy.export.export`."""
+        return export(
+            self.folder,
+            out,
+            format=format,
+            precision=precision,
+            data=data,
+            batch_size=batch_size,
+            overwrite=overwrite,
+            progress=progress,
+        )

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from understudy import Prediction, load
+from understudy import Result, load
 from understudy.cli import main
-from understudy.cli.progress import reporting
+from understudy.progress import reporting
 
 SMALL = [
     *("--image-size", "64", "--max-steps", "3", "--batch-size", "4", "--strides", "8,16"),
@@ -180,7 +180,7 @@ def test_one_broken_picture_is_reported_and_the_rest_scored(
 ) -> None:
     tests = data / "nut" / "test"
     model = Path(shutil.copytree(model_folder, tmp_path / "model"))
-    one, *_ = (p for p in load(model, "cpu").predict(tests) if isinstance(p, Prediction))
+    one, *_ = (p for p in load(model, "cpu").predict(tests) if isinstance(p, Result))
     content = json.loads((model / "calibration.json").read_text())
     content["masks"]["overall"] = float(np.median(one.anomaly_map))  # so that half of it is regions
     (model / "calibration.json").write_text(json.dumps(content))
@@ -200,7 +200,7 @@ def test_one_broken_picture_is_reported_and_the_rest_scored(
     assert not broken["score"]
     assert all(float(row["score"]) > 0 for row in rows if row is not broken)
     told = [r["regions"] if form == "jsonl" else json.loads(r["regions"]) for r in rows if r is not broken]
-    found = [p for p in load(model, "cpu").predict(tests) if isinstance(p, Prediction)]
+    found = [p for p in load(model, "cpu").predict(tests) if isinstance(p, Result)]
     assert told == [[region._asdict() for region in p.regions] for p in found]
     assert any(told)
     heatmaps = sorted((out / "heatmaps").iterdir())
@@ -389,7 +389,7 @@ def test_an_unforeseen_fault_is_one_line_too(
     def fault(*args: object, **kwargs: object) -> None:
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr("understudy.runtime.bundle.holds_graph", fault)
+    monkeypatch.setattr("understudy.runtime.manifest.holds_graph", fault)
     assert run("predict", tmp_path, tmp_path) == 1
     assert (
         the_error(capsys)
@@ -403,7 +403,7 @@ def test_ctrl_c_says_whether_there_is_something_to_go_on_from(
     def stop(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("understudy.fitting.job.train", stop)
+    monkeypatch.setattr("understudy.train.job.train", stop)
     assert run("fit", data, "--out", tmp_path / "m", *SMALL) == 130
     assert "stopped; there was no checkpoint yet" in the_error(capsys)
     checkpoint = tmp_path / "m" / "training" / "last.ckpt"

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from understudy.cli import main
-from understudy.data.folder import open_pictures
+from understudy.data.layouts import open_pictures
 
 
 def run(*arguments: object) -> int:

@@ -10,7 +10,8 @@ import pytest
 
 from understudy import BundleError, Inspector, load
 from understudy.cli import main
-from understudy.runtime import bundle
+from understudy import files
+from understudy.runtime import manifest as manifests
 
 
 def run(*arguments: object) -> int:
@@ -86,7 +87,7 @@ def test_a_graph_that_is_cut_short_swapped_or_missing_is_named(
 
 @pytest.mark.parametrize(
     ("schema", "way_out"),
-    [(bundle.BUNDLE_SCHEMA - 1, "train it again"), (bundle.BUNDLE_SCHEMA + 1, "update understudy")],
+    [(manifests.BUNDLE_SCHEMA - 1, "train it again"), (manifests.BUNDLE_SCHEMA + 1, "update understudy")],
 )
 def test_a_folder_of_another_format_says_what_to_do(
     schema: int, way_out: str, copy: Path, model_folder: Path, tmp_path: Path, factory: Path
@@ -96,7 +97,7 @@ def test_a_folder_of_another_format_says_what_to_do(
         manifest = folder / "manifest.json"
         manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"bundle_schema": schema}))
         sentence = (
-            f"{folder} is a model of format {schema}, this version reads {bundle.BUNDLE_SCHEMA}; {way_out}"
+            f"{folder} is a model of format {schema}, this version reads {manifests.BUNDLE_SCHEMA}; {way_out}"
         )
         with pytest.raises(BundleError, match=sentence):
             open_folder(folder)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from understudy.data.batches import BalancedOrder, NaturalOrder, SeededBatches
+from understudy.data.sampler import BalancedOrder, NaturalOrder, SeededBatches
 
 SIZES = st.lists(st.integers(1, 12), min_size=1, max_size=5)
 

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from understudy import WorkError
-from understudy.data.factory import FactoryPlan, write_factory
-from understudy.data.factory.canvas import expose
-from understudy.data.factory.defects import DEFECTS, spoil
-from understudy.data.factory.products import PRODUCTS
+from understudy.lab.factory import FactoryPlan, write_factory
+from understudy.lab.factory.scenes import expose
+from understudy.lab.factory.defects import DEFECTS, spoil
+from understudy.lab.factory.scenes import PRODUCTS
 
 SMALL = FactoryPlan(train=1, good=1, each_defect=1, size=64)
 
@@ -53,9 +53,9 @@ def test_a_mask_covers_what_changed_and_nothing_else(category: str, kind: str) -
 @pytest.mark.parametrize("category", list(PRODUCTS))
 def test_good_pieces_differ_a_little_and_products_differ_a_lot(category: str) -> None:
     rng = np.random.default_rng(0)
-    pieces = [expose(PRODUCTS[category](rng, 64).picture, rng).astype(float) for _ in range(4)]
-    mean = np.mean(pieces, axis=0)
-    own = np.mean([np.abs(p - mean).mean() for p in pieces])
+    image_chunks = [expose(PRODUCTS[category](rng, 64).picture, rng).astype(float) for _ in range(4)]
+    mean = np.mean(image_chunks, axis=0)
+    own = np.mean([np.abs(p - mean).mean() for p in image_chunks])
     others = [expose(PRODUCTS[c](rng, 64).picture, rng).astype(float) for c in PRODUCTS if c != category]
     assert 0 < own < min(np.abs(o - mean).mean() for o in others)
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from understudy import WorkError
 from understudy.data import feature_files
-from understudy.data.feature_files import read_features, write_features
+from understudy.data.features import read_features, write_features
 from understudy.data.features import FeatureStore, Layout, as_features, bytes_of, keep_in_memory
 
 DIGESTS = ["a", "b", "c", "d", "e"]
@@ -68,8 +68,8 @@ def test_pictures_are_found_by_what_they_hold_in_any_order_and_number(
 def test_a_loader_gives_features_in_the_layout_of_a_channels_last_network(levels: list[Tensor]) -> None:
     store = keep_in_memory(5, LAYOUTS, parts(levels))
     (batch,) = DataLoader(store, batch_sampler=[[4, 1, 2]])
-    features, care = as_features(batch)
-    assert care is None
+    features, valid = as_features(batch)
+    assert valid is None
     for given, level in zip(features, levels, strict=True):
         assert torch.equal(given, level[[4, 1, 2]].permute(0, 3, 1, 2))
         assert given.is_contiguous(memory_format=torch.channels_last)

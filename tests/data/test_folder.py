@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from understudy import InputError
-from understudy.data.folder import describe, open_pictures
-from understudy.data.mvtec import folders_in
+from understudy.data.layouts import describe, open_pictures
+from understudy.data.published import folders_in
 from understudy.data.store import PictureStore
-from understudy.fitting.dividing import split_off
+from understudy.train.split import split_off
 from understudy.runtime.images import find_pictures
 from understudy.runtime.preprocess import Preprocess
 

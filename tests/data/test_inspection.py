@@ -11,8 +11,8 @@ from PIL import Image, ImageFile
 
 from understudy import InputError
 from understudy.data import inspection
-from understudy.data.factory import FactoryPlan, write_factory
-from understudy.data.inspection import Fault, Inspection, inspect
+from understudy.lab.factory import FactoryPlan, write_factory
+from understudy.data.inspect import Fault, Inspection, inspect
 
 ROTATED = 6  # by 90 degrees clockwise
 
@@ -241,7 +241,7 @@ def test_no_more_than_a_window_is_held_while_results_wait(monkeypatch: pytest.Mo
 
 def test_it_needs_neither_torch_nor_scipy(nut: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from understudy.data.inspection import inspect; "
+        "import sys; from pathlib import Path; from understudy.data.inspect import inspect; "
         f"inspect(Path({str(nut)!r})); assert not {{'torch', 'scipy', 'pyarrow'}} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

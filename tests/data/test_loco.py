@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from understudy.data.folder import open_pictures
+from understudy.data.layouts import open_pictures
 
 
 def touch(path: Path) -> None:

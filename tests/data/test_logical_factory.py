@@ -11,15 +11,15 @@ from PIL import Image
 from scipy import ndimage
 
 from understudy import WorkError
-from understudy.data.factory import LogicalPlan, write_logical
-from understudy.data.factory.assortment import RULE, Layout, Lying, arrange, assemble
-from understudy.data.factory.canvas import coordinates
-from understudy.data.factory.defects import chip, spoil
-from understudy.data.factory.faults import LOGICAL, STRUCTURAL
-from understudy.data.factory.logical import defects_config
-from understudy.data.factory.parts import PARTS, REACH, area_of
-from understudy.data.factory.products import nut
-from understudy.data.folder import open_pictures
+from understudy.lab.factory import LogicalPlan, write_logical
+from understudy.lab.factory.kit import RULE, Layout, Lying, arrange, assemble
+from understudy.lab.factory.scenes import coordinates
+from understudy.lab.factory.defects import chip, spoil
+from understudy.lab.factory.kit import LOGICAL, STRUCTURAL
+from understudy.lab.factory.write import defects_config
+from understudy.lab.factory.scenes import PARTS, REACH, area_of
+from understudy.lab.factory.scenes import nut
+from understudy.data.layouts import open_pictures
 
 SMALL = LogicalPlan(train=2, validation=1, good=1, each_defect=2, size=64)
 SIZE = 128

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from understudy import PictureError
-from understudy.data.folder import open_pictures
+from understudy.data.layouts import open_pictures
 from understudy.data.store import PictureStore
 from understudy.runtime.preprocess import Preprocess
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from understudy import InputError
-from understudy.data.folder import open_pictures
+from understudy.data.layouts import open_pictures
 
 HEADER = "object,split,label,image,mask"
 

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from understudy import InputError, TrainedModel, diagnose, fit
-from understudy.diagnosis.figures import Interference, auroc, mean_of, standardised_gap
-from understudy.diagnosis.measure import compare, measure
-from understudy.diagnosis.one_class import find_one_class
-from understudy.diagnosis.synthesis import Trials
-from understudy.report.diagnosis import write_diagnosis
-from understudy.report.histogram import HEIGHT, WIDTH, histogram
+from understudy import InputError, Model, diagnose, fit
+from understudy.lab.diagnose.measure import Interference, auroc, mean_of, standardised_gap
+from understudy.lab.diagnose.measure import compare, measure
+from understudy.lab.diagnose.job import find_one_class
+from understudy.lab.diagnose.synthesis import Trials
+from understudy.lab.diagnose.page import write_diagnosis
+from understudy.evaluate.report.charts import HEIGHT, WIDTH, histogram
 from understudy.runtime.images import unit
-from understudy.scoring import TorchNetwork, score_windows
+from understudy.distill.network import TorchNetwork, score_windows
 
 SIDE = 40
 BLACK, GRAY, WHITE = 0, 102, 255  # 102 / 255 is 0.4
@@ -153,7 +153,7 @@ def test_figures_that_cannot_be_told_are_none_and_in_no_mean() -> None:
     assert mean_of([None]) is None
 
 
-def test_arrays_are_scored_as_their_files_are(model: TrainedModel, factory: Path) -> None:
+def test_arrays_are_scored_as_their_files_are(model: Model, factory: Path) -> None:
     paths = sorted((factory / "nut" / "test" / "good").iterdir())
     results = list(model.score(paths))
     pictures = Trials(_good(model, factory)).good["nut"]
@@ -165,7 +165,7 @@ def test_arrays_are_scored_as_their_files_are(model: TrainedModel, factory: Path
     assert [score for score, _ in floats] == [score for score, _ in found]
 
 
-def test_arrays_are_taken_a_batch_at_a_time(model: TrainedModel) -> None:
+def test_arrays_are_taken_a_batch_at_a_time(model: Model) -> None:
     taken = []
 
     def pictures() -> Iterator[NDArray[np.uint8]]:
@@ -179,7 +179,7 @@ def test_arrays_are_taken_a_batch_at_a_time(model: TrainedModel) -> None:
     assert len(list(found)) == 6
 
 
-def _good(model: TrainedModel, data: Path) -> dict[str, NDArray[np.uint8]]:
+def _good(model: Model, data: Path) -> dict[str, NDArray[np.uint8]]:
     from understudy.runtime.images import read_picture
 
     paths = sorted((data / "nut" / "test" / "good").iterdir())
@@ -187,7 +187,7 @@ def _good(model: TrainedModel, data: Path) -> dict[str, NDArray[np.uint8]]:
 
 
 def test_all_pairs_are_run_and_written_as_json_and_page(
-    model: TrainedModel, factory: Path, tmp_path: Path
+    model: Model, factory: Path, tmp_path: Path
 ) -> None:
     result = diagnose(model, factory, pictures=3)
     figures = result.figures
@@ -218,7 +218,7 @@ def test_all_pairs_are_run_and_written_as_json_and_page(
 
 
 def test_named_pairs_give_the_same_mixes_and_pastes_as_all_pairs_of_as_many(
-    model: TrainedModel, factory: Path
+    model: Model, factory: Path
 ) -> None:
     every = diagnose(model, factory, pictures=4, seed=3).figures
     one = diagnose(model, factory, pairs=[("nut", "linen")], pictures=4, seed=3).figures
@@ -233,7 +233,7 @@ def data(factory: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(factory, tmp_path / "data"))
 
 
-def test_a_category_without_good_test_pictures_is_named(model: TrainedModel, data: Path) -> None:
+def test_a_category_without_good_test_pictures_is_named(model: Model, data: Path) -> None:
     shutil.rmtree(data / "nut" / "test" / "good")
     with pytest.raises(InputError, match=r"no good test pictures of 'nut'.*nut/test/good.*other categories"):
         diagnose(model, data)
@@ -249,18 +249,18 @@ def test_a_category_without_good_test_pictures_is_named(model: TrainedModel, dat
     ],
 )
 def test_pairs_that_are_none_are_refused(
-    pairs: list[tuple[str, str]], message: str, model: TrainedModel, factory: Path
+    pairs: list[tuple[str, str]], message: str, model: Model, factory: Path
 ) -> None:
     with pytest.raises(InputError, match=message):
         diagnose(model, factory, pairs=pairs)
 
 
-def test_a_folder_of_one_category_has_nothing_to_interfere(model: TrainedModel, factory: Path) -> None:
+def test_a_folder_of_one_category_has_nothing_to_interfere(model: Model, factory: Path) -> None:
     with pytest.raises(InputError, match=r"two categories at least, and .*nut has 1 of those"):
         diagnose(model, factory / "nut")
 
 
-def test_a_broken_picture_is_named(model: TrainedModel, data: Path) -> None:
+def test_a_broken_picture_is_named(model: Model, data: Path) -> None:
     (data / "nut" / "test" / "good" / "000.png").write_bytes(b"no picture")
     with pytest.raises(InputError, match=r"000\.png is no picture"):
         diagnose(model, data, pictures=1)
@@ -278,7 +278,7 @@ def one_class(factory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_one_class_models_give_an_index(
-    model: TrainedModel, factory: Path, one_class: Path, tmp_path: Path
+    model: Model, factory: Path, one_class: Path, tmp_path: Path
 ) -> None:
     result = diagnose(model, factory, one_class, [("nut", "linen")], pictures=3)
     figures = result.figures
@@ -298,7 +298,7 @@ def test_one_class_models_give_an_index(
 
 
 def test_one_class_models_that_cannot_be_compared_are_refused(
-    model: TrainedModel, model_folder: Path, one_class: Path, tmp_path: Path
+    model: Model, model_folder: Path, one_class: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match="holds no one-class model of bolt, nail; train each with"):
         find_one_class(one_class, ["bolt", "nail", "nut"], model)

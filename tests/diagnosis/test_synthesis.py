@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from understudy.diagnosis.synthesis import AREA, ASPECT, LAMS, Trials, draw_place, mix, paste
+from understudy.lab.diagnose.synthesis import AREA, ASPECT, LAMS, Trials, draw_place, mix, paste
 from understudy.runtime.images import unit
 
 SIDE = 40

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from understudy.distill.affinity import AffinityForm
-from understudy.distill.care import cells
-from understudy.distill.contextual import (
+from understudy.distill.valid import cells
+from understudy.distill.affinity import (
     AffinityAgainst,
     RowMeasure,
     contextual_distance,
     contextual_distillation,
 )
-from understudy.distill.differences import AffinityNorm, normalised
+from understudy.kernels.gram import AffinityNorm, unit_vectors
 from understudy.distill.losses import (
     CosineReading,
     affinity_distillation,
@@ -28,7 +28,7 @@ from understudy.distill.losses import (
     cosine_distance,
 )
 from understudy.distill.maps import smooth
-from understudy.distill.spatial import SpatialReduction, SpatialScale, spatial_distillation
+from understudy.kernels.spatial import SpatialReduction, SpatialScale, spatial_distillation
 from understudy.types import Pair
 
 B, D, H, W = 3, 5, 4, 3
@@ -42,10 +42,10 @@ CONTEXTUAL = list(product(get_args(AffinityAgainst), get_args(RowMeasure)))
 
 def some_cells() -> Tensor:
     """A corner, a frame with a hole, and everything: (B, 1, H, W)."""
-    care = torch.ones(B, 1, H, W)
-    care[0, :, :, 1:], care[0, :, 0] = 0, 0
-    care[1, :, 1:3, 1] = 0
-    return care
+    valid = torch.ones(B, 1, H, W)
+    valid[0, :, :, 1:], valid[0, :, 0] = 0, 0
+    valid[1, :, 1:3, 1] = 0
+    return valid
 
 
 @pytest.fixture
@@ -53,9 +53,9 @@ def pair() -> Pair:
     return Pair(torch.randn(B, D, H, W), torch.randn(B, D, H, W), some_cells())
 
 
-def alone(features: Tensor, care: Tensor, b: int) -> Tensor:
+def alone(features: Tensor, valid: Tensor, b: int) -> Tensor:
     """(k, D) float64: the cells of one picture that count."""
-    return features[b].double().flatten(1).T[care[b].flatten() > 0]
+    return features[b].double().flatten(1).T[valid[b].flatten() > 0]
 
 
 # Literal losses: of the (k, D) cells of one picture that count, and of its partner's.
@@ -106,11 +106,11 @@ def literal_contextual(t: Tensor, s: Tensor, against: str, measure: str) -> list
 
 def over_pictures(pair: Pair, literal: Callable[..., float], shift: int | None = None) -> float:
     """Mean over pictures of a literal loss of their cells that count, and of their partner's if asked."""
-    care, total = pair.care, 0.0
-    assert care is not None
+    valid, total = pair.valid, 0.0
+    assert valid is not None
     for b in range(B):
         who = [b] if shift is None else [b, (b + shift) % B]
-        total += literal(*(alone(f, care, one) for one in who for f in pair[:2])) / B
+        total += literal(*(alone(f, valid, one) for one in who for f in pair[:2])) / B
     return total
 
 
@@ -158,18 +158,18 @@ def test_the_contextual_term_is_that_of_the_counting_cells_alone(
     against: str, measure: str, depth: int
 ) -> None:
     pair = Pair(torch.randn(B, depth, H, W), torch.randn(B, depth, H, W), some_cells())
-    found, care = contextual_distance(pair, against, measure), some_cells()
+    found, valid = contextual_distance(pair, against, measure), some_cells()
     for b in range(B):
-        literal = literal_contextual(*(alone(f, care, b) for f in pair[:2]), against, measure)
-        assert found[b][care[b] > 0].tolist() == pytest.approx(literal, abs=1e-5)
-        assert not found[b][care[b] == 0].any()
+        literal = literal_contextual(*(alone(f, valid, b) for f in pair[:2]), against, measure)
+        assert found[b][valid[b] > 0].tolist() == pytest.approx(literal, abs=1e-5)
+        assert not found[b][valid[b] == 0].any()
     mean = over_pictures(pair, lambda t, s: float(np.mean(literal_contextual(t, s, against, measure))))
     assert contextual_distillation(pair, against, measure).item() == pytest.approx(mean, abs=1e-5)
 
 
 def test_nothing_is_said_to_be_ignored_and_every_figure_is_the_plain_formulas(pair: Pair) -> None:
-    plain = pair._replace(care=None)
-    t, s = (normalised(f, "channel") for f in plain[:2])
+    plain = pair._replace(valid=None)
+    t, s = (unit_vectors(f, "channel") for f in plain[:2])
     t2, s2 = t.roll(-1, 0), s.roll(-1, 0)
     distance = cosine_distance(plain)
     assert torch.equal(distance.flatten(1), 0.5 * (t - s).square().sum(1))
@@ -190,20 +190,20 @@ def test_nothing_is_said_to_be_ignored_and_every_figure_is_the_plain_formulas(pa
 
 @pytest.mark.parametrize("grid", [(4, 4), (3, 5), (12, 10), (1, 1)])
 def test_a_cell_counts_if_half_of_its_area_does(grid: tuple[int, int]) -> None:
-    care = (torch.rand(4, 1, 12, 10) < 0.5).float()
-    found = cells(care, grid)
+    valid = (torch.rand(4, 1, 12, 10) < 0.5).float()
+    found = cells(valid, grid)
     assert found.shape == (4, 1, *grid)
     for b, y, x in product(range(4), range(grid[0]), range(grid[1])):
         top, bottom = y * 12 // grid[0], -(-(y + 1) * 12 // grid[0])
         left, right = x * 10 // grid[1], -(-(x + 1) * 10 // grid[1])
-        share = care[b, 0, top:bottom, left:right].mean().item()
+        share = valid[b, 0, top:bottom, left:right].mean().item()
         if found[b].sum() > 1:
             assert found[b, 0, y, x].item() == (share >= 0.5)
 
 
 def test_of_a_picture_without_such_a_cell_the_best_covered_ones_count() -> None:
-    care = torch.zeros(3, 1, 8, 8)
-    care[0, 0, 3:5, 1], care[0, 0, 7, 7] = 1, 1  # one pixel in three cells of four
-    care[1, 0, 5, 6], care[1, 0, 0, 0], care[1, 0, 4, 7] = 1, 1, 1
-    found = cells(care, (2, 2))
+    valid = torch.zeros(3, 1, 8, 8)
+    valid[0, 0, 3:5, 1], valid[0, 0, 7, 7] = 1, 1  # one pixel in three cells of four
+    valid[1, 0, 5, 6], valid[1, 0, 0, 0], valid[1, 0, 4, 7] = 1, 1, 1
+    found = cells(valid, (2, 2))
     assert found[:, 0].tolist() == [[[1, 0], [1, 1]], [[0, 0], [0, 1]], [[0, 0], [0, 0]]]

@@ -13,9 +13,9 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from understudy.distill.affinity import affinity_rows
-from understudy.distill.care import cells
-from understudy.distill.contextual import contextual_distance
-from understudy.distill.differences import normalised
+from understudy.distill.valid import cells
+from understudy.distill.affinity import contextual_distance
+from understudy.kernels.gram import unit_vectors
 from understudy.distill.distiller import Distiller
 from understudy.distill.fusion import ContextualMap, Fusion
 from understudy.distill.losses import cosine_distance
@@ -52,19 +52,19 @@ def made(method: str, settings: dict[str, object], teacher: Teacher) -> tuple[Di
     if isinstance(distiller.to_map, Fusion):
         students = len(distiller.to_map.parts)
         distiller.to_map.fit({"local": np.linspace(0.1, 0.7, 99), "global": np.linspace(0.5, 0.9, 99)})
-    care = torch.ones(B, 1, *SIZE)
-    care[0, :, 19:], care[1, :, :, :5], care[1, :, 11:21, 13:25] = 0, 0, 0
+    valid = torch.ones(B, 1, *SIZE)
+    valid[0, :, 19:], valid[1, :, :, :5], valid[1, :, 11:21, 13:25] = 0, 0, 0
     shapes = [(B, 6, 8, 8), (B, 20, 4, 4)] * students
-    pairs = [Pair(torch.randn(s), torch.randn(s), cells(care, s[2:])) for s in shapes]
-    return distiller, pairs, care
+    pairs = [Pair(torch.randn(s), torch.randn(s), cells(valid, s[2:])) for s in shapes]
+    return distiller, pairs, valid
 
 
 def elsewhere(pair: Pair) -> Pair:
     """The same pair with other features, and numbers that are none, where nothing counts."""
-    assert pair.care is not None
-    ignored = pair.care == 0
+    assert pair.valid is not None
+    ignored = pair.valid == 0
     drawn = [torch.where(ignored, fill, f) for f, fill in zip(pair[:2], (1e4, math.nan), strict=True)]
-    return Pair(drawn[0], drawn[1], pair.care)
+    return Pair(drawn[0], drawn[1], pair.valid)
 
 
 @every_method
@@ -85,12 +85,12 @@ def test_no_feature_where_nothing_counts_changes_a_loss_or_has_a_gradient(
     losses, gradients = with_gradients(pairs)
     again, gradients_again = with_gradients([elsewhere(pair) for pair in pairs])
     assert losses == again
-    counts = [pair.care for pair in pairs] * len(losses)
-    for care, one, other in zip(counts, gradients, gradients_again, strict=True):
+    counts = [pair.valid for pair in pairs] * len(losses)
+    for valid, one, other in zip(counts, gradients, gradients_again, strict=True):
         if one is not None:
             assert torch.equal(one, other)
             felt = one.abs().amax(1, keepdim=True) > 0
-            assert felt.float().equal(care)  # every cell that counts, and no other
+            assert felt.float().equal(valid)  # every cell that counts, and no other
 
 
 @torch.no_grad()
@@ -98,11 +98,11 @@ def test_no_feature_where_nothing_counts_changes_a_loss_or_has_a_gradient(
 def test_everything_counting_is_what_it_is_without_being_said(
     method: str, settings: dict[str, object], teacher: Teacher
 ) -> None:
-    distiller, pairs, care = made(method, settings, teacher)
-    plain = [pair._replace(care=None) for pair in pairs]
-    every = [pair._replace(care=torch.ones_like(pair.teacher[:, :1])) for pair in pairs]
+    distiller, pairs, valid = made(method, settings, teacher)
+    plain = [pair._replace(valid=None) for pair in pairs]
+    every = [pair._replace(valid=torch.ones_like(pair.teacher[:, :1])) for pair in pairs]
     torch.testing.assert_close(
-        distiller.to_map(every, SIZE, torch.ones_like(care)), distiller.to_map(plain, SIZE)
+        distiller.to_map(every, SIZE, torch.ones_like(valid)), distiller.to_map(plain, SIZE)
     )
     torch.testing.assert_close(distiller.loss(every), distiller.loss(plain))
 
@@ -112,14 +112,14 @@ def test_everything_counting_is_what_it_is_without_being_said(
 def test_a_picture_of_which_nothing_counts_adds_nothing_and_disturbs_no_other(
     method: str, settings: dict[str, object], teacher: Teacher
 ) -> None:
-    distiller, pairs, care = made(method, settings, teacher)
-    before = distiller.to_map(pairs, SIZE, care)
-    empty = torch.cat([torch.zeros_like(care[:1]), care[1:]])
-    pairs = [pair._replace(care=cells(empty, pair.teacher.shape[2:])) for pair in pairs]
+    distiller, pairs, valid = made(method, settings, teacher)
+    before = distiller.to_map(pairs, SIZE, valid)
+    empty = torch.cat([torch.zeros_like(valid[:1]), valid[1:]])
+    pairs = [pair._replace(valid=cells(empty, pair.teacher.shape[2:])) for pair in pairs]
     after = distiller.to_map(pairs, SIZE, empty)
     assert torch.equal(after[1:], before[1:])
     assert after[0].isfinite().all()
-    for name, loss in distiller.loss([pair._replace(care=0 * pair.care) for pair in pairs]).items():
+    for name, loss in distiller.loss([pair._replace(valid=0 * pair.valid) for pair in pairs]).items():
         assert loss == 0, name
 
 
@@ -142,41 +142,41 @@ def divided(total: Matrix, weight: Matrix) -> Matrix:
     return np.divide(total, weight, out=np.zeros_like(total), where=weight > 0)
 
 
-def literal_enlarge(level: Matrix, care: Matrix, size: tuple[int, int], corners: bool) -> Matrix:
+def literal_enlarge(level: Matrix, valid: Matrix, size: tuple[int, int], corners: bool) -> Matrix:
     if level.shape == size:
         return level
     down, along = (weights(n, m, corners) for n, m in zip(size, level.shape, strict=True))
-    return divided(down @ (level * care) @ along.T, down @ care @ along.T)
+    return divided(down @ (level * valid) @ along.T, down @ valid @ along.T)
 
 
 def level_map(to_map: MapRecipe | ContextualMap, pair: Pair) -> Tensor:
-    """A level's map, of a pair without care."""
+    """A level's map, of a pair without valid."""
     if isinstance(to_map, ContextualMap):
         contextual = contextual_distance(pair, to_map.against, to_map.measure)
         return contextual + to_map.cosine * cosine_distance(pair)
-    t, s = (normalised(f, to_map.norm) for f in pair[:2])
+    t, s = (unit_vectors(f, to_map.norm) for f in pair[:2])
     rows = affinity_rows(t, s, t, s, to_map.form).view(cosine_distance(pair).shape)
     return to_map.feature * cosine_distance(pair) + to_map.affinity * rows
 
 
-def filled(one: Matrix, care: Matrix) -> Matrix:
-    return np.where(care > 0, one, one[care > 0].min())
+def filled(one: Matrix, valid: Matrix) -> Matrix:
+    return np.where(valid > 0, one, one[valid > 0].min())
 
 
-def literal_map(to_map: MapRecipe | ContextualMap, pairs: list[Pair], care: Tensor, b: int) -> Matrix:
+def literal_map(to_map: MapRecipe | ContextualMap, pairs: list[Pair], valid: Tensor, b: int) -> Matrix:
     recipe = to_map if isinstance(to_map, MapRecipe) else MapRecipe(sigma=to_map.sigma)
     work = (SIZE[0] // recipe.shrink, SIZE[1] // recipe.shrink)
     levels = []
     for pair in pairs:
-        assert pair.care is not None
-        counts = pair.care[b, 0].numpy() > 0
+        assert pair.valid is not None
+        counts = pair.valid[b, 0].numpy() > 0
         t, s = (f[b][:, torch.from_numpy(counts)][None, :, :, None] for f in pair[:2])
         level = np.zeros(counts.shape)
         level[counts] = level_map(to_map, Pair(t, s)).flatten().double().numpy()
         levels.append(literal_enlarge(level, counts.astype(float), work, recipe.align_corners))
     together = np.sum(levels, 0) if recipe.combine == "sum" else np.prod(levels, 0)
-    whole = care[b, 0].double().numpy()
-    at_work = cells(care, work)[b, 0].double().numpy()
+    whole = valid[b, 0].double().numpy()
+    at_work = cells(valid, work)[b, 0].double().numpy()
     large = literal_enlarge(together, at_work, SIZE, recipe.align_corners)
     if recipe.sigma:
         large = divided(
@@ -191,22 +191,22 @@ def literal_map(to_map: MapRecipe | ContextualMap, pairs: list[Pair], care: Tens
 def test_a_map_is_that_of_the_counting_cells_alone_and_lowest_where_nothing_counts(
     method: str, settings: dict[str, object], teacher: Teacher
 ) -> None:
-    distiller, pairs, care = made(method, settings, teacher)
+    distiller, pairs, valid = made(method, settings, teacher)
     to_map = distiller.to_map
-    found = to_map(pairs, SIZE, care)
+    found = to_map(pairs, SIZE, valid)
     for b in range(B):
         if isinstance(to_map, Fusion):
-            parts = [literal_map(recipe, pairs[which], care, b) for which, recipe in to_map.parts.values()]
+            parts = [literal_map(recipe, pairs[which], valid, b) for which, recipe in to_map.parts.values()]
             scales = zip(parts, to_map.zero.tolist(), to_map.unit.tolist(), strict=True)
             together = np.mean([(part - zero) / unit for part, zero, unit in scales], axis=0)
-            literal = filled(together, care[b, 0].numpy())
+            literal = filled(together, valid[b, 0].numpy())
         else:
-            literal = literal_map(to_map, pairs, care, b)
+            literal = literal_map(to_map, pairs, valid, b)
         assert found[b, 0].numpy() == pytest.approx(literal, rel=1e-3, abs=2e-4)
-        counting = found[b][care[b] > 0]
-        assert (found[b][care[b] == 0] == counting.min()).all()
+        counting = found[b][valid[b] > 0]
+        assert (found[b][valid[b] == 0] == counting.min()).all()
         assert image_score(found)[b] == counting.max()
-    assert torch.equal(to_map([elsewhere(pair) for pair in pairs], SIZE, care), found)
+    assert torch.equal(to_map([elsewhere(pair) for pair in pairs], SIZE, valid), found)
 
 
 # The distiller.
@@ -216,33 +216,33 @@ def test_a_map_is_that_of_the_counting_cells_alone_and_lowest_where_nothing_coun
 @pytest.mark.parametrize("method", ["snl-rd", "dskd"])
 def test_a_distiller_gives_every_pair_its_cells_and_scores_what_counts(method: str, teacher: Teacher) -> None:
     distiller = build(method, teacher, settings_for(method)).eval()
-    images, care = torch.randn(2, 3, 32, 32), torch.ones(2, 1, 32, 32)
-    care[0, :, :, 20:] = 0
-    pairs, plain = distiller.pairs(images, care), distiller.pairs(images)
-    assert all(pair.care is None for pair in plain)
+    images, valid = torch.randn(2, 3, 32, 32), torch.ones(2, 1, 32, 32)
+    valid[0, :, :, 20:] = 0
+    pairs, plain = distiller.pairs(images, valid), distiller.pairs(images)
+    assert all(pair.valid is None for pair in plain)
     for pair, bare in zip(pairs, plain, strict=True):
-        assert torch.equal(pair.care, cells(care, pair.teacher.shape[2:]))
+        assert torch.equal(pair.valid, cells(valid, pair.teacher.shape[2:]))
         assert torch.equal(pair.student, bare.student)
-    found, score, _ = distiller.inspect(images, care=care)
-    assert torch.equal(found, distiller(images, care))
-    assert torch.equal(found, distiller.score(images, care)[0])
+    found, score, _ = distiller.inspect(images, valid=valid)
+    assert torch.equal(found, distiller(images, valid))
+    assert torch.equal(found, distiller.score(images, valid)[0])
     assert (found[0, :, :, 20:] == found[0, :, :, :20].min()).all()
     assert score[0] == found[0, :, :, :20].max()
-    losses, without = (distiller.training_loss(images, 1, one) for one in (care, None))
+    losses, without = (distiller.training_loss(images, 1, one) for one in (valid, None))
     assert all(losses[name] != without[name] for name in losses)
 
 
 @torch.no_grad()
 def test_a_fusion_is_fitted_on_pixels_that_count(teacher: Teacher) -> None:
-    distiller, pairs, care = made("dskd", {}, teacher)
+    distiller, pairs, valid = made("dskd", {}, teacher)
     fusion = distiller.to_map
     assert isinstance(fusion, Fusion)
-    maps, values = fusion.maps(pairs, SIZE, care), fusion.values(pairs, SIZE, care)
+    maps, values = fusion.maps(pairs, SIZE, valid), fusion.values(pairs, SIZE, valid)
     for name in fusion.parts:
         assert values[name].tolist() == [
-            v for v, c in zip(maps[name].flatten(), care.flatten(), strict=True) if c
+            v for v, c in zip(maps[name].flatten(), valid.flatten(), strict=True) if c
         ]
-    plain = [pair._replace(care=None) for pair in pairs]
+    plain = [pair._replace(valid=None) for pair in pairs]
     assert all(len(v) == B * SIZE[0] * SIZE[1] for v in fusion.values(plain, SIZE).values())
 
 
@@ -253,10 +253,10 @@ class _Mapping(nn.Module):
         super().__init__()
         self.to_map = to_map
 
-    def forward(self, features: list[Tensor], care: Tensor) -> Tensor:
+    def forward(self, features: list[Tensor], valid: Tensor) -> Tensor:
         halves = zip(features[::2], features[1::2], strict=True)
-        pairs = [Pair(t, s, cells(care, (t.shape[2], t.shape[3]))) for t, s in halves]
-        found: Tensor = self.to_map(pairs, SIZE, care)
+        pairs = [Pair(t, s, cells(valid, (t.shape[2], t.shape[3]))) for t, s in halves]
+        found: Tensor = self.to_map(pairs, SIZE, valid)
         return found
 
 
@@ -265,12 +265,12 @@ class _Mapping(nn.Module):
 def test_the_graph_of_a_map_takes_any_batch_and_whatever_counts(
     method: str, settings: dict[str, object], teacher: Teacher
 ) -> None:
-    distiller, pairs, care = made(method, settings, teacher)
+    distiller, pairs, valid = made(method, settings, teacher)
     module = _Mapping(distiller.to_map)
     features = [f for pair in pairs for f in pair[:2]]
     batch = torch.export.Dim("batch", min=1, max=64)
     shapes = ([{0: batch} for _ in features], {0: batch})
-    graph = torch.export.export(module, (features, torch.ones_like(care)), dynamic_shapes=shapes).module()
-    torch.testing.assert_close(graph(features, care), module(features, care))
-    one = ([f[:1] for f in features], care[:1])
+    graph = torch.export.export(module, (features, torch.ones_like(valid)), dynamic_shapes=shapes).module()
+    torch.testing.assert_close(graph(features, valid), module(features, valid))
+    one = ([f[:1] for f in features], valid[:1])
     torch.testing.assert_close(graph(*one), module(*one))

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from understudy.distill.contextual import AffinityAgainst, RowMeasure, contextual_distance
+from understudy.distill.affinity import AffinityAgainst, RowMeasure, contextual_distance
 from understudy.types import Pair
 
 READINGS = [(a, m) for a in ("self", "teacher") for m in ("cosine", "kl")]

@@ -10,7 +10,7 @@ import torch
 from timm.layers import Conv2dSame
 from torch import nn
 
-from understudy.distill.depthwise import hasten_depthwise
+from understudy.kernels.depthwise import prepare_convolutions
 
 CASES = list(product((3, 5), (1, 2), (7, 8), (False, True)))
 
@@ -35,7 +35,7 @@ def test_results_and_gradients_are_pytorchs(
         conv = nn.Conv2d(6, 6, kernel, stride, kernel // 2, groups=6)
     plain = nn.Sequential(conv).to(memory_format=torch.channels_last)
     quick = copy.deepcopy(plain)
-    hasten_depthwise(quick)
+    prepare_convolutions(quick)
     assert type(quick[0]) is not type(plain[0])
     assert list(quick.state_dict()) == list(plain.state_dict())
     x = torch.randn(2, 6, side, side + 3).contiguous(memory_format=torch.channels_last)
@@ -51,5 +51,5 @@ def test_results_and_gradients_are_pytorchs(
 )
 def test_other_convolutions_stay(conv: nn.Module) -> None:
     network = nn.Sequential(conv)
-    hasten_depthwise(network)
+    prepare_convolutions(network)
     assert network[0] is conv

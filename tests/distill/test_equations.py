@@ -19,7 +19,7 @@ from understudy.distill.losses import (
     cosine_distance,
 )
 from understudy.distill.maps import MapRecipe, image_score
-from understudy.distill.spatial import spatial_distillation
+from understudy.kernels.spatial import spatial_distillation
 from understudy.distill.weights import load_teacher
 from understudy.methods import build, settings_for
 from understudy.types import Pair

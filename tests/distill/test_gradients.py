@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from understudy.distill.losses import channel_distillation
-from understudy.distill.spatial import spatial_distillation
+from understudy.kernels.spatial import spatial_distillation
 from understudy.types import Pair
 
 SHAPE = (3, 6, 4, 5)
@@ -54,10 +54,10 @@ LOSSES: dict[str, tuple[Callable[[Pair], Tensor], Callable[[Tensor, Tensor], Ten
 def test_the_gradient_is_that_of_the_formula(name: str, layout: torch.memory_format, all_count: bool) -> None:
     ours, formula = LOSSES[name]
     teacher, student = (torch.randn(SHAPE).contiguous(memory_format=layout) for _ in range(2))
-    care = None if all_count else (torch.rand(SHAPE[0], 1, *SHAPE[2:]) < 0.6).float()
+    valid = None if all_count else (torch.rand(SHAPE[0], 1, *SHAPE[2:]) < 0.6).float()
     leaf, exact = student.clone().requires_grad_(), student.double().requires_grad_()
-    value = 3 * ours(Pair(teacher, leaf, care))
-    seen = torch.ones(SHAPE[0], *SHAPE[2:]) if care is None else care[:, 0]
+    value = 3 * ours(Pair(teacher, leaf, valid))
+    seen = torch.ones(SHAPE[0], *SHAPE[2:]) if valid is None else valid[:, 0]
     pictures = [
         formula(t[:, counts], s[:, counts])
         for t, s, counts in zip(teacher.double(), exact, seen.bool(), strict=True)

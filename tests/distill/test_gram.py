@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from understudy.distill.affinity import affinity_error
-from understudy.distill.care import cells
-from understudy.distill.differences import normalised
+from understudy.distill.valid import cells
+from understudy.kernels.gram import unit_vectors
 from understudy.distill.losses import affinity_distillation
-from understudy.distill.sharing import shared
+from understudy.distill.acceleration import shared
 from understudy.types import Pair
 
 SHAPE = (3, 6, 5, 7)  # fewer channels than positions: by Gram matrices
@@ -26,14 +26,14 @@ def with_gradient(pair: Pair, shift: int, form: str, norm: str) -> tuple[Tensor,
 def literal(pair: Pair, shift: int, form: str, norm: str) -> tuple[Tensor, Tensor]:
     """Through the n x n matrices in double precision, differentiated by torch."""
     student = pair.student.double().requires_grad_()
-    care = torch.ones(len(student), 1, *SHAPE[2:]) if pair.care is None else pair.care
+    valid = torch.ones(len(student), 1, *SHAPE[2:]) if pair.valid is None else pair.valid
 
     def unit(features: Tensor) -> Tensor:
-        values = (features * care).flatten(2)
+        values = (features * valid).flatten(2)
         dims = {"channel": (1,), "map": (2,), "tensor": (1, 2)}[norm]
         return values / (values.square().sum(dims, keepdim=True) + 1e-20).sqrt()
 
-    t, s, seen = unit(pair.teacher.double()), unit(student), care.flatten(2)
+    t, s, seen = unit(pair.teacher.double()), unit(student), valid.flatten(2)
     t2, s2, seen_2 = (f.roll(-shift, 0) for f in (t, s, seen))
     count = seen.sum((1, 2)) * seen_2.sum((1, 2))
     each = ((s.mT @ s2 - t.mT @ t2).square()).sum((1, 2)) / count
@@ -49,11 +49,11 @@ def literal(pair: Pair, shift: int, form: str, norm: str) -> tuple[Tensor, Tenso
 def test_value_and_gradient_are_those_of_the_matrices(
     shift: int, form: str, norm: str, all_count: bool, shape: tuple[int, int, int, int]
 ) -> None:
-    care = None if all_count else cells((torch.rand(shape[0], 1, 20, 28) < 0.5).float(), shape[2:])
+    valid = None if all_count else cells((torch.rand(shape[0], 1, 20, 28) < 0.5).float(), shape[2:])
     features = [torch.randn(shape) for _ in range(2)]
     if shift:
         features = [f.contiguous(memory_format=torch.channels_last) for f in features]
-    pair = Pair(features[0], features[1], care)
+    pair = Pair(features[0], features[1], valid)
     (value, gradient), (expected, slope) = (way(pair, shift, form, norm) for way in (with_gradient, literal))
     assert value.item() == pytest.approx(expected.item(), abs=2e-4 if form == "rms" else 1e-6)
     # the root is of 1e-8 more, so that it has a slope at zero
@@ -100,6 +100,6 @@ def test_terms_that_share_what_they_need_give_what_each_gives_alone() -> None:
     (at_once,) = torch.autograd.grad(torch.stack(together).sum(), pair.student)
     assert together == alone
     assert torch.allclose(apart, at_once, atol=1e-7)
-    units = [normalised(f.detach(), "channel") for f in pair[:2]]
+    units = [unit_vectors(f.detach(), "channel") for f in pair[:2]]
     both = affinity_error(*units, *(f.roll(-1, 0) for f in units), "rms")
     assert alone[1].item() == pytest.approx(both.item(), abs=1e-6)

@@ -34,10 +34,10 @@ def test_the_tenth_that_differs_most_weighs_ten_times_as_much(
     layout: torch.memory_format, all_count: bool
 ) -> None:
     teacher, student = (torch.randn(SHAPE).contiguous(memory_format=layout) for _ in range(2))
-    care = None if all_count else (torch.rand(SHAPE[0], 1, *SHAPE[2:]) < 0.6).float()
-    counts = torch.ones(SHAPE[0], 1, *SHAPE[2:]) if care is None else care
+    valid = None if all_count else (torch.rand(SHAPE[0], 1, *SHAPE[2:]) < 0.6).float()
+    counts = torch.ones(SHAPE[0], 1, *SHAPE[2:]) if valid is None else valid
     leaf, exact = student.clone().requires_grad_(), student.double().requires_grad_()
-    value, expected = channel_distillation(Pair(teacher, leaf, care), "hard"), literal(teacher, exact, counts)
+    value, expected = channel_distillation(Pair(teacher, leaf, valid), "hard"), literal(teacher, exact, counts)
     assert value.item() == pytest.approx(expected.item(), rel=1e-4)
     (gradient,), (slope,) = torch.autograd.grad(value, leaf), torch.autograd.grad(expected, exact)
     assert torch.allclose(gradient.double(), slope, rtol=1e-3, atol=1e-6)
@@ -62,7 +62,7 @@ def test_a_batch_in_which_nothing_counts_asks_for_nothing() -> None:
 
 def test_what_stands_where_nothing_counts_changes_nothing() -> None:
     teacher, student = torch.randn(SHAPE), torch.randn(SHAPE)
-    care = (torch.rand(SHAPE[0], 1, *SHAPE[2:]) < 0.6).float()
-    other = torch.where(care > 0, student, torch.full_like(student, 1e4))
-    values = [channel_distillation(Pair(teacher, s, care), "hard").item() for s in (student, other)]
+    valid = (torch.rand(SHAPE[0], 1, *SHAPE[2:]) < 0.6).float()
+    other = torch.where(valid > 0, student, torch.full_like(student, 1e4))
+    values = [channel_distillation(Pair(teacher, s, valid), "hard").item() for s in (student, other)]
     assert values[0] == values[1]

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from understudy.distill.affinity import affinity_error, affinity_rows
-from understudy.distill.differences import normalised
-from understudy.distill.spatial import spatial_distillation
+from understudy.kernels.gram import unit_vectors
+from understudy.kernels.spatial import spatial_distillation
 from understudy.types import Pair
 
 B, D, H, W = 3, 5, 4, 3
@@ -47,7 +47,7 @@ def test_the_spatial_term_means_the_same_for_a_teacher_of_any_spread(pair: Pair)
 
 @pytest.mark.parametrize("norm", ["channel", "tensor", "map"])
 def test_every_normalisation_makes_unit_length_along_its_axis(norm: str) -> None:
-    unit = normalised(torch.randn(B, D, H, W), norm)
+    unit = unit_vectors(torch.randn(B, D, H, W), norm)
     length = {"channel": unit.norm(dim=1), "map": unit.norm(dim=2), "tensor": unit.flatten(1).norm(dim=1)}
     assert torch.allclose(length[norm], torch.ones(()))
 
@@ -55,7 +55,7 @@ def test_every_normalisation_makes_unit_length_along_its_axis(norm: str) -> None
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("depth", [3, 40])
 def test_affinity_without_the_matrix_equals_the_matrix(form: str, depth: int) -> None:
-    t, s, t2, s2 = (normalised(torch.randn(2, depth, 5, 4), "channel") for _ in range(4))
+    t, s, t2, s2 = (unit_vectors(torch.randn(2, depth, 5, 4), "channel") for _ in range(4))
     difference = (s.mT @ s2 - t.mT @ t2).double()
     literal = {
         "abs": difference.abs().mean(2),

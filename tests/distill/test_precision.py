@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from understudy.distill.affinity import affinity_error, affinity_rows
-from understudy.distill.differences import normalised
+from understudy.kernels.gram import unit_vectors
 
 SIDE, D = 64, 256
 N = SIDE**2
@@ -35,7 +35,7 @@ def literal(teacher: Tensor, student: Tensor) -> Tensor:
 def test_the_forms_without_the_matrix_are_exact_to_the_floor(kind: str, noise: float | None) -> None:
     features = drawn(kind)
     student = drawn(kind) if noise is None else features * (1 + noise * torch.randn_like(features))
-    t, s = normalised(features, "channel"), normalised(student, "channel")
+    t, s = unit_vectors(features, "channel"), unit_vectors(student, "channel")
     squared = literal(t, s)
     for form, exact in {"squared": squared, "rms": squared.sqrt()}.items():
         assert (affinity_rows(t, s, t, s, form)[0].double() - exact).abs().max() < FLOOR[form]
@@ -52,7 +52,7 @@ def test_one_odd_position_stands_far_above_the_floor(kind: str) -> None:
     features = drawn(kind)
     student = features.clone()
     student[..., 10, 20] = drawn(kind)[..., 0, 0]
-    t, s = normalised(features, "channel"), normalised(student, "channel")
+    t, s = unit_vectors(features, "channel"), unit_vectors(student, "channel")
     for form, times in {"squared": 1000, "rms": 40}.items():
         rows = affinity_rows(t, s, t, s, form)[0]
         odd = rows[10 * SIDE + 20].item()

@@ -15,14 +15,14 @@ from torch import Tensor
 
 from understudy.distill.affinity import AffinityForm, affinity_error, affinity_rows
 from understudy.distill.cram import CRAM
-from understudy.distill.differences import AffinityNorm, normalised
+from understudy.kernels.gram import AffinityNorm, unit_vectors
 from understudy.distill.losses import (
     CosineReading,
     affinity_distillation,
     channel_distillation,
 )
 from understudy.distill.maps import MapRecipe
-from understudy.distill.spatial import SpatialReduction, SpatialScale, spatial_distillation
+from understudy.kernels.spatial import SpatialReduction, SpatialScale, spatial_distillation
 from understudy.types import Pair
 
 Shape = tuple[int, int, int, int]
@@ -140,7 +140,7 @@ def test_the_partner_is_the_same_picture_for_teacher_and_student_and_never_itsel
     student = teacher.clone()
     # Turned as a whole, the special picture has its own affinities but none of those to the others.
     student[special] = turned(teacher, rotation(seed + 1, depth))[special]
-    t, s = normalised(teacher, "channel"), normalised(student, "channel")
+    t, s = unit_vectors(teacher, "channel"), unit_vectors(student, "channel")
     assert affinity_distillation(Pair(teacher, student), 0, "abs").item() < 1e-6
     for shift in range(1, count):
         expected = 0.0
@@ -160,8 +160,8 @@ def test_the_partner_is_the_same_picture_for_teacher_and_student_and_never_itsel
 
 @over_shapes(partner=st.booleans())
 def test_the_forms_of_an_affinity_error_belong_together(shape: Shape, seed: int, partner: bool) -> None:
-    t, s = (normalised(draw(seed + i, *shape), "channel") for i in (0, 1))
-    t2, s2 = (normalised(draw(seed + i, *shape), "channel") for i in (2, 3)) if partner else (t, s)
+    t, s = (unit_vectors(draw(seed + i, *shape), "channel") for i in (0, 1))
+    t2, s2 = (unit_vectors(draw(seed + i, *shape), "channel") for i in (2, 3)) if partner else (t, s)
     for error in (affinity_rows, affinity_error):
         rms, absolute, squared = (error(t, s, t2, s2, form) for form in ("rms", "abs", "squared"))
         if error is affinity_rows or shape[0] == 1:  # a mean of roots is not the root of a mean

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from understudy import InputError
-from understudy.distill.release import load_release
+from understudy.lab.release import load_release
 from understudy.distill.reverse import ReverseStudent, reverse_student
 from understudy.types import Level
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from understudy import InputError
 from understudy.distill import weights
 from understudy.distill.backbone import _spread_over
-from understudy.distill.embedded import EMBEDDED, embedded_file
+from understudy.distill.weights import EMBEDDED, embedded_file
 from understudy.distill.teacher import Teacher, default_strides
 from understudy.distill.weights import load_teacher
 from understudy.types import Level

@@ -14,13 +14,13 @@ import pytest
 from PIL import Image
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from understudy import Evaluation, InputError, PictureError, TrainedModel, evaluate
-from understudy.data.factory import LogicalPlan, write_logical
-from understudy.evaluation import NAMES, read_masks, room
-from understudy.evaluation.figures import IMAGE_NAMES, PIXEL_NAMES
-from understudy.evaluation.judging import ThresholdChoice
+from understudy import Evaluation, InputError, PictureError, Model, evaluate
+from understudy.lab.factory import LogicalPlan, write_logical
+from understudy.evaluate import NAMES, read_masks, room
+from understudy.evaluate.figures import IMAGE_NAMES, PIXEL_NAMES
+from understudy.evaluate.marks import ThresholdChoice
 from understudy.metrics import aupro
-from understudy.reporter import Reporter
+from understudy.progress import Reporter
 from understudy.runtime.decision import Thresholds
 from understudy.runtime.images import resize_map
 from understudy.runtime.scoring import Scored
@@ -37,7 +37,7 @@ def kit(tmp_path: Path) -> Path:
     return tmp_path / "kit"
 
 
-def test_the_metrics_have_the_schema_that_scripts_rely_on(model: TrainedModel, factory: Path) -> None:
+def test_the_metrics_have_the_schema_that_scripts_rely_on(model: Model, factory: Path) -> None:
     metrics = evaluate(model, factory).metrics
     assert {k: metrics[k] for k in ("schema", "method", "teacher", "image_size", "seed")} == {
         "schema": 1,
@@ -77,7 +77,7 @@ def test_the_metrics_have_the_schema_that_scripts_rely_on(model: TrainedModel, f
     assert metrics["mean_au_spro"] is None
 
 
-def test_mean_worst_and_pooled_are_three_different_things(model: TrainedModel, factory: Path) -> None:
+def test_mean_worst_and_pooled_are_three_different_things(model: Model, factory: Path) -> None:
     result = evaluate(model, factory)
     figures = {c: f["image_auroc"] for c, f in result.metrics["categories"].items()}
     assert result.metrics["mean"]["image_auroc"] == pytest.approx(np.mean(list(figures.values())))
@@ -88,20 +88,20 @@ def test_mean_worst_and_pooled_are_three_different_things(model: TrainedModel, f
     assert result.metrics["pooled"]["image_auroc"] == pytest.approx(roc_auc_score(labels, scores))
 
 
-def judged_by(model: TrainedModel, thresholds: Thresholds, **categories: Thresholds) -> TrainedModel:
+def judged_by(model: Model, thresholds: Thresholds, **categories: Thresholds) -> Model:
     assert model.calibration
     changes = {"thresholds": thresholds, "categories": categories}
     return replace(model, calibration=model.calibration.model_copy(update=changes))
 
 
-def maps_and_masks(model: TrainedModel, result: Evaluation) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def maps_and_masks(model: Model, result: Evaluation) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Scored once more, at the model's size."""
     maps = [found.anomaly_map for found in model.score([t.record.path for t in result.tested])]  # type: ignore[union-attr]
     marked = [read_masks(t.record, (64, 64)) for t in result.tested]
     return maps, [mask for mask in marked if mask is not None]
 
 
-def test_pixel_metrics_are_over_all_pixels_of_a_category(model: TrainedModel, factory: Path) -> None:
+def test_pixel_metrics_are_over_all_pixels_of_a_category(model: Model, factory: Path) -> None:
     result = evaluate(model, factory, ["nut"])
     maps, masks = maps_and_masks(model, result)
     figures = result.metrics["categories"]["nut"]
@@ -112,7 +112,7 @@ def test_pixel_metrics_are_over_all_pixels_of_a_category(model: TrainedModel, fa
 
 
 def test_more_pixels_than_memory_has_room_for_are_counted_in_bins_within_the_stated_error(
-    model: TrainedModel, factory: Path, monkeypatch: pytest.MonkeyPatch
+    model: Model, factory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exact = evaluate(model, factory).metrics
     monkeypatch.setattr(room, "EXACT_PIXELS", 6 * 64 * 64)  # a category fits, all four do not
@@ -135,7 +135,7 @@ def test_more_pixels_than_memory_has_room_for_are_counted_in_bins_within_the_sta
 
 
 def test_pixels_of_each_kind_are_measured_with_the_good_pictures_alone(
-    model: TrainedModel, factory: Path
+    model: Model, factory: Path
 ) -> None:
     result = evaluate(model, factory, ["nut"])
     maps, masks = maps_and_masks(model, result)
@@ -148,7 +148,7 @@ def test_pixels_of_each_kind_are_measured_with_the_good_pictures_alone(
         assert figures["aupro"] == pytest.approx(expected, abs=1e-6)
 
 
-def test_the_limit_of_aupro_can_be_chosen(model: TrainedModel, factory: Path) -> None:
+def test_the_limit_of_aupro_can_be_chosen(model: Model, factory: Path) -> None:
     result = evaluate(model, factory, ["nut"], aupro_limit=0.05)
     assert result.metrics["aupro_limit"] == 0.05
     expected = aupro(*maps_and_masks(model, result), limit=0.05)
@@ -157,7 +157,7 @@ def test_the_limit_of_aupro_can_be_chosen(model: TrainedModel, factory: Path) ->
         evaluate(model, factory, aupro_limit=2)
 
 
-def test_test_pictures_that_the_training_has_seen_are_counted(model: TrainedModel, data: Path) -> None:
+def test_test_pictures_that_the_training_has_seen_are_counted(model: Model, data: Path) -> None:
     shutil.copy(next((data / "nut" / "train" / "good").iterdir()), data / "nut" / "test" / "good" / "x.png")
     said: list[str] = []
     metrics = evaluate(model, data, reporter=Reporter(say=said.append)).metrics
@@ -165,8 +165,8 @@ def test_test_pictures_that_the_training_has_seen_are_counted(model: TrainedMode
     assert "1 test pictures are, byte for byte, pictures that the training has seen" in said[-1]
 
 
-def test_a_score_that_is_no_number_leaves_its_picture_out(model: TrainedModel, factory: Path) -> None:
-    class Broken(TrainedModel):
+def test_a_score_that_is_no_number_leaves_its_picture_out(model: Model, factory: Path) -> None:
+    class Broken(Model):
         def score(self, *given: Any, **named: Any) -> Iterator[Scored | PictureError]:
             for found in super().score(*given, **named):
                 assert isinstance(found, Scored)
@@ -179,7 +179,7 @@ def test_a_score_that_is_no_number_leaves_its_picture_out(model: TrainedModel, f
 
 
 def test_each_kind_of_defect_is_measured_alone_against_the_good_pictures(
-    model: TrainedModel, kit: Path
+    model: Model, kit: Path
 ) -> None:
     result = evaluate(model, kit, ["kit"])
     by_kind = result.metrics["categories"]["kit"]["defects"]
@@ -195,14 +195,14 @@ def test_each_kind_of_defect_is_measured_alone_against_the_good_pictures(
     assert result.metrics["mean_image_auroc_of_kinds"] == pytest.approx(mean)
 
 
-def test_a_kind_of_defect_has_no_figure_without_good_pictures(model: TrainedModel, kit: Path) -> None:
+def test_a_kind_of_defect_has_no_figure_without_good_pictures(model: Model, kit: Path) -> None:
     shutil.rmtree(kit / "test" / "good")
     figures = evaluate(model, kit, ["kit"]).metrics["categories"]["kit"]["defects"]
     assert figures["logical_anomalies"]["image_auroc"] is None
     assert figures["logical_anomalies"]["n"] == 8
 
 
-def test_recall_of_a_kind_is_the_share_that_fails(model: TrainedModel, kit: Path) -> None:
+def test_recall_of_a_kind_is_the_share_that_fails(model: Model, kit: Path) -> None:
     scores = sorted(t.score for t in evaluate(model, kit, ["kit"]).tested if not t.record.is_good)
     thresholds = Thresholds(
         fail_above=scores[-3], review_above=scores[3], false_alarm_rate=0.1, review_rate=0.2, n_good=9
@@ -216,7 +216,7 @@ def test_recall_of_a_kind_is_the_share_that_fails(model: TrainedModel, kit: Path
         assert figures["recall"] is figures["flagged"] is None
 
 
-def test_maps_can_be_scored_at_the_masks_own_resolution(model: TrainedModel, data: Path) -> None:
+def test_maps_can_be_scored_at_the_masks_own_resolution(model: Model, data: Path) -> None:
     folder = data / "nut"
     for path in [*folder.glob("test/*/*.png"), *folder.glob("ground_truth/*/*.png")]:
         Image.open(path).resize((96, 80), Image.Resampling.NEAREST).save(path)
@@ -233,7 +233,7 @@ def test_maps_can_be_scored_at_the_masks_own_resolution(model: TrainedModel, dat
     assert evaluate(model, data, ["nut"]).metrics["pixel_mode"]["pixels"] == 5 * 64 * 64
 
 
-def test_a_category_without_tests_has_no_figures(model: TrainedModel, data: Path) -> None:
+def test_a_category_without_tests_has_no_figures(model: Model, data: Path) -> None:
     shutil.rmtree(data / "nut" / "test")
     metrics = evaluate(model, data).metrics
     assert all(metrics["categories"]["nut"][name] is None for name in NAMES)
@@ -244,7 +244,7 @@ def test_a_category_without_tests_has_no_figures(model: TrainedModel, data: Path
 
 
 def test_good_pictures_alone_and_unmarked_defects_have_the_figures_that_can_be_told(
-    model: TrainedModel, data: Path
+    model: Model, data: Path
 ) -> None:
     for defect in [d for d in (data / "nut" / "test").iterdir() if d.name != "good"]:
         shutil.rmtree(defect)
@@ -258,7 +258,7 @@ def test_good_pictures_alone_and_unmarked_defects_have_the_figures_that_can_be_t
     assert categories["capsule"]["n_masks"] == 0
 
 
-def test_a_data_set_without_any_defect_is_evaluated_all_the_same(model: TrainedModel, data: Path) -> None:
+def test_a_data_set_without_any_defect_is_evaluated_all_the_same(model: Model, data: Path) -> None:
     for defect in [d for d in data.glob("*/test/*") if d.name != "good"]:
         shutil.rmtree(defect)
     metrics = evaluate(model, data).metrics
@@ -267,7 +267,7 @@ def test_a_data_set_without_any_defect_is_evaluated_all_the_same(model: TrainedM
     assert json.loads(json.dumps(metrics)) == metrics
 
 
-def test_defects_alone_have_no_image_metrics(model: TrainedModel, data: Path) -> None:
+def test_defects_alone_have_no_image_metrics(model: Model, data: Path) -> None:
     shutil.rmtree(data / "nut" / "test" / "good")
     figures = evaluate(model, data, ["nut"]).metrics["categories"]["nut"]
     assert figures["missing"] == dict.fromkeys(IMAGE_NAMES, "no good test pictures")
@@ -275,7 +275,7 @@ def test_defects_alone_have_no_image_metrics(model: TrainedModel, data: Path) ->
     assert figures["pixel_auroc"] is not None
 
 
-def test_no_test_pictures_at_all_is_an_error(model: TrainedModel, data: Path) -> None:
+def test_no_test_pictures_at_all_is_an_error(model: Model, data: Path) -> None:
     for folder in data.iterdir():
         shutil.rmtree(folder / "test")
     with pytest.raises(InputError, match="no test pictures"):
@@ -283,7 +283,7 @@ def test_no_test_pictures_at_all_is_an_error(model: TrainedModel, data: Path) ->
 
 
 def test_broken_pictures_and_masks_of_another_size_are_left_out_by_name(
-    model: TrainedModel, data: Path
+    model: Model, data: Path
 ) -> None:
     (data / "nut" / "test" / "good" / "000.png").write_bytes(b"broken")
     mask = data / "linen" / "ground_truth" / "hole" / "000_mask.png"
@@ -295,7 +295,7 @@ def test_broken_pictures_and_masks_of_another_size_are_left_out_by_name(
     assert "is a mask of 9x9, its picture is 64x64" in result.metrics["unreadable"][0]
 
 
-def test_a_figure_that_is_missing_for_unreadable_pictures_says_so(model: TrainedModel, data: Path) -> None:
+def test_a_figure_that_is_missing_for_unreadable_pictures_says_so(model: Model, data: Path) -> None:
     for path in (data / "nut" / "test").glob("*/*.png"):
         path.write_bytes(b"broken")
     missing = evaluate(model, data).metrics["categories"]["nut"]["missing"]
@@ -303,7 +303,7 @@ def test_a_figure_that_is_missing_for_unreadable_pictures_says_so(model: Trained
 
 
 def test_categories_that_the_model_does_not_know_are_left_out_unless_named(
-    model: TrainedModel, data: Path
+    model: Model, data: Path
 ) -> None:
     shutil.copytree(data / "nut", data / "strange")
     known = ["capsule", "linen", "nut", "veneer"]
@@ -313,7 +313,7 @@ def test_categories_that_the_model_does_not_know_are_left_out_unless_named(
 
 
 def test_verdicts_come_from_the_thresholds_of_the_category_or_those_for_all_as_asked(
-    model: TrainedModel, factory: Path
+    model: Model, factory: Path
 ) -> None:
     for_all = Thresholds(fail_above=1e9, review_above=1e9, false_alarm_rate=0.1, review_rate=0.1, n_good=9)
     nuts = for_all.model_copy(update={"fail_above": -1.0, "review_above": -1.0})
@@ -333,7 +333,7 @@ def test_verdicts_come_from_the_thresholds_of_the_category_or_those_for_all_as_a
 
 
 def test_false_alarms_and_recognition_are_counted_per_category_and_over_all(
-    model: TrainedModel, factory: Path, data: Path
+    model: Model, factory: Path, data: Path
 ) -> None:
     for_all = Thresholds(fail_above=-1, review_above=-1, false_alarm_rate=0.1, review_rate=0.1, n_good=9)
     strict = judged_by(model, for_all, nut=for_all.model_copy(update={"fail_above": 1e9}))

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from understudy import InputError, PictureError, TrainedModel, evaluate
-from understudy.data.factory import LogicalPlan, write_logical
-from understudy.data.folder import open_pictures
-from understudy.data.loco import read_saturations
+from understudy import InputError, PictureError, Model, evaluate
+from understudy.lab.factory import LogicalPlan, write_logical
+from understudy.data.layouts import open_pictures
+from understudy.data.published import read_saturations
 from understudy.data.records import Record
-from understudy.evaluation import room
-from understudy.evaluation.figures import SPRO_LIMITS
-from understudy.evaluation.marks import read_defects, read_masks
+from understudy.evaluate import room
+from understudy.evaluate.figures import SPRO_LIMITS
+from understudy.evaluate.marks import read_defects, read_masks
 from understudy.metrics import Channel, au_spro
-from understudy.reporter import Reporter
+from understudy.progress import Reporter
 from understudy.runtime.images import resize_map
 
 
@@ -60,7 +60,7 @@ def test_a_defect_saturates_as_its_value_says(kit: Path) -> None:
         assert defect.saturation == defect.mask.sum()
 
 
-def test_au_spro_is_measured_at_the_pictures_own_size_for_each_kind(model: TrainedModel, kit: Path) -> None:
+def test_au_spro_is_measured_at_the_pictures_own_size_for_each_kind(model: Model, kit: Path) -> None:
     result = evaluate(model, kit, ["kit"])
     found = result.metrics["categories"]["kit"]["au_spro"]
     assert list(found) == [f"{limit:g}" for limit in SPRO_LIMITS]
@@ -77,7 +77,7 @@ def test_au_spro_is_measured_at_the_pictures_own_size_for_each_kind(model: Train
 
 
 def test_au_spro_of_more_pixels_than_can_be_kept_states_its_largest_error(
-    model: TrainedModel, kit: Path, monkeypatch: pytest.MonkeyPatch
+    model: Model, kit: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exact = evaluate(model, kit, ["kit"]).metrics
     assert exact["categories"]["kit"]["au_spro_max_error"] is None
@@ -96,13 +96,13 @@ def test_au_spro_of_more_pixels_than_can_be_kept_states_its_largest_error(
             assert abs(own[kind] - true) <= errors[limit][kind] + 1e-6
 
 
-def test_a_broken_first_picture_does_not_hide_how_many_pixels_follow(model: TrainedModel, kit: Path) -> None:
+def test_a_broken_first_picture_does_not_hide_how_many_pixels_follow(model: Model, kit: Path) -> None:
     (kit / "test" / "good" / "000.png").write_bytes(b"broken")
     metrics = evaluate(model, kit, ["kit"]).metrics
     assert metrics["spro_mode"]["pixels"] == 18 * 96 * 64
 
 
-def test_a_kind_whose_pictures_are_all_unreadable_has_no_au_spro(model: TrainedModel, kit: Path) -> None:
+def test_a_kind_whose_pictures_are_all_unreadable_has_no_au_spro(model: Model, kit: Path) -> None:
     for path in (kit / "test" / "logical_anomalies").iterdir():
         path.write_bytes(b"broken")
     found = evaluate(model, kit, ["kit"]).metrics["categories"]["kit"]["au_spro"]["0.05"]
@@ -110,14 +110,14 @@ def test_a_kind_whose_pictures_are_all_unreadable_has_no_au_spro(model: TrainedM
     assert found["structural"] is not None
 
 
-def test_without_an_explanation_of_the_masks_there_is_no_au_spro(model: TrainedModel, kit: Path) -> None:
+def test_without_an_explanation_of_the_masks_there_is_no_au_spro(model: Model, kit: Path) -> None:
     (kit / "defects_config.json").unlink()
     figures = evaluate(model, kit, ["kit"]).metrics["categories"]["kit"]
     assert figures["au_spro"] is None
     assert figures["aupro"] is not None
 
 
-def test_a_mask_that_marks_nothing_is_left_out_by_name(model: TrainedModel, kit: Path) -> None:
+def test_a_mask_that_marks_nothing_is_left_out_by_name(model: Model, kit: Path) -> None:
     empty = kit / "ground_truth" / "logical_anomalies" / "000" / "000.png"
     Image.new("L", (96, 64)).save(empty)
     result = evaluate(model, kit, ["kit"])
@@ -137,7 +137,7 @@ def test_transparency_is_no_value_of_a_mask(kit: Path) -> None:
 
 
 def test_a_mask_of_two_values_or_of_an_unknown_one_is_left_out_by_name(
-    model: TrainedModel, kit: Path
+    model: Model, kit: Path
 ) -> None:
     folder = kit / "ground_truth" / "logical_anomalies"
     values = np.zeros((64, 96), np.uint8)

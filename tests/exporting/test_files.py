@@ -9,20 +9,21 @@ import onnx
 import pytest
 import torch
 
-from understudy import METHODS, TrainedModel, WorkError
+from understudy import METHODS, Model, WorkError
 from understudy.distill.affinity import has_matrix
 from understudy.distill.distiller import Distiller
 from understudy.distill.fusion import Fusion
 from understudy.distill.teacher import Teacher
-from understudy.exporting.files import quantise, write_onnx, write_openvino
-from understudy.exporting.parity import TOLERANCE
+from understudy.export.graph import quantise, write_onnx, write_openvino
+from understudy.export.parity import TOLERANCE
 from understudy.methods import build, settings_for
-from understudy.runtime import bundle
-from understudy.runtime.bundle import GraphCard, GraphFormat
+from understudy import files
+from understudy.runtime import manifest as manifests
+from understudy.runtime.manifest import GraphCard, GraphFormat
 from understudy.runtime.graph import open_graph
-from understudy.runtime.network import Network
-from understudy.scoring import TorchNetwork
-from understudy.stopwatch import untimed
+from understudy.runtime.graph import Network
+from understudy.distill.network import TorchNetwork
+from understudy.progress import untimed
 
 SIDE = 64
 
@@ -35,13 +36,13 @@ def distiller_of(method: str) -> Distiller:
     return built
 
 
-def opened(path: Path, form: GraphFormat, care: bool, model: TrainedModel) -> Network:
+def opened(path: Path, form: GraphFormat, valid: bool, model: Model) -> Network:
     card = GraphCard(
         format=form,
         file=path.name,
         precision="float32",
         opset=18,
-        care=care,
+        valid=valid,
         student_sha256="0" * 64,
         parity=None,
     )
@@ -55,18 +56,18 @@ def windows(n: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("method", list(METHODS))
-def test_every_method_is_the_same_in_both_runtimes(method: str, model: TrainedModel, tmp_path: Path) -> None:
+def test_every_method_is_the_same_in_both_runtimes(method: str, model: Model, tmp_path: Path) -> None:
     """For any batch, and whether all of a window counts or not."""
     distiller = distiller_of(method)
-    write_onnx(distiller, tmp_path / "model.onnx", SIDE, care=True)
+    write_onnx(distiller, tmp_path / "model.onnx", SIDE, valid=True)
     write_openvino(tmp_path / "model.onnx", tmp_path / "model.xml")
     in_torch = TorchNetwork(distiller)
     part = np.ones((3, 1, SIDE, SIDE), np.float32)
     part[:, :, :, 40:] = 0
     for form, name in (("onnx", "model.onnx"), ("openvino", "model.xml")):
         network = opened(tmp_path / name, form, True, model)  # type: ignore[arg-type]
-        for images, care in ((windows(1), None), (windows(3), None), (windows(3), part)):
-            expected, found = in_torch(images, care), network(images, care, untimed)
+        for images, valid in ((windows(1), None), (windows(3), None), (windows(3), part)):
+            expected, found = in_torch(images, valid), network(images, valid, untimed)
             span = np.ptp(expected.maps)
             assert [a.shape for a in found] == [a.shape for a in expected]
             assert np.abs(found.maps - expected.maps).max() < TOLERANCE * span
@@ -76,20 +77,20 @@ def test_every_method_is_the_same_in_both_runtimes(method: str, model: TrainedMo
 
 @pytest.mark.parametrize("care", [True, False])
 def test_a_graph_through_gram_matrices_takes_any_batch(
-    care: bool, model: TrainedModel, tmp_path: Path
+    valid: bool, model: Model, tmp_path: Path
 ) -> None:
     teacher = Teacher("test_resnet", (4, 8), SIDE)
     distiller = build("snl-rd", teacher, settings_for("snl-rd"))
     assert not has_matrix(teacher(torch.zeros(1, 3, SIDE, SIDE))[0])
-    write_onnx(distiller, tmp_path / "model.onnx", SIDE, care=care)
-    network = opened(tmp_path / "model.onnx", "onnx", care, model)
+    write_onnx(distiller, tmp_path / "model.onnx", SIDE, valid=valid)
+    network = opened(tmp_path / "model.onnx", "onnx", valid, model)
     in_torch = TorchNetwork(distiller)
     for n in (1, 3):
         expected, found = in_torch(windows(n), None), network(windows(n), None, untimed)
         assert np.abs(found.maps - expected.maps).max() < TOLERANCE * np.ptp(expected.maps)
 
 
-def test_int8_is_smaller_and_close_in_both_runtimes(model: TrainedModel, tmp_path: Path) -> None:
+def test_int8_is_smaller_and_close_in_both_runtimes(model: Model, tmp_path: Path) -> None:
     distiller = distiller_of("rd")
     write_onnx(distiller, tmp_path / "float32.onnx", SIDE)
     quantise(tmp_path / "float32.onnx", tmp_path / "int8.onnx", ((w[None], None) for w in windows(8)))
@@ -118,12 +119,12 @@ def test_a_graph_tells_nothing_of_the_machine_that_wrote_it(exported: Path) -> N
 
 def test_what_has_no_counterpart_is_one_sentence(tmp_path: Path) -> None:
     distiller = distiller_of("stpm")
-    distiller.to_map = lambda pairs, size, care: torch.linalg.eigvals(pairs[0].student)  # type: ignore[assignment, return-value]
+    distiller.to_map = lambda pairs, size, valid: torch.linalg.eigvals(pairs[0].student)  # type: ignore[assignment, return-value]
     with pytest.raises(WorkError, match=r"test_resnet and its student cannot be written as ONNX .*another"):
         write_onnx(distiller, tmp_path / "model.onnx", SIDE)
 
 
 def test_an_exported_folder_is_read_as_a_model(exported: Path) -> None:
-    manifest = bundle.read_manifest(exported)
+    manifest = manifests.read_manifest(exported)
     assert manifest.graph is not None
     assert sorted(manifest.files) == ["model.onnx", "pictures.json", "prototypes.json", "roi.json"]

@@ -12,34 +12,35 @@ import pytest
 from numpy.typing import NDArray
 
 from understudy import BundleError, InputError, WorkError, calibrate, export, load
-from understudy.data.folder import open_pictures
-from understudy.exporting import job, parity
-from understudy.reporter import Reporter
-from understudy.runtime import bundle
-from understudy.runtime.decode import digest_of
-from understudy.runtime.detector import Inspector
+from understudy.data.layouts import open_pictures
+from understudy.export import job, parity
+from understudy.progress import Reporter
+from understudy import files
+from understudy.runtime import manifest as manifests
+from understudy.runtime.sources import digest_of
+from understudy.runtime.inspector import Inspector
 from understudy.runtime.graph import open_graph
-from understudy.runtime.network import Answers, Network
-from understudy.stopwatch import Lap
-from understudy.types import Prediction
+from understudy.runtime.graph import Answers, Network
+from understudy.progress import Lap
+from understudy.types import Result
 
 
 @pytest.fixture
 def written(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exporting takes the graph that is there, since writing one takes long."""
     monkeypatch.setattr(
-        job, "write_onnx", lambda distiller, path, side, care: shutil.copyfile(exported / "model.onnx", path)
+        job, "write_onnx", lambda distiller, path, side, valid: shutil.copyfile(exported / "model.onnx", path)
     )
 
 
-def off_by(error: float) -> Callable[[Path, bundle.Manifest], Network]:
+def off_by(error: float) -> Callable[[Path, manifests.Manifest], Network]:
     """Opens a graph whose maps and scores are wrong."""
 
-    def opened(folder: Path, manifest: bundle.Manifest) -> Network:
+    def opened(folder: Path, manifest: manifests.Manifest) -> Network:
         network = open_graph(folder, manifest)
 
-        def wrong(images: NDArray[np.float32], care: NDArray[np.float32] | None, lap: Lap) -> Answers:
-            found = network(images, care, lap)
+        def wrong(images: NDArray[np.float32], valid: NDArray[np.float32] | None, lap: Lap) -> Answers:
+            found = network(images, valid, lap)
             return found._replace(maps=found.maps + np.float32(error))
 
         return wrong
@@ -65,14 +66,14 @@ def test_an_export_gives_the_models_own_verdicts(exported: Path, model_folder: P
     theirs = list(Inspector.load(exported, threads=1).inspect(pictures))
     assert len(ours) == len(theirs) == 20
     for a, b in zip(ours, theirs, strict=True):
-        assert isinstance(a, Prediction)
-        assert isinstance(b, Prediction)
+        assert isinstance(a, Result)
+        assert isinstance(b, Result)
         assert (a.path, a.verdict, a.category, a.size) == (b.path, b.verdict, b.category, b.size)
         assert b.score == pytest.approx(a.score, rel=1e-4)
 
 
 def test_what_was_compared_is_said_in_two_lines_and_kept(exported: Path, said: list[str]) -> None:
-    card = bundle.read_manifest(exported).graph
+    card = manifests.read_manifest(exported).graph
     assert card is not None
     assert card.parity is not None
     assert (card.parity.windows, card.parity.source) == (32, f"pictures of {_name(said)}")
@@ -143,10 +144,10 @@ def test_int8_is_proved_by_ranks_and_smaller(
 
     held_out = {digest_of(r.path.read_bytes()): r.path for r in open_pictures(factory).train()}
     unseen = [held_out[digest] for digest in load(model_folder, "cpu").pictures.held_out]
-    judged = [r for r in Inspector.load(tmp_path / "out").inspect(unseen) if isinstance(r, Prediction)]
+    judged = [r for r in Inspector.load(tmp_path / "out").inspect(unseen) if isinstance(r, Result)]
     failed = [r.verdict for r in judged].count("FAIL")
     assert failed <= 0.15 * len(unseen)  # the model's own promise, by thresholds of the graph's own scores
-    ours = bundle.read_calibration(tmp_path / "out", manifest)
+    ours = manifests.read_calibration(tmp_path / "out", manifest)
     theirs = load(model_folder, "cpu").calibration
     assert ours is not None
     assert theirs is not None
@@ -186,7 +187,7 @@ def test_an_export_is_calibrated_like_its_model(
     copy = shutil.copytree(exported, tmp_path / "copy")
     (copy / "calibration.json").unlink()
     ours = calibrate(copy, factory, 0.15)
-    theirs = bundle.read_calibration(model_folder, bundle.read_manifest(model_folder))
+    theirs = manifests.read_calibration(model_folder, manifests.read_manifest(model_folder))
     assert theirs is not None
     assert ours.thresholds.n_good == theirs.thresholds.n_good
     assert ours.thresholds.fail_above == pytest.approx(theirs.thresholds.fail_above, rel=1e-4)
@@ -219,7 +220,7 @@ def test_an_earlier_export_is_replaced_only_when_asked_and_only_by_a_proved_one(
     export(model_folder, out, format="openvino", data=factory, overwrite=True)
     assert not (out / "model.onnx").exists()
     files = {"model.xml", "model.bin", "pictures.json", "prototypes.json", "roi.json"}
-    assert bundle.read_manifest(out).files.keys() == files
+    assert manifests.read_manifest(out).files.keys() == files
 
 
 def test_a_folder_of_something_else_is_left_alone(model_folder: Path, tmp_path: Path) -> None:

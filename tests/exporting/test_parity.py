@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from understudy.exporting.parity import RANK_FLOOR, TOLERANCE, answers_of, fault_of, measure_parity, statement
-from understudy.runtime.bundle import ParityCard
+from understudy.export.parity import RANK_FLOOR, TOLERANCE, answers_of, fault_of, measure_parity, statement
+from understudy.runtime.manifest import ParityCard
 from understudy.runtime.decision import Calibration, Limits, Thresholds
-from understudy.runtime.network import Answers
+from understudy.runtime.graph import Answers
 from understudy.runtime.preprocess import Preprocess
-from understudy.stopwatch import Lap
+from understudy.progress import Lap
 
 NUT = np.array([1.0, 0.0], np.float32)
 LIMITS = Limits(rate=0.1, overall=0.5, categories={})
@@ -114,7 +114,7 @@ def test_two_lines_say_what_was_measured() -> None:
 def test_a_network_is_asked_a_batch_at_a_time() -> None:
     sizes = []
 
-    def network(images: np.ndarray, care: np.ndarray | None, lap: Lap) -> Answers:
+    def network(images: np.ndarray, valid: np.ndarray | None, lap: Lap) -> Answers:
         sizes.append(len(images))
         return Answers(images[:, 0], images[:, 0].max((1, 2)), images.mean((2, 3)))
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from understudy import InputError, fit, load
-from understudy.fitting.averaging import AveragedWeights
+from understudy.train.callbacks import AveragedWeights
 
 QUICK = {"image_size": 64, "max_steps": 12, "batch_size": 4, "holdout": 0.0, "method": "rd"}
 

@@ -9,15 +9,15 @@ import pytest
 import torch
 
 from understudy import InputError, fit
-from understudy.data.folder import open_pictures
+from understudy.data.layouts import open_pictures
 from understudy.data.store import PictureStore
 from understudy.distill import Distiller, MapRecipe, Teacher, Term, channel_distillation, reverse_student
-from understudy.fitting.compiling import require_compiler
-from understudy.fitting.feature_cache import cache_for
-from understudy.fitting.training import Plan, train
+from understudy.train.loop import require_compiler
+from understudy.train.features import cache_for
+from understudy.train.loop import Plan, train
 from understudy.methods import Sgd
-from understudy.reporter import Reporter
-from understudy.runtime.bundle import TeacherCard
+from understudy.progress import Reporter
+from understudy.runtime.manifest import TeacherCard
 from understudy.runtime.preprocess import Preprocess
 from understudy.runtime.roi import NO_ROIS
 

@@ -13,15 +13,15 @@ from understudy import InputError, WorkError, fit
 from understudy.cli import main
 from understudy.data import feature_files
 from understudy.data.features import FeatureStore, bytes_of
-from understudy.data.folder import open_pictures
+from understudy.data.layouts import open_pictures
 from understudy.data.store import PictureStore
 from understudy.distill.distiller import Distiller
 from understudy.distill.teacher import Teacher
-from understudy.fitting.feature_cache import FeatureCache, cache_for
-from understudy.fitting.training import Plan, train
+from understudy.train.features import FeatureCache, cache_for
+from understudy.train.loop import Plan, train
 from understudy.methods import METHODS, Adam, build, settings_for
-from understudy.reporter import Reporter
-from understudy.runtime.bundle import TeacherCard
+from understudy.progress import Reporter
+from understudy.runtime.manifest import TeacherCard
 from understudy.runtime.preprocess import Preprocess
 from understudy.runtime.roi import NO_ROIS
 
@@ -148,7 +148,7 @@ def test_a_broken_training_goes_on_wherever_features_are(
 
     for name, before, after in (("b", kept, None), ("c", None, kept)):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("understudy.fitting.training._REPORT_EVERY", 1)
+            patch.setattr("understudy.train.loop._REPORT_EVERY", 1)
             with pytest.raises(WorkError, match="power cut"):
                 learned(fresh(embedded), pictures, tmp_path / name, features=before, advance=pull_the_plug)
         distiller = fresh(embedded, seed=9)

@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from understudy import InputError, TrainedModel, calibrate, fit, load
+from understudy import InputError, Model, calibrate, fit, load
 from understudy.cli import main
-from understudy.data.factory import LogicalPlan, write_logical
-from understudy.data.folder import open_pictures
+from understudy.lab.factory import LogicalPlan, write_logical
+from understudy.data.layouts import open_pictures
 from understudy.data.store import PictureStore
 from understudy.distill.fusion import Fusion
 from understudy.errors import WorkError
-from understudy.fitting.training import checkpoint_file
-from understudy.reporter import Reporter
-from understudy.runtime.bundle import TrainingCard
-from understudy.runtime.decode import digest_of
+from understudy.train.loop import checkpoint_file
+from understudy.progress import Reporter
+from understudy.runtime.manifest import TrainingCard
+from understudy.runtime.sources import digest_of
 
 QUICK = {"image_size": 64, "max_steps": 3, "batch_size": 4, "precision": "32", "device": "cpu"}
 QUICK |= {"holdout": 0.34, "false_alarm_rate": 0.2, "strides": (8, 16)}
@@ -37,7 +37,7 @@ def digests(folder: Path, split: str) -> set[str]:
     return {digest_of(r.path.read_bytes()) for r in open_pictures(folder).records if r.split == split}
 
 
-def used(model: TrainedModel) -> tuple[set[str], set[str], set[str]]:
+def used(model: Model) -> tuple[set[str], set[str], set[str]]:
     pictures = model.pictures
     return set(pictures.trained), set(pictures.validation), set(pictures.held_out)
 
@@ -165,7 +165,7 @@ def test_pictures_to_learn_from_and_to_validate_with_share_one_cache(
         stores.append(PictureStore(*args, **options))
         return stores[-1]
 
-    monkeypatch.setattr("understudy.fitting.gathering.PictureStore", spy)
+    monkeypatch.setattr("understudy.train.features.PictureStore", spy)
     options = {"method": "dskd", "validation": 0.3, "cache": "168KiB", "workers": 1}  # room for fourteen
     fit(factory, tmp_path / "m", reporter=Reporter(say=said.append), **QUICK, **options)
     assert [len(store) for store in stores] == [12, 4, 8]  # to learn from, to validate with, held out

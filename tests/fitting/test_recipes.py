@@ -8,10 +8,10 @@ import pytest
 
 from understudy import InputError, fit
 from understudy.cli import main
-from understudy.fitting.options import fit_options, recipe_of
+from understudy.train.options import fit_options, recipe_of
 from understudy.methods import METHODS, settings_for
-from understudy.report.provenance import _settings, _training
-from understudy.runtime.bundle import TrainingCard
+from understudy.evaluate.report.page import _settings, _training
+from understudy.runtime.manifest import TrainingCard
 
 QUICK = {"image_size": 64, "max_steps": 2, "batch_size": 4, "holdout": 0.0}
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from understudy import fit
-from understudy.fitting.statistics import recompute_statistics
+from understudy.train.finish import recompute_batchnorm
 from understudy.model import load
 
 QUICK = {"image_size": 64, "max_steps": 3, "batch_size": 4, "precision": "32", "device": "cpu"}
@@ -17,7 +17,7 @@ def test_statistics_become_the_plain_mean_over_the_batches() -> None:
     layer = nn.BatchNorm2d(1)
     layer(torch.randn(4, 1, 8, 8) + 100)  # what an older student has left
     batches = [torch.randn(4, 1, 8, 8) + mean for mean in (1.0, 2.0, 6.0)]
-    recompute_statistics(layer, batches, layer)
+    recompute_batchnorm(layer, batches, layer)
     assert layer.running_mean is not None
     assert layer.running_var is not None
     assert layer.running_mean.item() == pytest.approx(torch.stack([b.mean() for b in batches]).mean().item())
@@ -29,7 +29,7 @@ def test_nothing_but_statistics_is_changed_and_the_student_is_left_in_eval_mode(
         nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4, momentum=0.3)
     )
     before = {name: p.detach().clone() for name, p in student.named_parameters()}
-    recompute_statistics(student, [torch.randn(4, 3, 8, 8)], student)
+    recompute_batchnorm(student, [torch.randn(4, 3, 8, 8)], student)
     assert all(torch.equal(before[name], p) for name, p in student.named_parameters())
     assert [m.momentum for m in student if isinstance(m, nn.BatchNorm2d)] == [0.1, 0.3]
     assert not any(m.training for m in student.modules())
@@ -39,7 +39,7 @@ def test_a_layer_that_no_batch_reaches_stays_as_it_is() -> None:
     used, unused = nn.BatchNorm2d(2), nn.BatchNorm2d(2)
     unused(torch.randn(4, 2, 8, 8) + 5)
     before = {name: value.clone() for name, value in unused.state_dict().items()}
-    recompute_statistics(nn.ModuleList([used, unused]), [torch.randn(4, 2, 8, 8)], used)
+    recompute_batchnorm(nn.ModuleList([used, unused]), [torch.randn(4, 2, 8, 8)], used)
     assert all(torch.equal(before[name], value) for name, value in unused.state_dict().items())
 
 
@@ -67,5 +67,5 @@ def test_a_product_that_the_last_batches_did_not_show_is_not_forgotten() -> None
         layer(products[0])
     layer.eval()
     forgotten = layer(products[1]).mean()
-    recompute_statistics(layer, [torch.cat(products)], layer)  # a batch shows several products
+    recompute_batchnorm(layer, [torch.cat(products)], layer)  # a batch shows several products
     assert layer(products[1]).mean() < forgotten / 5

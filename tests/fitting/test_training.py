@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 
 from understudy import METHODS, InputError, WorkError, fit
-from understudy.data.folder import open_pictures
+from understudy.data.layouts import open_pictures
 from understudy.data.store import PictureStore
-from understudy.device import resolve_precision
+from understudy.distill.network import resolve_precision
 from understudy.distill.distiller import Distiller
 from understudy.distill.teacher import Teacher
-from understudy.fitting.training import Plan, _Lesson, _partner_shift, checkpoint_file, train
+from understudy.train.loop import Plan, _Lesson, _partner_shift, checkpoint_file, train
 from understudy.methods import Adam, Sgd, build, settings_for
 from understudy.methods.recipe import share_of_rate
 from understudy.runtime.preprocess import Preprocess
@@ -81,7 +81,7 @@ def run_until_a_power_cut(
             raise WorkError("power cut")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("understudy.fitting.training._REPORT_EVERY", 1)
+        patch.setattr("understudy.train.loop._REPORT_EVERY", 1)
         with pytest.raises(WorkError, match="power cut"):
             run(distiller, pictures, folder, how, pull_the_plug, **options)
 
@@ -206,7 +206,7 @@ def test_a_choice_of_epoch_survives_a_break(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("understudy.fitting.training._REPORT_EVERY", 1)
+    monkeypatch.setattr("understudy.train.loop._REPORT_EVERY", 1)
     how = plan(9, optimiser=Sgd(lr=5.0))
     unbroken = run(fresh(embedded, "stpm"), pictures, tmp_path / "a", how, validation=validation)
     run_until_a_power_cut(stop, fresh(embedded, "stpm"), pictures, tmp_path / "b", how, validation=validation)
@@ -400,15 +400,15 @@ def test_a_killed_process_resumes_from_the_command_line(factory: Path, tmp_path:
 # The command line with a checkpoint every other step; slowed down when it is to be killed.
 CODE = """
 import os, sys, time
-import understudy.fitting.options, understudy.fitting.training, understudy.cli
-understudy.fitting.options.FitOptions.model_fields["checkpoint_every"].default = 2
-understudy.fitting.options.FitOptions.model_rebuild(force=True)
+import understudy.train.options, understudy.train.loop, understudy.cli
+understudy.train.options.FitOptions.model_fields["checkpoint_every"].default = 2
+understudy.train.options.FitOptions.model_rebuild(force=True)
 if os.environ.get("SLOW"):
-    step = understudy.fitting.training._Lesson.training_step
+    step = understudy.train.loop._Lesson.training_step
     def slow(*args):
         time.sleep(0.4)
         return step(*args)
-    understudy.fitting.training._Lesson.training_step = slow
+    understudy.train.loop._Lesson.training_step = slow
 sys.exit(understudy.cli.main())
 """
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from understudy.metrics import PixelTally, Ranking, aupro, by_picture, by_region, largest_error
-from understudy.metrics.binned import BINS, bin_of
+from understudy.metrics.tally import BINS, bin_of
 
 LIMIT = 0.3
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from understudy import TrainedModel
+from understudy import Model
 from understudy.data.records import Record
-from understudy.evaluation import NAMES, Evaluation, Tested
+from understudy.evaluate import NAMES, Evaluation, Tested
 from understudy.metrics import Ranking
-from understudy.report import write_report
+from understudy.evaluate.report import write_report
 from understudy.runtime.decision import Thresholds, decide
 
 Scores = Mapping[str, Mapping[str, Sequence[float]]]
@@ -137,7 +137,7 @@ def _auroc(tested: Sequence[Tested]) -> float | None:
 
 
 @pytest.fixture
-def written(model: TrainedModel, tmp_path: Path, made: Made) -> Written:
+def written(model: Model, tmp_path: Path, made: Made) -> Written:
     """Scores and thresholds -> the page as text, with every run of white space as one blank."""
 
     def write(

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from understudy import TrainedModel, evaluate
-from understudy.evaluation import Evaluation
-from understudy.report import write_report
+from understudy import Model, evaluate
+from understudy.evaluate import Evaluation
+from understudy.evaluate.report import write_report
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 BROWSER = os.environ.get("UNDERSTUDY_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
@@ -52,7 +52,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.mark.parametrize("width", [390, 1200])
 def test_the_report_renders_whole_within_the_width_and_asks_the_network_for_nothing(
-    width: int, model: TrainedModel, factory: Path, tmp_path: Path
+    width: int, model: Model, factory: Path, tmp_path: Path
 ) -> None:
     write_report(
         tmp_path / "report.html", model, _with_long_names(evaluate(model, factory)), "understudy " * 40

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from understudy import Evaluation, TrainedModel, evaluate
-from understudy.conformal import promise
-from understudy.report import write_report
+from understudy import Evaluation, Model, evaluate
+from understudy.calibrate.conformal import promise
+from understudy.evaluate.report import write_report
 from understudy.runtime.decision import Thresholds
 
 Written = Callable[..., str]
@@ -143,7 +143,7 @@ def test_spro_is_shown_where_it_was_measured(written: Written) -> None:
     assert '<td>mean</td><td class="name">mean</td><td>–</td><td>–</td>' in page
 
 
-def test_pictures_left_out_model_and_command_are_named(written: Written, model: TrainedModel) -> None:
+def test_pictures_left_out_model_and_command_are_named(written: Written, model: Model) -> None:
     page = written(BOTH, command="understudy evaluate m 'line 3'", unreadable=["a.png is no picture"])
     text = Parsed(page).text
     assert "a.png is no picture" in text
@@ -167,7 +167,7 @@ def test_names_of_any_kind_are_text_and_nothing_else(written: Written) -> None:
     assert f"Histogram of scores, {name}" in parsed.hints
 
 
-def test_nothing_leads_out_of_the_file(model: TrainedModel, factory: Path, tmp_path: Path) -> None:
+def test_nothing_leads_out_of_the_file(model: Model, factory: Path, tmp_path: Path) -> None:
     write_report(tmp_path / "report.html", model, evaluate(model, factory))
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert all(each.startswith(("data:image/jpeg;base64,", "#")) for each in Parsed(page).addresses)
@@ -180,7 +180,7 @@ def test_a_file_name_that_is_no_unicode_can_still_be_written(written: Written) -
 
 
 def test_evaluations_made_by_hand_have_the_keys_of_real_ones(
-    model: TrainedModel, factory: Path, made: Callable[..., Evaluation]
+    model: Model, factory: Path, made: Callable[..., Evaluation]
 ) -> None:
     real = evaluate(model, factory).metrics
     by_hand = made(BOTH).metrics
@@ -201,7 +201,7 @@ def test_test_pictures_that_the_training_has_seen_are_owned_up_to(written: Writt
 
 
 def test_every_category_is_drawn_with_its_own_thresholds_and_all_together_with_none(
-    made: Callable[..., Evaluation], model: TrainedModel, tmp_path: Path
+    made: Callable[..., Evaluation], model: Model, tmp_path: Path
 ) -> None:
     scores = {"bolt": {"good": [1], "chip": [4]}, "nut": {"good": [1], "chip": [4]}}
     own = {"bolt": THRESHOLDS, "nut": THRESHOLDS.model_copy(update={"fail_above": 3.5})}

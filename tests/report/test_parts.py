@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy import TrainedModel, evaluation
+from understudy import Model, evaluation
 from understudy.data.records import Record
 from understudy.errors import PictureError
-from understudy.evaluation import Evaluation
-from understudy.report import gallery, write_report
-from understudy.report.charts import SIDE, chart, roc_path
-from understudy.report.gallery import Plan, choose, galleries, plan_for
-from understudy.report.outcome import chance_of
+from understudy.evaluate import Evaluation
+from understudy.evaluate.report import gallery, write_report
+from understudy.evaluate.report.charts import SIDE, chart, roc_path
+from understudy.evaluate.report.gallery import Plan, choose, galleries, plan_for
+from understudy.evaluate.report.charts import chance_of
 from understudy.runtime.decision import Thresholds
 from understudy.runtime.scoring import Scored
 
@@ -88,7 +88,7 @@ def test_more_categories_never_mean_more_pictures_of_one() -> None:
 
 
 def score_quickly(
-    self: TrainedModel, paths: Sequence[Path], batch_size: int = 8, *, categories: Sequence[str | None]
+    self: Model, paths: Sequence[Path], batch_size: int = 8, *, categories: Sequence[str | None]
 ) -> Iterator[Scored | PictureError]:
     """A map without features for every picture, no matter which."""
     for path in paths:
@@ -97,9 +97,9 @@ def score_quickly(
 
 @pytest.mark.parametrize("weight", [10, 100_000])
 def test_a_report_stays_small_with_many_categories_and_heavy_pictures(
-    weight: int, model: TrainedModel, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    weight: int, model: Model, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(TrainedModel, "score", score_quickly)
+    monkeypatch.setattr(Model, "score", score_quickly)
     monkeypatch.setattr(gallery, "data_address", lambda _: "data:," + "A" * weight)
     scores = {
         f"{i:04} {'x' * 100}": {"good": list(range(5)), **{f"kind {k}": [i, 9.5] for k in range(3)}}
@@ -116,7 +116,7 @@ def test_a_report_stays_small_with_many_categories_and_heavy_pictures(
     assert "The first 400 of 5000 lines" in page
 
 
-def test_a_picture_that_has_gone_since_is_left_out(model: TrainedModel, made: Made) -> None:
+def test_a_picture_that_has_gone_since_is_left_out(model: Model, made: Made) -> None:
     tested = made({"nut": {"good": [1], "chip": [4]}}).tested
     gone = replace(tested[0], record=replace(tested[0].record, path=Path("gone.png")))
     unmarked = replace(tested[1], record=replace(tested[1].record, masks=(Path("gone.png"),)))
@@ -124,7 +124,7 @@ def test_a_picture_that_has_gone_since_is_left_out(model: TrainedModel, made: Ma
     assert [(g.category, g.n) for g in shown] == [("nut", 2)]
 
 
-def test_a_wrong_verdict_is_marked_as_such(model: TrainedModel, made: Made) -> None:
+def test_a_wrong_verdict_is_marked_as_such(model: Model, made: Made) -> None:
     thresholds = Thresholds(fail_above=3, review_above=2, false_alarm_rate=0.1, review_rate=0.5, n_good=9)
     tested = made({"nut": {"good": [1, 2.5, 4], "chip": [1, 2.5, 4]}}, thresholds).tested
     (shown,) = galleries(model, {"nut": tested})

@@ -5,9 +5,9 @@ from statistics import mean
 import pytest
 
 from understudy.methods import METHODS, settings_for
-from understudy.reproduction.page import strongest_gains
-from understudy.reproduction.reported import MEAN, Cell, reported, sources
-from understudy.reproduction.tables import FIGURES, LOCO, MVTEC, TABLES, VISA
+from understudy.lab.reproduce.page import strongest_gains
+from understudy.lab.reproduce.tables import MEAN, Cell, reported, sources
+from understudy.lab.reproduce.tables import FIGURES, LOCO, MVTEC, TABLES, VISA
 
 
 def test_the_data_sets_have_as_many_categories_as_their_papers_say() -> None:

@@ -9,9 +9,9 @@ import pytest
 
 import understudy
 from understudy import InputError
-from understudy.data.factory import LogicalPlan, write_logical
-from understudy.reporter import Reporter
-from understudy.reproduction.tables import FIGURES, MVTEC
+from understudy.lab.factory import LogicalPlan, write_logical
+from understudy.progress import Reporter
+from understudy.lab.reproduce.tables import FIGURES, MVTEC
 
 SMALL: dict[str, Any] = {
     "teacher": "tf_efficientnet_lite0",

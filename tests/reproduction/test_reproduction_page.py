@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from understudy.reproduction.page import Found, page, strongest_gains
-from understudy.reproduction.reported import Cell, reported, sources
-from understudy.reproduction.tables import MVTEC, TABLES, Models
+from understudy.lab.reproduce.page import Found, page, strongest_gains
+from understudy.lab.reproduce.tables import Cell, reported, sources
+from understudy.lab.reproduce.tables import MVTEC, TABLES, Models
 
 SNL = TABLES["snl-1"]
 PAPER = reported("snl-1", SNL)

@@ -13,15 +13,16 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from understudy import METHODS, BundleError, InputError, TrainedModel, WorkError, calibrate, load
+from understudy import METHODS, BundleError, InputError, Model, WorkError, calibrate, load
 from understudy.distill.fusion import Fusion
 from understudy.methods import build, settings_for
 from understudy.model import save
-from understudy.runtime import bundle
+from understudy import files
+from understudy.runtime import manifest as manifests
 from understudy.runtime.images import find_pictures
 from understudy.runtime.roi import NO_ROIS
 from understudy.runtime.scoring import Scored, Scorer
-from understudy.scoring import TorchNetwork
+from understudy.distill.network import TorchNetwork
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_loading_and_scoring_again_gives_equal_scores_and_maps(model_folder: Pat
 
 @pytest.mark.parametrize("method", list(METHODS))
 def test_a_model_is_scored_alike_before_and_after_saving(
-    method: str, model: TrainedModel, factory: Path, tmp_path: Path
+    method: str, model: Model, factory: Path, tmp_path: Path
 ) -> None:
     distiller = build(method, model.distiller.teacher, settings_for(method)).eval()
     if isinstance(distiller.to_map, Fusion):
@@ -113,7 +114,7 @@ def test_an_altered_or_cut_manifest_is_refused(copy: Path) -> None:
 
 
 def test_a_newer_format_asks_for_an_update(copy: Path) -> None:
-    edit(copy / "manifest.json", bundle_schema=bundle.BUNDLE_SCHEMA + 1)
+    edit(copy / "manifest.json", bundle_schema=manifests.BUNDLE_SCHEMA + 1)
     with pytest.raises(BundleError, match=r"model of format 5, this version reads 4; update"):
         load(copy)
 
@@ -150,7 +151,7 @@ def test_thresholds_can_be_changed_but_not_swapped(copy: Path, factory: Path) ->
 
 @pytest.mark.parametrize(("step", "way_out"), [(-1, "calibrate again"), (1, "update understudy")])
 def test_a_calibration_of_another_format_says_what_to_do(copy: Path, step: int, way_out: str) -> None:
-    schema = bundle.BUNDLE_SCHEMA + step
+    schema = manifests.BUNDLE_SCHEMA + step
     edit(copy / "calibration.json", bundle_schema=schema)
     with pytest.raises(
         BundleError, match=f"calibration of format {schema}, this version reads .*; {way_out}"
@@ -159,7 +160,7 @@ def test_a_calibration_of_another_format_says_what_to_do(copy: Path, step: int, 
 
 
 def test_an_older_model_asks_to_be_trained_again(copy: Path) -> None:
-    edit(copy / "manifest.json", bundle_schema=bundle.BUNDLE_SCHEMA - 1)
+    edit(copy / "manifest.json", bundle_schema=manifests.BUNDLE_SCHEMA - 1)
     with pytest.raises(BundleError, match=r"model of format 3, this version reads 4; train it again"):
         load(copy)
 
@@ -167,7 +168,7 @@ def test_an_older_model_asks_to_be_trained_again(copy: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"output folder .*file/m cannot be written.*--out"):
-        bundle.prepare_folder(tmp_path / "file" / "m")
+        files.prepare_folder(tmp_path / "file" / "m")
 
 
 def test_a_full_disk_is_said_in_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -176,13 +177,13 @@ def test_a_full_disk_is_said_in_one_sentence(monkeypatch: pytest.MonkeyPatch, tm
 
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(WorkError, match="No space left on device; make room there"):
-        bundle.write_json(tmp_path / "a.json", {})
+        files.write_json(tmp_path / "a.json", {})
 
 
 def test_the_light_runtime_does_not_import_torch() -> None:
     code = (
-        "import sys, understudy, understudy.cli, understudy.runtime.bundle, understudy.runtime.images, "
-        "understudy.runtime.decision, understudy.runtime.heatmap, understudy.runtime.recognition, "
+        "import sys, understudy, understudy.cli, understudy.runtime.manifest, understudy.runtime.images, "
+        "understudy.runtime.decision, understudy.runtime.heatmap, understudy.runtime.decision, "
         "understudy.runtime.regions; assert not {'torch', 'scipy', 'safetensors'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

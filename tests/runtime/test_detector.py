@@ -13,12 +13,12 @@ from PIL import Image
 
 from understudy.errors import InputError, PictureError
 from understudy.runtime.decision import Calibration, Limits, Thresholds
-from understudy.runtime.detector import Inspector
-from understudy.runtime.network import Answers
+from understudy.runtime.inspector import Inspector
+from understudy.runtime.graph import Answers
 from understudy.runtime.preprocess import Preprocess
 from understudy.runtime.scoring import Scorer
-from understudy.stopwatch import Lap
-from understudy.types import Prediction, Region
+from understudy.progress import Lap
+from understudy.types import Result, Region
 
 LOOK = Preprocess(image_size=32, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 LIMITS = Limits(rate=0.1, overall=0.3, categories={})
@@ -32,7 +32,7 @@ CALIBRATION = Calibration(
 )
 
 
-def brightness(images: NDArray[np.float32], care: NDArray[np.float32] | None, lap: Lap) -> Answers:
+def brightness(images: NDArray[np.float32], valid: NDArray[np.float32] | None, lap: Lap) -> Answers:
     """The map is the first channel; embeddings all point one way."""
     maps = images[:, 0]
     return Answers(maps, maps.max(axis=(1, 2)), np.tile(np.array([1, 0], np.float32), (len(maps), 1)))
@@ -50,9 +50,9 @@ def spot(value: int, rows: slice, columns: slice, size: tuple[int, int] = (32, 3
     return picture
 
 
-def one(inspector: Inspector, picture: np.ndarray) -> Prediction:
+def one(inspector: Inspector, picture: np.ndarray) -> Result:
     (found,) = inspector.inspect(picture)
-    assert isinstance(found, Prediction)
+    assert isinstance(found, Result)
     return found
 
 
@@ -87,7 +87,7 @@ def test_a_folder_paths_and_arrays_may_be_given_together(inspector: Inspector, t
         Image.fromarray(spot(value, slice(0, 9), slice(0, 9))).save(tmp_path / name)
     array = spot(30, slice(0, 9), slice(0, 9))
     found = [
-        r for r in inspector.inspect([tmp_path, str(tmp_path / "a.png"), array]) if isinstance(r, Prediction)
+        r for r in inspector.inspect([tmp_path, str(tmp_path / "a.png"), array]) if isinstance(r, Result)
     ]
     assert [r.path.name for r in found] == ["a.png", "b.png", "a.png", "array-3"]
     assert [round(255 * r.score) for r in found] == [10, 20, 10, 30]
@@ -102,7 +102,7 @@ def test_one_broken_picture_never_stops_a_batch(inspector: Inspector, tmp_path: 
     Image.fromarray(spot(10, slice(0, 9), slice(0, 9))).save(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:60])
     Image.fromarray(spot(10, slice(0, 9), slice(0, 9))).save(tmp_path / "c.png")
-    assert [type(r) for r in inspector.inspect(tmp_path)] == [Prediction, PictureError, Prediction]
+    assert [type(r) for r in inspector.inspect(tmp_path)] == [Result, PictureError, Result]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_several_threads_get_what_one_gets(inspector: Inspector) -> None:
     lots = [list(rng.integers(0, 256, (5, 40, 50, 3), np.uint8)) for _ in range(8)]
 
     def scores(pictures: list[np.ndarray]) -> list[float]:
-        return [r.score for r in inspector.inspect(pictures, batch_size=2) if isinstance(r, Prediction)]
+        return [r.score for r in inspector.inspect(pictures, batch_size=2) if isinstance(r, Result)]
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(scores, lots)) == [scores(pictures) for pictures in lots]

@@ -13,28 +13,29 @@ import openvino
 import pytest
 from onnx import TensorProto, helper
 
-from understudy import TrainedModel
+from understudy import Model
 from understudy.errors import BundleError, InputError
-from understudy.runtime import bundle
-from understudy.runtime.bundle import GraphCard, GraphFormat, Manifest
+from understudy import files
+from understudy.runtime import manifest as manifests
+from understudy.runtime.manifest import GraphCard, GraphFormat, Manifest
 from understudy.runtime.graph import open_graph
-from understudy.runtime.network import Network
-from understudy.stopwatch import Stopwatch, untimed
+from understudy.runtime.graph import Network
+from understudy.progress import Stopwatch, untimed
 
 SIDE = 8
 
 
-def write_graph(path: Path, care: bool = False, opset: int = 18) -> None:
+def write_graph(path: Path, valid: bool = False, opset: int = 18) -> None:
     """The map is the first channel, where it counts; the embedding is the mean of the channels."""
     nodes = [
         helper.make_node("Gather", ["images", "first"], ["channel"], axis=1),
         helper.make_node("Mul", ["channel", "care"], ["map"])
-        if care
+        if valid
         else helper.make_node("Identity", ["channel"], ["map"]),
         helper.make_node("ReduceMax", ["map", "but_batch"], ["score"], keepdims=0),
         helper.make_node("ReduceMean", ["images", "over_pixels"], ["embedding"], keepdims=0),
     ]
-    channels = {"images": 3, "care": 1} if care else {"images": 3}
+    channels = {"images": 3, "care": 1} if valid else {"images": 3}
     shapes: dict[str, list[int | str]] = {
         "map": ["n", 1, SIDE, SIDE],
         "score": ["n"],
@@ -54,26 +55,26 @@ def write_graph(path: Path, care: bool = False, opset: int = 18) -> None:
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10), path)
 
 
-def manifest_for(model: TrainedModel, folder: Path, form: GraphFormat, care: bool = False) -> Manifest:
+def manifest_for(model: Model, folder: Path, form: GraphFormat, valid: bool = False) -> Manifest:
     names = ["model.onnx"] if form == "onnx" else ["model.xml", "model.bin"]
     card = GraphCard(
         format=form,
         file=names[0],
         precision="float32",
         opset=18,
-        care=care,
+        valid=valid,
         student_sha256="0" * 64,
         parity=None,
     )
-    files = {name: bundle.sha256_of(folder / name) for name in names}
+    files = {name: files.sha256_of(folder / name) for name in names}
     return model.manifest.model_copy(update={"files": files, "graph": card})
 
 
-def tiny(model: TrainedModel, folder: Path, form: GraphFormat, care: bool = False) -> Network:
-    write_graph(folder / "model.onnx", care)
+def tiny(model: Model, folder: Path, form: GraphFormat, valid: bool = False) -> Network:
+    write_graph(folder / "model.onnx", valid)
     if form == "openvino":
         openvino.save_model(openvino.Core().read_model(folder / "model.onnx"), folder / "model.xml")
-    return open_graph(folder, manifest_for(model, folder, form, care), threads=1)
+    return open_graph(folder, manifest_for(model, folder, form, valid), threads=1)
 
 
 def pictures(n: int, seed: int = 0) -> np.ndarray:
@@ -83,7 +84,7 @@ def pictures(n: int, seed: int = 0) -> np.ndarray:
 @pytest.mark.parametrize("form", ["onnx", "openvino"])
 @pytest.mark.parametrize("n", [1, 3])
 def test_maps_scores_and_embeddings_come_in_their_places(
-    form: GraphFormat, n: int, model: TrainedModel, tmp_path: Path
+    form: GraphFormat, n: int, model: Model, tmp_path: Path
 ) -> None:
     given = pictures(n)
     found = tiny(model, tmp_path, form)(given, None, untimed)
@@ -95,23 +96,23 @@ def test_maps_scores_and_embeddings_come_in_their_places(
 
 @pytest.mark.parametrize("form", ["onnx", "openvino"])
 def test_what_does_not_count_is_told_the_graph_and_by_default_all_counts(
-    form: GraphFormat, model: TrainedModel, tmp_path: Path
+    form: GraphFormat, model: Model, tmp_path: Path
 ) -> None:
-    network, given = tiny(model, tmp_path, form, care=True), pictures(2)
-    care = np.zeros((2, 1, SIDE, SIDE), np.float32)
-    care[:, :, :2] = 1
-    assert np.array_equal(network(given, care, untimed).maps, given[:, 0] * care[:, 0])
+    network, given = tiny(model, tmp_path, form, valid=True), pictures(2)
+    valid = np.zeros((2, 1, SIDE, SIDE), np.float32)
+    valid[:, :, :2] = 1
+    assert np.array_equal(network(given, valid, untimed).maps, given[:, 0] * valid[:, 0])
     assert np.array_equal(network(given, None, untimed).maps, given[:, 0])
 
 
-def test_a_graph_that_knows_no_ignored_pixels_refuses_them(model: TrainedModel, tmp_path: Path) -> None:
+def test_a_graph_that_knows_no_ignored_pixels_refuses_them(model: Model, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="pictures that count whole; export it again"):
         tiny(model, tmp_path, "onnx")(pictures(1), np.ones((1, 1, SIDE, SIDE), np.float32), untimed)
 
 
 @pytest.mark.parametrize("form", ["onnx", "openvino"])
 def test_threads_that_share_a_network_get_their_own_answers(
-    form: GraphFormat, model: TrainedModel, tmp_path: Path
+    form: GraphFormat, model: Model, tmp_path: Path
 ) -> None:
     network = tiny(model, tmp_path, form)
     given = [pictures(1 + seed % 3, seed) for seed in range(64)]
@@ -122,7 +123,7 @@ def test_threads_that_share_a_network_get_their_own_answers(
 
 @pytest.mark.parametrize("form", ["onnx", "openvino"])
 def test_answers_stay_as_they_are_when_the_network_goes_on(
-    form: GraphFormat, model: TrainedModel, tmp_path: Path
+    form: GraphFormat, model: Model, tmp_path: Path
 ) -> None:
     network = tiny(model, tmp_path, form)
     first = network(pictures(2), None, untimed)
@@ -130,20 +131,20 @@ def test_answers_stay_as_they_are_when_the_network_goes_on(
     assert np.array_equal(first.maps, pictures(2)[:, 0])
 
 
-def test_the_time_of_a_batch_is_that_of_the_network(model: TrainedModel, tmp_path: Path) -> None:
+def test_the_time_of_a_batch_is_that_of_the_network(model: Model, tmp_path: Path) -> None:
     watch = Stopwatch()
     tiny(model, tmp_path, "onnx")(pictures(2), None, watch.lap)
     assert any(line.startswith("network") for line in watch.report())
 
 
-def test_a_model_without_a_graph_says_how_to_make_one(model: TrainedModel, model_folder: Path) -> None:
+def test_a_model_without_a_graph_says_how_to_make_one(model: Model, model_folder: Path) -> None:
     with pytest.raises(BundleError, match=f"no graph; make one with understudy export {model_folder} --out"):
         open_graph(model_folder, model.manifest)
 
 
 @pytest.mark.parametrize(("form", "name"), [("onnx", "model.onnx"), ("openvino", "model.xml")])
 def test_a_sound_hash_over_a_broken_graph_is_one_sentence(
-    form: GraphFormat, name: str, model: TrainedModel, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    form: GraphFormat, name: str, model: Model, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     tiny(model, tmp_path, form)
     whole = (tmp_path / name).read_bytes()
@@ -155,7 +156,7 @@ def test_a_sound_hash_over_a_broken_graph_is_one_sentence(
 
 
 def test_operators_newer_than_the_runtime_ask_for_its_update(
-    model: TrainedModel, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    model: Model, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     write_graph(tmp_path / "model.onnx", opset=99)
     with pytest.raises(
@@ -166,7 +167,7 @@ def test_operators_newer_than_the_runtime_ask_for_its_update(
 
 
 def test_openvino_that_is_not_installed_is_named_with_its_extra(
-    model: TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tiny(model, tmp_path, "openvino")
     monkeypatch.setitem(sys.modules, "openvino", None)

@@ -49,11 +49,11 @@ def test_padding_keeps_the_aspect_and_marks_what_it_adds(height: int, width: int
 
 
 def test_padding_becomes_the_mean_colour_exactly() -> None:
-    images, care = PADDED.inputs(PADDED.cut(PADDED.resize(noise(10, 32)), (0, 0))[None])
-    assert care is not None
+    images, valid = PADDED.inputs(PADDED.cut(PADDED.resize(noise(10, 32)), (0, 0))[None])
+    assert valid is not None
     assert (images[:, :, 10:] == 0).all()
-    assert (care[:, :, 10:] == 0).all()
-    assert (care[:, :, :10] == 1).all()
+    assert (valid[:, :, 10:] == 0).all()
+    assert (valid[:, :, :10] == 1).all()
 
 
 @given(sides, sides, tilings)
@@ -98,10 +98,10 @@ def test_between_two_tiles_one_fades_into_the_other_without_a_step() -> None:
 
 def test_tiles_without_anything_that_counts_are_left_out() -> None:
     look = tiled(32, 0)
-    care = np.zeros((32, 96), bool)
-    care[5, 40] = True
-    assert look.corners((32, 96), care) == [(0, 32)]
-    window = look.cut(noise(32, 96), (0, 32), care)
+    valid = np.zeros((32, 96), bool)
+    valid[5, 40] = True
+    assert look.corners((32, 96), valid) == [(0, 32)]
+    window = look.cut(noise(32, 96), (0, 32), valid)
     assert window[..., 3].sum() == 255
     joined = look.join([np.ones((32, 32), np.float32)], [(0, 32)], (32, 96))
     assert joined[:, 32:64].all()

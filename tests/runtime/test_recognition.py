@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from understudy.conformal import conformal_threshold
+from understudy.calibrate.conformal import conformal_threshold
 from understudy.runtime.decision import Limits
-from understudy.runtime.recognition import distances_to, recognise
+from understudy.runtime.decision import distances_to, recognise
 
 LIMITS = Limits(rate=0.1, overall=1.0, categories={"nut": 0.5})
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from understudy.runtime.regions import find_regions, large_regions, surviving_level
+from understudy.runtime.regions import find_regions, large_regions, highest_threshold_with_region
 from understudy.types import Region
 
 shapes = st.tuples(st.integers(1, 9), st.integers(1, 9))
@@ -43,7 +43,7 @@ def test_winding_regions_are_one() -> None:
 def test_the_level_is_the_highest_at_which_a_region_survives(anomaly_map: np.ndarray, min_area: int) -> None:
     min_area = min(min_area, anomaly_map.size)
     surviving = [v for v in np.unique(anomaly_map) if areas(anomaly_map >= v).max() >= min_area]
-    assert surviving_level(anomaly_map, min_area) == max(surviving)
+    assert highest_threshold_with_region(anomaly_map, min_area) == max(surviving)
 
 
 @given(maps, st.integers(1, 12), st.integers(-1, 7))
@@ -52,13 +52,13 @@ def test_above_a_threshold_there_is_a_region_exactly_if_the_level_is(
 ) -> None:
     min_area = min(min_area, anomaly_map.size)
     found = large_regions(anomaly_map > threshold, min_area).any()
-    assert found == (surviving_level(anomaly_map, min_area) > threshold)
+    assert found == (highest_threshold_with_region(anomaly_map, min_area) > threshold)
 
 
 def test_a_region_of_one_pixel_survives_up_to_the_maximum_and_one_of_all_up_to_the_minimum() -> None:
     anomaly_map = np.random.default_rng(0).random((30, 40)).astype(np.float32)
-    assert surviving_level(anomaly_map, 1) == pytest.approx(anomaly_map.max())
-    assert surviving_level(anomaly_map, 1200) == pytest.approx(anomaly_map.min())
+    assert highest_threshold_with_region(anomaly_map, 1) == pytest.approx(anomaly_map.max())
+    assert highest_threshold_with_region(anomaly_map, 1200) == pytest.approx(anomaly_map.min())
 
 
 def test_a_large_noisy_map_has_the_regions_that_scipy_finds() -> None:

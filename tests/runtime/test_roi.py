@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from understudy.errors import InputError, PictureError
-from understudy.runtime.bundle import read_rois, write_rois
+from understudy.runtime.manifest import read_rois, write_rois
 from understudy.runtime.roi import NO_ROIS, Rois, fitted
 from understudy.runtime.roi import read_rois as read_drawn
 
@@ -36,26 +36,26 @@ def test_nothing_shown_where_nothing_counts_reaches_a_pixel_that_counts(
 ) -> None:
     size = (40 * finer, 60 * finer)
     try:
-        care = fitted(mask(), size, (height, width), PICTURE)
+        valid = fitted(mask(), size, (height, width), PICTURE)
     except PictureError:
         return  # nothing is left of it
     drawn = np.kron(mask(), np.ones((finer, finer), bool))
     shown = np.random.default_rng(0).integers(0, 256, size, np.uint8)
     other = np.where(drawn, shown, 255 - shown)
     first, second = (np.asarray(Image.fromarray(p).resize((width, height), 2)) for p in (shown, other))
-    np.testing.assert_array_equal(first[care], second[care])
+    np.testing.assert_array_equal(first[valid], second[valid])
 
 
 def test_a_region_keeps_its_middle_at_any_size() -> None:
     for side in (20, 40, 100, 160):
-        care = fitted(mask(), (40, 60), (side, side), PICTURE)
+        valid = fitted(mask(), (40, 60), (side, side), PICTURE)
         inner = np.asarray(Image.fromarray(mask()).resize((side, side), 0))
         border = -(-3 * max(side, 60) // 40)
         rows, columns = (
             np.flatnonzero(inner.any(1))[border:-border],
             np.flatnonzero(inner.any(0))[border:-border],
         )
-        assert care[np.ix_(rows, columns)].all()
+        assert valid[np.ix_(rows, columns)].all()
 
 
 def test_a_region_of_interest_fits_pictures_of_its_aspect_at_any_scale() -> None:
@@ -77,13 +77,13 @@ def test_a_region_that_vanishes_at_the_models_size_is_an_error() -> None:
 
 
 def test_without_regions_everything_counts_and_nothing_is_made() -> None:
-    assert NO_ROIS.care("nut", (40, 60), (32, 32), PICTURE) is None
+    assert NO_ROIS.valid("nut", (40, 60), (32, 32), PICTURE) is None
     assert not NO_ROIS
 
 
 def test_a_category_has_its_own_region_and_others_count_wholly() -> None:
     rois = Rois(categories={"nut": mask()})
-    of_nut, of_other, unknown = (rois.care(c, (40, 60), (40, 60), PICTURE) for c in ("nut", "bolt", None))
+    of_nut, of_other, unknown = (rois.valid(c, (40, 60), (40, 60), PICTURE) for c in ("nut", "bolt", None))
     np.testing.assert_array_equal(of_nut, mask())
     assert of_other is not None
     assert of_other.all()

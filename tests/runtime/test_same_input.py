@@ -10,15 +10,15 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from understudy.data.normaliser import Normaliser
+from understudy.distill.network import Normaliser
 from understudy.data.store import PictureStore
-from understudy.runtime.detector import Inspector
-from understudy.runtime.network import Answers
+from understudy.runtime.inspector import Inspector
+from understudy.runtime.graph import Answers
 from understudy.runtime.preprocess import Preprocess
 from understudy.runtime.roi import NO_ROIS, Rois
 from understudy.runtime.scoring import Scorer
-from understudy.stopwatch import Lap
-from understudy.types import Prediction
+from understudy.progress import Lap
+from understudy.types import Result
 
 SAME = 1e-6
 LOOK = Preprocess(image_size=32, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
@@ -44,11 +44,11 @@ class Recorder:
 
     def __init__(self) -> None:
         self.images: list[NDArray[np.float32]] = []
-        self.care: list[NDArray[np.float32]] = []
+        self.valid: list[NDArray[np.float32]] = []
 
-    def __call__(self, images: NDArray[np.float32], care: NDArray[np.float32] | None, lap: Lap) -> Answers:
+    def __call__(self, images: NDArray[np.float32], valid: NDArray[np.float32] | None, lap: Lap) -> Answers:
         self.images.extend(images)
-        self.care.extend([] if care is None else care)
+        self.valid.extend([] if valid is None else valid)
         maps = images.mean(axis=1)
         return Answers(maps, maps.max(axis=(1, 2)), np.ones((len(images), 1), np.float32))
 
@@ -83,8 +83,8 @@ def seen_in_training(
     path: Path, look: Preprocess, rois: Rois, budget: int
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     store = PictureStore([path], look, budget, rois=rois)
-    images, care = Normaliser(look)(torch.stack([store[i] for i in range(len(store))]))
-    return images, care
+    images, valid = Normaliser(look)(torch.stack([store[i] for i in range(len(store))]))
+    return images, valid
 
 
 @pytest.mark.parametrize("roi", [False, True], ids=["whole", "region of interest"])
@@ -98,11 +98,11 @@ def test_the_runtime_sees_what_training_saw(
     network = Recorder()
     list(Scorer(network, layout, {}, rois=rois).score([path], batch_size=2))
     kept, decoded = (seen_in_training(path, layout, rois, budget) for budget in (10**9, 0))
-    for images, care in (kept, decoded):
+    for images, valid in (kept, decoded):
         np.testing.assert_allclose(np.stack(network.images), images, rtol=0, atol=SAME)
-        assert (care is not None) == bool(roi or layout.pads) == bool(network.care)
-        if care is not None:
-            np.testing.assert_array_equal(np.stack(network.care), care)
+        assert (valid is not None) == bool(roi or layout.pads) == bool(network.valid)
+        if valid is not None:
+            np.testing.assert_array_equal(np.stack(network.valid), valid)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
@@ -117,15 +117,15 @@ def test_an_array_is_seen_as_the_same_picture_in_a_file(
     )
     Image.fromarray(array).save(tmp_path / "picture.png")
     given: list[Recorder] = []
-    found: list[Prediction] = []
+    found: list[Result] = []
     for source in (array, tmp_path / "picture.png"):
         given.append(Recorder())
         (told,) = Inspector(Scorer(given[-1], layout, {"nut": np.ones(1, np.float32)}), ["nut"]).inspect(
             source
         )
-        assert isinstance(told, Prediction)
+        assert isinstance(told, Result)
         found.append(told)
     np.testing.assert_array_equal(given[0].images, given[1].images)
-    np.testing.assert_array_equal(given[0].care, given[1].care)
+    np.testing.assert_array_equal(given[0].valid, given[1].valid)
     np.testing.assert_array_equal(found[0].anomaly_map, found[1].anomaly_map)
     assert (found[0].score, found[0].size) == (found[1].score, found[1].size)

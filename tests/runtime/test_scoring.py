@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from understudy.errors import PictureError
-from understudy.runtime.network import Answers
+from understudy.runtime.graph import Answers
 from understudy.runtime.preprocess import Preprocess
 from understudy.runtime.roi import Rois
 from understudy.runtime.scoring import Scored, Scorer
-from understudy.stopwatch import Lap
+from understudy.progress import Lap
 
 PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 WHOLE = Preprocess(image_size=32, **PLAIN)
@@ -28,7 +28,7 @@ class RedIsWrong:
     def __init__(self) -> None:
         self.batches: list[int] = []
 
-    def __call__(self, images: NDArray[np.float32], care: NDArray[np.float32] | None, lap: Lap) -> Answers:
+    def __call__(self, images: NDArray[np.float32], valid: NDArray[np.float32] | None, lap: Lap) -> Answers:
         self.batches.append(len(images))
         maps = images[:, 0]
         green = images[:, 1].mean(axis=(1, 2))
@@ -103,8 +103,8 @@ def test_what_does_not_count_has_no_influence_and_takes_the_lowest_value() -> No
     assert (first.score, second.score) == (1, 0)
     np.testing.assert_array_equal(first.anomaly_map, third.anomaly_map)
     assert (third.anomaly_map[:16] == 0).all()
-    assert third.care is not None
-    np.testing.assert_array_equal(third.care, roi)
+    assert third.valid is not None
+    np.testing.assert_array_equal(third.valid, roi)
 
 
 def test_where_regions_differ_a_picture_is_recognised_first_unless_its_category_is_said() -> None:
@@ -126,8 +126,8 @@ def test_the_category_of_the_region_is_the_one_that_is_judged() -> None:
     assert found.category == "green"
     (whole,) = ok(list(scorer().score([picture])))
     np.testing.assert_array_equal(found.embedding, whole.embedding)
-    assert found.care is not None
-    np.testing.assert_array_equal(found.care, lower)
+    assert found.valid is not None
+    np.testing.assert_array_equal(found.valid, lower)
 
 
 def test_a_picture_that_does_not_fit_its_region_is_told_so_and_the_rest_is_scored() -> None:

@@ -40,9 +40,20 @@ INTERRUPTED = 130
 _UsageError: Any = typer.BadParameter.__base__  # the parser's own errors; typer exports only this heir
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        import understudy
+
+        print(f"understudy {understudy.__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def _common(
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+    version: bool = typer.Option(
+        False, "--version", help="Print the version and stop.", is_eager=True, callback=_show_version
+    ),
 ) -> None:
     """Finds defects in pictures of products after seeing only good ones."""
 

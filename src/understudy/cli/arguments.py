@@ -2,44 +2,26 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from understudy.errors import InputError
+from understudy.types import DeviceChoice, PrecisionChoice
 
 __all__ = [
     "DATA_KINDS",
     "CategoriesOption",
     "DataArgument",
-    "DeviceName",
     "DeviceOption",
     "ImageSizeOption",
     "ModelArgument",
-    "PrecisionName",
+    "PrecisionOption",
     "TeacherWeightsOption",
     "split_names",
     "split_numbers",
 ]
-
-
-class DeviceName(StrEnum):
-    """What to run on."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
-
-
-class PrecisionName(StrEnum):
-    """Precision of training."""
-
-    AUTO = "auto"
-    FLOAT32 = "32"
-    BF16 = "bf16"
-
 
 DATA_KINDS = (
     "folder in MVTec AD, MVTec LOCO or VisA layout, one category of it, good pictures alone, "
@@ -50,7 +32,10 @@ ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of 
 CategoriesOption = Annotated[
     str | None, typer.Option(metavar="A,B,C", help="Only these categories, separated by commas.")
 ]
-DeviceOption = Annotated[DeviceName, typer.Option(help="auto takes a GPU where there is one.")]
+DeviceOption = Annotated[DeviceChoice, typer.Option(help="auto takes a GPU where there is one.")]
+PrecisionOption = Annotated[
+    PrecisionChoice, typer.Option(help="Precision of training; auto takes bf16 where the hardware has it.")
+]
 ImageSizeOption = Annotated[int, typer.Option(metavar="N", help="Side of the input in pixels.")]
 TeacherWeightsOption = Annotated[
     str | None, typer.Option(metavar="FILE", help="Its weights: .safetensors, .pth, or the word random.")

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from understudy.cli.arguments import DataArgument, ModelArgument
-from understudy.cli.progress import reporting
+from understudy.cli.opening import open_inspector
+from understudy.progress import reporting
 
 __all__ = ["calibrate"]
 
@@ -31,9 +32,15 @@ def calibrate(
     ] = 16,
 ) -> None:
     """Set MODEL's thresholds, for all and per category, from good pictures of DATA that it never saw."""
-    import understudy
+    from understudy.calibrate.job import calibrate as calibrate_model
 
-    with reporting() as reporter:
-        understudy.calibrate(
-            model, data, false_alarm_rate, review_rate, reporter, unknown_rate=unknown_rate, min_area=min_area
+    with reporting(plain_lines=True) as reporter:
+        calibrate_model(
+            open_inspector(model, calibrated=False),
+            data,
+            false_alarm_rate=false_alarm_rate,
+            review_rate=review_rate,
+            unknown_rate=unknown_rate,
+            min_area=min_area,
+            progress=reporter,
         )

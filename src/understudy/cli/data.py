@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from enum import StrEnum
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.table import Table
@@ -15,11 +14,11 @@ from rich.text import Text
 
 from understudy.cli.arguments import DataArgument
 from understudy.cli.evaluate import show_table
-from understudy.cli.progress import reporting
 from understudy.errors import InputError
+from understudy.progress import reporting
 
 if TYPE_CHECKING:
-    from understudy.data.inspection import Inspection, Part
+    from understudy.data.inspect import Inspection, Part
 
 __all__ = ["data_app", "inspect", "synthesize"]
 
@@ -31,17 +30,10 @@ data_app = typer.Typer(
 )
 
 
-class FormatName(StrEnum):
-    """How the findings are printed."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
 @data_app.command()
 def inspect(
     data: DataArgument,
-    format_: Annotated[FormatName, typer.Option("--format", help="How to print it.")] = FormatName.TEXT,
+    format_: Annotated[Literal["text", "json"], typer.Option("--format", help="How to print it.")] = "text",
     decode: Annotated[
         bool,
         typer.Option(
@@ -50,11 +42,11 @@ def inspect(
     ] = False,
 ) -> None:
     """Say what DATA holds and what is wrong with it; exit code 1 if that would break or bias a run."""
-    from understudy.data.inspection import inspect as look_into
+    from understudy.data.inspect import inspect_data
 
-    with reporting() as reporter:
-        found = look_into(data, decode, reporter.advance)
-    if format_ is FormatName.JSON:
+    with reporting(plain_lines=True) as reporter:
+        found = inspect_data(data, decode, reporter.advance)
+    if format_ == "json":
         print(json.dumps(_as_json(found), indent=2))
     else:
         _show(found)
@@ -65,19 +57,19 @@ def inspect(
 @data_app.command()
 def synthesize(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="New or empty folder for the pictures.")],
-    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of every picture.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Random seed of every picture.")] = 0,
     pictures: Annotated[
         int, typer.Option(metavar="N", min=1, help="Good pictures of each product to learn from.")
     ] = 60,
     size: Annotated[int, typer.Option(metavar="N", min=64, help="Side of the pictures in pixels.")] = 256,
 ) -> None:
     """Make pictures of four products (MVTec AD layout) and of a kit (LOCO layout), with exact masks."""
-    from understudy.data.factory import FactoryPlan, LogicalPlan, write_factory, write_logical
-    from understudy.data.folder import describe, open_pictures
+    from understudy.data.layouts import describe, open_pictures
+    from understudy.lab.factory import FactoryPlan, LogicalPlan, write_factory, write_logical
 
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise InputError(f"{out} holds something already; name a new or an empty folder")
-    with reporting() as reporter:
+    with reporting(plain_lines=True) as reporter:
 
         def advance_kit(what: str, done: int, total: int, note: str) -> None:
             reporter.advance(f"{what} kit", done, total, note)

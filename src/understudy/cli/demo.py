@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from understudy.cli.evaluate import command_line, print_table
-from understudy.cli.progress import reporting
 from understudy.errors import InputError
+from understudy.progress import reporting
 
 __all__ = ["demo"]
 
@@ -21,7 +21,7 @@ FALSE_ALARM_RATE = 0.05  # what the few pictures held out can promise
 
 def demo(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for everything.")] = Path("demo"),
-    seed: Annotated[int, typer.Option(metavar="N", help="Of pictures and training.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Random seed of pictures and training.")] = 0,
     pictures: Annotated[
         int, typer.Option(metavar="N", min=10, help="Good pictures of each product to learn from.")
     ] = 60,
@@ -29,9 +29,9 @@ def demo(
 ) -> None:
     """Make pictures of four products, train one model on the good ones, and report on the rest."""
     import understudy
-    from understudy.data.factory import FactoryPlan, write_factory
-    from understudy.report import write_report
-    from understudy.runtime.bundle import prepare_folder, write_json
+    from understudy.evaluate.report import write_report
+    from understudy.files import prepare_folder, write_json
+    from understudy.lab.factory import FactoryPlan, write_factory
 
     prepare_folder(out)
     data, model_folder = out / "pictures", out / "model"
@@ -40,20 +40,20 @@ def demo(
         raise InputError(f"{out} holds something that no demo made; choose an empty folder with --out")
     marker.touch()
     shutil.rmtree(data, ignore_errors=True)  # pictures of an earlier run with other numbers
-    with reporting() as reporter:
+    with reporting(plain_lines=True) as reporter:
         write_factory(data, FactoryPlan(train=pictures, seed=seed), reporter.advance)
         model = understudy.fit(
             data,
-            model_folder,
+            out=model_folder,
             overwrite=True,
-            reporter=reporter,
+            progress=reporter,
             seed=seed,
             max_steps=max_steps,
             holdout=HOLDOUT,
             false_alarm_rate=FALSE_ALARM_RATE,
         )
-        result = understudy.evaluate(model, data, reporter=reporter)
+        result = model.evaluate(data, progress=reporter)
     write_json(out / "metrics.json", result.metrics)
-    write_report(out / "report.html", model, result, command_line())
+    write_report(out / "report.html", model.inspector, result, command_line())
     print_table(result.metrics)
     print(f"report: {out / 'report.html'}   figures: {out / 'metrics.json'}   model: {model_folder}")

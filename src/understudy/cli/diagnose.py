@@ -9,10 +9,10 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from understudy.cli.arguments import DataArgument, DeviceName, DeviceOption, ModelArgument
+from understudy.cli.arguments import DataArgument, DeviceOption, ModelArgument
 from understudy.cli.evaluate import show_table
-from understudy.cli.progress import reporting
 from understudy.errors import InputError
+from understudy.progress import reporting
 
 __all__ = ["diagnose", "mix_table", "parse_pairs", "paste_table"]
 
@@ -41,22 +41,24 @@ def diagnose(
             metavar="N", min=1, help="Mixes of a pair; pastes of a named pair, else of all pairs together."
         ),
     ] = 100,
-    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of every draw.")] = 0,
-    device: DeviceOption = DeviceName.AUTO,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Random seed of every draw.")] = 0,
+    device: DeviceOption = "auto",
 ) -> None:
     """Mix and paste good test pictures of different categories; write diagnosis.json and diagnosis.html."""
-    import understudy
-    from understudy.report.diagnosis import write_diagnosis
-    from understudy.runtime.bundle import prepare_folder, write_json
+    from understudy.files import prepare_folder, write_json
+    from understudy.lab.diagnose.page import write_diagnosis
+    from understudy.model import Model
 
     asked = parse_pairs(pairs)
-    loaded = understudy.load(model, device.value)
+    loaded = Model.load(model, device)
     folder = out or model / "diagnosis"
     prepare_folder(folder)
-    with reporting() as reporter:
-        result = understudy.diagnose(loaded, data, one_class, asked, pictures, seed, reporter)
+    with reporting(plain_lines=True) as reporter:
+        result = loaded.diagnose(
+            data, one_class=one_class, pairs=asked, pictures=pictures, seed=seed, progress=reporter
+        )
     write_json(folder / "diagnosis.json", result.figures)
-    write_diagnosis(folder / "diagnosis.html", loaded, result)
+    write_diagnosis(folder / "diagnosis.html", loaded.inspector, result)
     show_table(mix_table(result.figures))
     print()
     show_table(paste_table(result.figures))

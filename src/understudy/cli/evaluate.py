@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -16,29 +15,14 @@ from rich.text import Text
 from understudy.cli.arguments import (
     CategoriesOption,
     DataArgument,
-    DeviceName,
     DeviceOption,
     ModelArgument,
     split_names,
 )
-from understudy.cli.progress import reporting
+from understudy.cli.opening import open_inspector
+from understudy.progress import reporting
 
 __all__ = ["command_line", "evaluate", "metrics_table", "print_table", "show_table"]
-
-
-class Resolution(StrEnum):
-    """Where maps and masks are compared."""
-
-    MODEL = "model"
-    MASK = "mask"
-
-
-class ThresholdName(StrEnum):
-    """Which thresholds give the verdicts."""
-
-    AUTO = "auto"
-    CATEGORY = "category"
-    GLOBAL = "global"
 
 
 def evaluate(
@@ -50,38 +34,38 @@ def evaluate(
     ] = None,
     categories: CategoriesOption = None,
     map_resolution: Annotated[
-        Resolution,
+        Literal["model", "mask"],
         typer.Option(help="Compare maps and masks at the model's size or the mask's own."),
-    ] = Resolution.MODEL,
+    ] = "model",
     aupro_limit: Annotated[
         float, typer.Option(metavar="RATE", help="False-positive rate up to which AUPRO goes.")
     ] = 0.3,
     thresholds: Annotated[
-        ThresholdName,
+        Literal["auto", "category", "global"],
         typer.Option(help="A category's own, those for all, or its own where it has any (auto)."),
-    ] = ThresholdName.AUTO,
-    device: DeviceOption = DeviceName.AUTO,
+    ] = "auto",
+    device: DeviceOption = "auto",
 ) -> None:
     """Score the test pictures of DATA; write metrics.json and report.html."""
-    import understudy
-    from understudy.report import write_report
-    from understudy.runtime.bundle import prepare_folder, write_json
+    from understudy.evaluate import evaluate as evaluate_model
+    from understudy.evaluate.report import write_report
+    from understudy.files import prepare_folder, write_json
 
-    loaded = understudy.load(model, device.value)
+    inspector = open_inspector(model, device)
     folder = out or model / "evaluation"
     prepare_folder(folder)
-    with reporting() as reporter:
-        result = understudy.evaluate(
-            loaded,
+    with reporting(plain_lines=True) as reporter:
+        result = evaluate_model(
+            inspector,
             data,
-            split_names(categories),
-            map_resolution.value,
-            reporter,
-            aupro_limit,
-            thresholds.value,
+            categories=split_names(categories),
+            map_resolution=map_resolution,
+            aupro_limit=aupro_limit,
+            thresholds=thresholds,
+            progress=reporter,
         )
     write_json(folder / "metrics.json", result.metrics)
-    write_report(folder / "report.html", loaded, result, command_line())
+    write_report(folder / "report.html", inspector, result, command_line())
     print_table(result.metrics)
     print(f"wrote {folder / 'metrics.json'} and {folder / 'report.html'}")
     for error in result.broken:

@@ -1,202 +1,82 @@
-"""``understudy fit``: good pictures -> a trained, calibrated model."""
+"""``understudy fit``: good pictures -> a trained, calibrated model. Its options are those of ``understudy.fit``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from pydantic.fields import FieldInfo
 
-from understudy.cli.arguments import (
-    CategoriesOption,
-    DataArgument,
-    DeviceName,
-    DeviceOption,
-    ImageSizeOption,
-    PrecisionName,
-    TeacherWeightsOption,
-    split_names,
-    split_numbers,
-)
-from understudy.cli.progress import reporting
+from understudy.cli.arguments import DATA_KINDS, split_names, split_numbers
 from understudy.errors import InputError
+from understudy.progress import reporting
+from understudy.train.options import FitOptions
 
 __all__ = ["fit"]
 
-
-class RecipeName(StrEnum):
-    """How a method is trained where nothing else is said."""
-
-    TUNED = "tuned"
-    PAPER = "paper"
+_LISTS: dict[str, Callable[[str, str], object]] = {  # typed as A,B,C
+    "strides": split_numbers,
+    "categories": split_names,
+}
 
 
-class SamplingName(StrEnum):
-    """What is learned from equally often: every picture, or every category."""
-
-    NATURAL = "natural"
-    BALANCED = "balanced"
-
-
-class StatisticsName(StrEnum):
-    """Of batch normalisation, in the trained student."""
-
-    RUNNING = "running"
-    RECOMPUTED = "recomputed"
-
-
-class ScheduleName(StrEnum):
-    """Of the learning rate."""
-
-    CONSTANT = "constant"
-    COSINE = "cosine"
-
-
-def fit(
-    data: DataArgument,
-    out: Annotated[Path, typer.Option(metavar="MODEL", help="Folder for the model.")],
-    method: Annotated[str, typer.Option(help="snl-rd, snl-fd, rd, stpm or dskd.")] = "snl-rd",
-    recipe: Annotated[
-        RecipeName, typer.Option(help="tuned: the best we know; paper: as the method's paper trains.")
-    ] = RecipeName.TUNED,
-    teacher: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Any timm backbone; embedded by default.")
-    ] = None,
-    teacher_weights: TeacherWeightsOption = None,
-    strides: Annotated[
-        str | None, typer.Option(metavar="A,B,C", help="The teacher's levels, such as 8,16,32.")
-    ] = None,
-    image_size: ImageSizeOption = 256,
-    keep_aspect: Annotated[
-        bool, typer.Option("--keep-aspect", help="Pad pictures to squares, rather than stretch them.")
-    ] = False,
-    tile: Annotated[
-        int | None, typer.Option(metavar="N", help="Cut pictures into tiles of N of their own pixels.")
-    ] = None,
-    overlap: Annotated[int, typer.Option(metavar="N", help="Pixels that neighbouring tiles share.")] = 0,
-    roi: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="MASK",
-            help="White where pixels count, black where not; or a folder with one mask a category.",
-        ),
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(metavar="N", help="Passes over the pictures.")] = None,
-    max_steps: Annotated[int | None, typer.Option(metavar="N", help="Or optimiser steps.")] = None,
-    batch_size: Annotated[int | None, typer.Option(metavar="N", help="Pictures a step.")] = None,
-    lr: Annotated[float | None, typer.Option(metavar="X", help="Learning rate.")] = None,
-    schedule: Annotated[
-        ScheduleName | None, typer.Option(help="Of the learning rate; cosine warms up and falls to zero.")
-    ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of everything random.")] = 0,
-    categories: CategoriesOption = None,
-    holdout: Annotated[
-        float,
-        typer.Option(metavar="SHARE", help="Good pictures kept from training, for thresholds."),
-    ] = 0.1,
-    validation: Annotated[
-        float | None,
-        typer.Option(metavar="SHARE", help="Of the rest: only looked at, to choose an epoch or scale maps."),
-    ] = None,
-    false_alarm_rate: Annotated[
-        float, typer.Option(metavar="RATE", help="Good pictures that may FAIL, at most.")
-    ] = 0.01,
-    device: DeviceOption = DeviceName.AUTO,
-    precision: Annotated[
-        PrecisionName, typer.Option(help="auto takes bf16 where the hardware has it.")
-    ] = PrecisionName.AUTO,
-    sampling: Annotated[
-        SamplingName | None,
-        typer.Option(help="balanced: every category equally often; natural: every picture."),
-    ] = None,
-    statistics: Annotated[
-        StatisticsName | None,
-        typer.Option(help="Of batch normalisation: recomputed with the final weights, or running ones."),
-    ] = None,
-    averaging: Annotated[
-        float | None,
-        typer.Option(metavar="DECAY", help="Keep a mean of the weights, such as 0.98; 0: the last."),
-    ] = None,
-    cache: Annotated[
-        str, typer.Option(metavar="auto|off|SIZE", help="Memory for decoded pictures, such as 512MB or 2GB.")
-    ] = "auto",
-    workers: Annotated[
-        str, typer.Option(metavar="auto|N", help="Processes that decode what does not fit there.")
-    ] = "auto",
-    cache_features: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|off|DIR",
-            help="Compute the teacher's features once: in memory (auto), or in files in DIR.",
-        ),
-    ] = "auto",
-    compile_: Annotated[
-        bool, typer.Option("--compile", help="Train through torch.compile; needs a compiler.")
-    ] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished training.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Discard what MODEL holds.")] = False,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A setting of the method; may be repeated."),
-    ] = None,
-) -> None:
+def fit(data: Path, out: Path, **typed: Any) -> None:
     """Train one model on the good pictures of all categories in DATA, and calibrate it."""
     import understudy
     from understudy.methods import parse_assignments
 
-    optional = {
-        "teacher": teacher,
-        "epochs": epochs,
-        "max_steps": max_steps,
-        "batch_size": batch_size,
-        "lr": lr,
-        "schedule": schedule,
-        "sampling": sampling,
-        "statistics": statistics,
-        "averaging": averaging,
-        "strides": split_numbers(strides, "--strides") if strides is not None else None,
-        "validation": validation,
-        "categories": split_names(categories),
-        "workers": _count(workers),
-    }
-    with reporting() as reporter, _stopping(out):
-        model = understudy.fit(
-            data,
-            out,
-            resume=resume,
-            overwrite=overwrite,
-            reporter=reporter,
-            method=method,
-            recipe=recipe.value,
-            settings=parse_assignments(set_ or []),
-            teacher_weights=teacher_weights,
-            image_size=image_size,
-            keep_aspect=keep_aspect,
-            tile=tile,
-            overlap=overlap,
-            roi=roi,
-            seed=seed,
-            holdout=holdout,
-            false_alarm_rate=false_alarm_rate,
-            device=device.value,
-            precision=precision.value,
-            cache=cache,
-            cache_features=cache_features,
-            compile=compile_,
-            **{name: value for name, value in optional.items() if value is not None},
-        )
+    typed["settings"] = parse_assignments(typed["settings"] or [])
+    typed["workers"] = _count(typed["workers"])
+    for name, split in _LISTS.items():
+        typed[name] = None if typed[name] is None else split(typed[name], f"--{name}")
+    with reporting(plain_lines=True) as reporter, _stopping(out):
+        model = understudy.fit(data, out=out, progress=reporter, **typed)
         reporter.say(f"{out}: trained in {model.manifest.training.seconds:.0f} s")
         if model.thresholds is None:
             reporter.say(f"not calibrated yet: understudy calibrate {out} GOOD_PICTURES")
 
 
+def _parameters() -> Iterator[inspect.Parameter]:
+    """What typer makes of :class:`FitOptions`: an option each, with its type, default and description."""
+    yield _parameter("data", Path, typer.Argument(metavar="DATA", help=f"A {DATA_KINDS}."))
+    yield _parameter("out", Path, typer.Option(metavar="MODEL", help="Folder for the model."))
+    for name, field in FitOptions.model_fields.items():
+        help_text = " ".join((field.description or "").replace("``", "").split())
+        kind, flag, metavar = _typed(name, field)
+        option = typer.Option(flag, metavar=metavar, help=help_text)
+        yield _parameter(name, kind, option, None if name == "settings" else field.get_default())
+
+
+def _typed(name: str, field: FieldInfo) -> tuple[Any, str, str | None]:
+    """How an option is typed on the command line: its type, its flag and what stands for its value."""
+    flag = f"--{name.replace('_', '-')}"
+    if name == "settings":
+        return list[str] | None, "--set", "KEY=VALUE"
+    if name in _LISTS:
+        return str | None, flag, "A,B,C"
+    if name == "workers":
+        return str | None, flag, "auto|N"
+    return field.annotation, flag, None
+
+
+def _parameter(name: str, kind: Any, typed: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[kind, typed], default=default
+    )
+
+
+fit.__signature__ = inspect.Signature(list(_parameters()))  # type: ignore[attr-defined]
+fit.__annotations__ = {each.name: each.annotation for each in _parameters()}
+
+
 @contextmanager
 def _stopping(out: Path) -> Iterator[None]:
     """Say on Ctrl-C whether there is something to go on from."""
-    from understudy.fitting.training import checkpoint_file
+    from understudy.train.loop import checkpoint_file
 
     try:
         yield
@@ -207,8 +87,8 @@ def _stopping(out: Path) -> Iterator[None]:
         raise
 
 
-def _count(text: str) -> int | None:
-    if text == "auto":
+def _count(text: str | None) -> int | None:
+    if text in (None, "auto"):
         return None
     try:
         return int(text)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from understudy.cli.arguments import DeviceName, DeviceOption, ModelArgument
-from understudy.cli.tables import COLUMNS, Row, TableFormat, table_writer
+from understudy.cli.arguments import DeviceOption, ModelArgument
+from understudy.cli.tables import COLUMNS, ResultRow, TableFormat, table_writer
 from understudy.errors import InputError
-from understudy.stopwatch import Lap, Stopwatch, untimed
+from understudy.progress import Lap, Stopwatch, untimed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,18 +19,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from understudy.runtime.decision import Thresholds
-    from understudy.runtime.detector import Inspector
-    from understudy.types import Prediction
+    from understudy.types import Result
 
 __all__ = ["predict"]
-
-
-class FormatName(StrEnum):
-    """How the results are written."""
-
-    JSONL = "jsonl"
-    CSV = "csv"
-    PARQUET = "parquet"
 
 
 def predict(
@@ -40,7 +30,7 @@ def predict(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder for the results; printed by default.")
     ] = None,
-    format_: Annotated[FormatName, typer.Option("--format", help="How to write them.")] = FormatName.JSONL,
+    format_: Annotated[TableFormat, typer.Option("--format", help="How to write them.")] = "jsonl",
     heatmaps: Annotated[
         bool,
         typer.Option("--heatmaps", help="Also write a heat map beside each result; needs --out."),
@@ -56,22 +46,21 @@ def predict(
     batch_size: Annotated[
         int, typer.Option(metavar="N", min=1, help="Pictures, or tiles of them, scored at once.")
     ] = 8,
-    device: DeviceOption = DeviceName.AUTO,
+    device: DeviceOption = "auto",
     profile: Annotated[bool, typer.Option("--profile", help="Say on stderr where the time goes.")] = False,
 ) -> None:
     """Score pictures. A picture that cannot be read is reported, the rest is scored; exit code 1."""
     watch = Stopwatch() if profile else None
     lap: Lap = watch.lap if watch else untimed
     with lap("import", 0):
-        from understudy.errors import PictureError
-        from understudy.runtime.bundle import holds_graph, prepare_folder
+        from understudy.cli.opening import open_inspector
+        from understudy.files import prepare_folder
+        from understudy.runtime.manifest import holds_graph
 
-        exported = holds_graph(model)
-        if not exported:
+        if not holds_graph(model):
             import understudy.model  # noqa: F401  # takes longer than all the rest
 
-    form: TableFormat = format_.value
-    asked = {"--heatmaps": heatmaps, "--masks": masks, "--format parquet": form == "parquet"}
+    asked = {"--heatmaps": heatmaps, "--masks": masks, "--format parquet": format_ == "parquet"}
     if out is None and (files := [name for name, wanted in asked.items() if wanted]):
         raise InputError(f"{files[0]} needs a folder: add --out DIR")
     if out and any(path.resolve() in (out.resolve(), *out.resolve().parents) for path in paths):
@@ -79,22 +68,22 @@ def predict(
             f"{out} lies among the pictures, and would be scored next time; choose another --out"
         )
     with lap("load", 0):
-        inspector = _exported(model, device) if exported else _trained(model, device, watch)
+        inspector = open_inspector(model, device, watch)
     if (heatmaps or masks) and inspector.thresholds is None:
         what = "--heatmaps colours" if heatmaps else "--masks marks"
         raise InputError(f"{what} by thresholds, and {model} has none; calibrate it first")
-    results = inspector.inspect(paths, batch_size, category, lap)
+    results = inspector.predict(paths, category=category, batch_size=batch_size, lap=lap)
     if out:
         prepare_folder(out)
     broken = done = 0
-    with table_writer(form, out / f"predictions.{form}" if out else None) as write:
+    with table_writer(format_, out / f"predictions.{format_}" if out else None) as write:
         for result in results:
-            row: Row = dict.fromkeys(COLUMNS) | {"path": str(result.path)}
-            if isinstance(result, PictureError):
+            row: ResultRow = dict.fromkeys(COLUMNS) | {"path": str(result.path)}
+            if result.error is not None:
                 broken += 1
-                typer.echo(f"understudy: {result}", err=True)
+                typer.echo(f"understudy: {result.error}", err=True)
                 with lap("write", 1):
-                    write(row | {"error": str(result)})
+                    write(row | {"error": result.error})
                 continue
             done += 1
             row |= {
@@ -121,26 +110,7 @@ def predict(
         raise typer.Exit(1)
 
 
-def _exported(model: Path, device: DeviceName) -> Inspector:
-    """Needs no torch."""
-    from understudy.runtime.detector import Inspector
-
-    if device is DeviceName.CUDA:
-        raise InputError(f"{model} is exported and runs on the processor; leave out --device")
-    return Inspector.load(model)
-
-
-def _trained(model: Path, device: DeviceName, watch: Stopwatch | None) -> Inspector:
-    from understudy.device import waiting_for
-    from understudy.model import load
-
-    loaded = load(model, device.value)
-    if watch:
-        watch.settle = waiting_for(loaded.device)
-    return loaded.inspector
-
-
-def _write_heatmap(path: Path, found: Prediction, thresholds: Thresholds) -> str:
+def _write_heatmap(path: Path, found: Result, thresholds: Thresholds) -> str:
     from PIL import Image
 
     from understudy.runtime.heatmap import colour_span, heatmap
@@ -150,7 +120,7 @@ def _write_heatmap(path: Path, found: Prediction, thresholds: Thresholds) -> str
     return _write(path, Image.fromarray(heatmap(read_picture(found.path), found.anomaly_map, *span)))
 
 
-def _write_mask(path: Path, found: Prediction, mask: NDArray[np.bool_]) -> str:
+def _write_mask(path: Path, found: Result, mask: NDArray[np.bool_]) -> str:
     """White on the defect, black elsewhere, at the picture's own size."""
     from PIL import Image
 
@@ -159,7 +129,7 @@ def _write_mask(path: Path, found: Prediction, mask: NDArray[np.bool_]) -> str:
 
 
 def _write(path: Path, image: Image.Image) -> str:
-    from understudy.runtime.bundle import writing
+    from understudy.files import writing
 
     with writing(path):
         path.parent.mkdir(exist_ok=True)

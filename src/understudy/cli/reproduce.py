@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from understudy.cli.arguments import (
     CategoriesOption,
-    DeviceName,
     DeviceOption,
     ImageSizeOption,
-    PrecisionName,
+    PrecisionOption,
     TeacherWeightsOption,
     split_names,
     split_numbers,
 )
-from understudy.cli.progress import reporting
+from understudy.progress import reporting
 
 __all__ = ["reproduce"]
-
-
-class ModelsName(StrEnum):
-    """How many models are learned."""
-
-    UNIFIED = "unified"
-    ONE_CLASS = "one-class"
 
 
 def reproduce(
@@ -49,10 +40,14 @@ def reproduce(
         str | None, typer.Option(metavar="NAME", help="Any timm backbone; the paper's by default.")
     ] = None,
     teacher_weights: TeacherWeightsOption = None,
-    seeds: Annotated[str, typer.Option(metavar="A,B,C", help="Of which means are told.")] = "0,1,2",
+    seeds: Annotated[str, typer.Option(metavar="A,B,C", help="Random seeds to run and average.")] = "0,1,2",
     epochs: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Of every training; 100 for all categories, 200 for one."),
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Length of every training: passes over the pictures; 100 for all categories, 200 for one.",
+        ),
     ] = None,
     max_steps: Annotated[int | None, typer.Option(metavar="N", min=1, help="Or optimiser steps.")] = None,
     categories: CategoriesOption = None,
@@ -60,13 +55,12 @@ def reproduce(
         str | None, typer.Option(metavar="A,B", help="Only these rows, such as 'RD,SNL(RD)'.")
     ] = None,
     models: Annotated[
-        ModelsName | None, typer.Option(help="Only one model for all, or only one a category.")
+        Literal["unified", "one-class"] | None,
+        typer.Option(help="Only one model for all, or only one a category."),
     ] = None,
     image_size: ImageSizeOption = 256,
-    device: DeviceOption = DeviceName.AUTO,
-    precision: Annotated[
-        PrecisionName, typer.Option(help="auto takes bf16 where the hardware has it.")
-    ] = PrecisionName.AUTO,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
 ) -> None:
     """Run what a paper's table still lacks, and write it beside the paper's figures.
 
@@ -74,7 +68,7 @@ def reproduce(
     """
     import understudy
 
-    with reporting() as reporter:
+    with reporting(plain_lines=True) as reporter:
         made = understudy.reproduce(
             table,
             data,
@@ -86,11 +80,11 @@ def reproduce(
             max_steps=max_steps,
             categories=split_names(categories),
             rows=split_names(rows, "--rows"),
-            models=models.value if models else None,
+            models=models,
             image_size=image_size,
-            device=device.value,
-            precision=precision.value,
-            reporter=reporter,
+            device=device,
+            precision=precision,
+            progress=reporter,
         )
     print(made.text)
     print(f"page: {made.page}   runs: {made.runs}")

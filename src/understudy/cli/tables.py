@@ -12,15 +12,15 @@ from typing import Any, Literal, TextIO
 
 from understudy.errors import extra_needed
 
-__all__ = ["COLUMNS", "Row", "TableFormat", "table_writer"]
+__all__ = ["COLUMNS", "ResultRow", "TableFormat", "table_writer"]
 
 TableFormat = Literal["jsonl", "csv", "parquet"]
-Row = dict[str, str | float | list[dict[str, float]] | None]
+ResultRow = dict[str, str | float | list[dict[str, float]] | None]
 COLUMNS = ("path", "score", "verdict", "category", "reason", "regions", "error", "heatmap", "mask")
 
 
 @contextmanager
-def table_writer(form: TableFormat, path: Path | None) -> Iterator[Callable[[Row], None]]:
+def table_writer(form: TableFormat, path: Path | None) -> Iterator[Callable[[ResultRow], None]]:
     """Give a function that writes one row with the keys of ``COLUMNS``.
 
     Args:
@@ -34,7 +34,7 @@ def table_writer(form: TableFormat, path: Path | None) -> Iterator[Callable[[Row
     if path is None:
         yield _row_writer(form, sys.stdout)
         return
-    from understudy.runtime.bundle import writing
+    from understudy.files import writing
 
     with writing(path):
         if form == "parquet":
@@ -45,7 +45,7 @@ def table_writer(form: TableFormat, path: Path | None) -> Iterator[Callable[[Row
             yield _row_writer(form, file)
 
 
-def _row_writer(form: TableFormat, file: TextIO) -> Callable[[Row], None]:
+def _row_writer(form: TableFormat, file: TextIO) -> Callable[[ResultRow], None]:
     if form == "csv":
         table = csv.DictWriter(file, COLUMNS)
         table.writeheader()
@@ -53,13 +53,13 @@ def _row_writer(form: TableFormat, file: TextIO) -> Callable[[Row], None]:
     return lambda row: print(json.dumps(row, ensure_ascii=False), file=file, flush=True)
 
 
-def _flat(row: Row) -> Row:
+def _flat(row: ResultRow) -> ResultRow:
     """Regions as JSON, for tables whose cells are text or numbers."""
     return {name: json.dumps(value) if isinstance(value, list) else value for name, value in row.items()}
 
 
 @contextmanager
-def _parquet(path: Path) -> Iterator[Callable[[Row], None]]:
+def _parquet(path: Path) -> Iterator[Callable[[ResultRow], None]]:
     """Collect rows and write them when the work ends, even if it ends early."""
     try:
         import pyarrow as pa
@@ -68,7 +68,7 @@ def _parquet(path: Path) -> Iterator[Callable[[Row], None]]:
         raise extra_needed("parquet", "--format parquet") from error
     text, number = pa.string(), pa.float64()
     kinds: list[tuple[str, Any]] = [(c, number if c == "score" else text) for c in COLUMNS]
-    rows: list[Row] = []
+    rows: list[ResultRow] = []
     try:
         yield lambda row: rows.append(_flat(row))
     finally:

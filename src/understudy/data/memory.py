@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 from fractions import Fraction
 from pathlib import Path
 
-from understudy.runtime.cores import usable_cores
+import psutil
+
+from understudy.runtime.sources import usable_cores
 
 __all__ = [
     "MEMORY_BUDGET",
@@ -23,8 +24,6 @@ __all__ = [
 MEMORY_BUDGET = 4 * 2**30  # bytes: what ``auto`` takes at most
 
 _MOST_WORKERS = 8
-_ASSUMED = 2 * 2**30  # bytes of available memory, where the system does not tell
-_MEMINFO = Path("/proc/meminfo")
 _CGROUP = Path("/sys/fs/cgroup")
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kmgt])(i?)b", re.IGNORECASE)
 
@@ -50,18 +49,12 @@ def budget_of(cache: str) -> int:
 
 
 def available_memory() -> int:
-    """Bytes that can be used now, in a container too; if untold a quarter of all, or 2 GiB."""
-    try:
-        text = _MEMINFO.read_text() if _MEMINFO.is_file() else ""
-        if told := re.search(r"^MemAvailable:\s+(\d+) kB$", text, re.MULTILINE):
-            return int(min(1024 * int(told[1]), _left_in_container()))
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
-    except (OSError, AttributeError, ValueError):
-        return _ASSUMED
+    """Bytes that can be used now, in a container too."""
+    return int(min(psutil.virtual_memory().available, _left_in_container()))
 
 
 def _left_in_container() -> float:
-    """Bytes that a control group leaves (version 2); infinite without a limit."""
+    """Bytes that a control group leaves (version 2), which psutil does not see; infinite without a limit."""
     try:
         limit, used = ((_CGROUP / name).read_text().strip() for name in ("memory.max", "memory.current"))
         return max(0, int(limit) - int(used))

@@ -122,8 +122,8 @@ class PictureSet:
             )
         return chosen
 
-    def among(self, categories: Iterable[str]) -> Self:
-        """The same set with those of some categories alone that it has; all where it has none of them."""
+    def keep_known(self, categories: Iterable[str]) -> Self:
+        """Drop the categories that are not among these; keep all where none of them is."""
         names = set(categories)
         kept = tuple(r for r in self.records if r.category in names)
         return replace(self, records=kept or self.records)

@@ -13,11 +13,11 @@ from torch.utils.data import Dataset
 
 from understudy.data.memory import MEMORY_BUDGET, bytes_each
 from understudy.errors import InputError, PictureError
-from understudy.reporter import Advance, ignore_progress
-from understudy.runtime.decode import decode_ahead, digest_of
+from understudy.progress import Advance, ignore_progress
 from understudy.runtime.images import Mask, Picture, read_picture, read_size
 from understudy.runtime.preprocess import Corner, Preprocess
-from understudy.runtime.roi import NO_ROIS, Rois, takes_care
+from understudy.runtime.roi import NO_ROIS, Rois, uses_valid_mask
+from understudy.runtime.sources import decode_ahead, digest_of
 
 __all__ = ["PictureStore", "count_windows"]
 
@@ -38,7 +38,7 @@ def _windows_of(path: Path, category: str, preprocess: Preprocess, rois: Rois) -
         return 1
     canvas = preprocess.canvas(size)
     try:
-        return len(preprocess.corners(canvas, rois.care(category, size, canvas, path)))
+        return len(preprocess.corners(canvas, rois.valid(category, size, canvas, path)))
     except PictureError:  # the store will name it
         return 1
 
@@ -88,22 +88,22 @@ class PictureStore(Dataset[Tensor]):
         self._corners: list[Corner] = []
         self._kept: list[Picture] = []
         self._last = _NONE
-        left = budget // bytes_each(preprocess.image_size, 3 + takes_care(preprocess, rois))
+        left = budget // bytes_each(preprocess.image_size, 3 + uses_valid_mask(preprocess, rois))
         broken: list[PictureError] = []
         for i, result in enumerate(decode_ahead(self._paths, preprocess, ahead=4 if preprocess.tile else 16)):
             try:
                 if isinstance(result, PictureError):
                     raise result
-                care = self._care(i, result.size, result.picture)
+                valid = self._care(i, result.size, result.picture)
             except PictureError as error:
                 broken.append(error)
                 continue
             self.digests.append(result.digest)
-            for corner in preprocess.corners(result.picture.shape[:2], care):
+            for corner in preprocess.corners(result.picture.shape[:2], valid):
                 self.owners.append(i)
                 self._corners.append(corner)
                 if len(self._kept) < left:
-                    self._kept.append(np.array(preprocess.cut(result.picture, corner, care)))
+                    self._kept.append(np.array(preprocess.cut(result.picture, corner, valid)))
             advance("decode", i + 1, len(paths), "")
         if broken:
             more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
@@ -142,11 +142,11 @@ class PictureStore(Dataset[Tensor]):
             picture = read_picture(self._paths[owner])
             canvas = self._preprocess.resize(picture)
             self._last = (owner, canvas, self._care(owner, picture.shape[:2], canvas))
-        _, canvas, care = self._last
-        return torch.from_numpy(np.array(self._preprocess.cut(canvas, self._corners[index], care)))
+        _, canvas, valid = self._last
+        return torch.from_numpy(np.array(self._preprocess.cut(canvas, self._corners[index], valid)))
 
     def _care(self, index: int, size: tuple[int, int], canvas: Picture) -> Mask | None:
-        return self._rois.care(self._categories[index], size, canvas.shape[:2], self._paths[index])
+        return self._rois.valid(self._categories[index], size, canvas.shape[:2], self._paths[index])
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the kept windows out: a worker that does not share this memory must not hold them again."""

@@ -1,11 +1,9 @@
 """Affinity errors: how differently teacher and student see which places of a picture are alike.
 
-The affinity of two pictures is the n x n matrix of similarities between their positions,
-A = S^T S~ with normalised columns (S~ = S within one picture: "intra"; another picture's: "inter").
-Eq. (5)-(6) and (12)-(13) of SNL, arXiv:2402.17091.
-
-The squared forms never build that matrix when n > D, but Gram matrices of D x D; see
-:mod:`understudy.distill.gram`. The absolute form is computed in row tiles and recomputed for the gradient.
+The affinity of two pictures is the n x n matrix of similarities between their positions, A(i, j) = f_i · f~_j
+with features of length one. Within one picture (f~ = f) it is called *intra*, with another picture *inter*.
+Equations (5), (6), (12) and (13) are those of SNL, arXiv:2402.17091. These are the plain forms, which hold the
+whole matrix; :mod:`understudy.kernels.gram` has forms that need far less memory.
 """
 
 from __future__ import annotations
@@ -14,88 +12,101 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
+from torch.nn import functional as F
 
-from understudy.distill.care import cell_mean, counted
+from understudy.distill.acceleration import accelerable
+from understudy.distill.valid import (
+    AffinityNorm,
+    batch_mean,
+    cell_mean,
+    centre,
+    log_softmax,
+    unit_vectors,
+)
+from understudy.types import Pair
 
 __all__ = [
+    "AffinityAgainst",
     "AffinityForm",
-    "affinity_error",
-    "affinity_rows",
-    "has_matrix",
-    "mean_error",
+    "RowMeasure",
+    "affinity",
+    "affinity_map",
+    "contextual_distance",
+    "contextual_distillation",
+    "inter_affinity_distillation",
+    "intra_affinity_distillation",
+    "mean_matrix_error",
+    "root",
+    "row_divergence",
 ]
 
 AffinityForm = Literal["rms", "abs", "squared"]
+AffinityAgainst = Literal["self", "teacher"]
+RowMeasure = Literal["cosine", "kl"]
 
-_TILE_ELEMENTS = 2**22  # rows of a tile: at most this many affinities a picture at once
 _FLOOR = 1e-8  # of a mean square: bounds the gradient of its root where both agree
+_SHORT_ROW = 1e-4  # length of a row below which it says nothing: the picture is constant
 
 
-def affinity_rows(
-    teacher: Tensor,
-    student: Tensor,
-    teacher_other: Tensor,
-    student_other: Tensor,
-    form: AffinityForm,
-    care_other: Tensor | None = None,
+def affinity(features: Tensor, other: Tensor) -> Tensor:
+    """Two (B, D, n) of unit vectors -> (B, n, n): how alike each position is to each of the other picture."""
+    return features.mT @ other
+
+
+@accelerable
+def intra_affinity_distillation(
+    pair: Pair, form: AffinityForm = "rms", norm: AffinityNorm = "channel"
 ) -> Tensor:
-    """Four (B, D, n) -> (B, n): row i's error over all columns j.
-
-    ``squared`` is the mean of (A_s - A_t)² over j, ``rms`` its root, ``abs`` the mean of
-    |A_s - A_t|. Without the matrix, 4096 positions of 256 channels are within 2e-6 of the double-precision
-    ``squared`` and within 1.5e-3 of its ``rms``, which is deliberately taken 1e-4 low, however alike teacher,
-    student and positions are; an odd position's own row has an ``rms`` of 0.07 or more.
+    """(B, D, H, W) pair -> scalar: error of the affinities within each picture. Eq. (5).
 
     Args:
-        teacher: as :func:`understudy.distill.differences.normalised` gives it; zeros at cells that do not
-            count, whose rows are then zero.
-        student: likewise.
-        teacher_other: of the partner; the teacher itself for a picture's own affinity.
-        student_other: likewise.
-        form: of the error.
-        care_other: (B, 1, h, w), which of the partner's cells count and so are columns; all by default.
+        pair: one level's features.
+        form: of a picture's error: ``abs`` is the mean of |A_s - A_t| over all i and j (the printed sum is 10⁷
+            times the cosine term), ``squared`` the mean of its square, ``rms`` the root of that, which has the
+            scale of ``abs`` at the cost of ``squared``.
+        norm: see :func:`understudy.distill.valid.unit_vectors`.
     """
-    if form == "abs":
-        return _absolute_rows(teacher, student, teacher_other, student_other, care_other)
-    squared = _squared_rows(teacher, student, teacher_other, student_other, care_other)
-    return squared if form == "squared" else _root(squared)
+    return inter_affinity_distillation(pair, 0, form, norm)
 
 
-def affinity_error(
-    teacher: Tensor,
-    student: Tensor,
-    teacher_other: Tensor,
-    student_other: Tensor,
-    form: AffinityForm,
-    care: Tensor | None = None,
-    care_other: Tensor | None = None,
+@accelerable
+def inter_affinity_distillation(
+    pair: Pair, shift: int, form: AffinityForm = "rms", norm: AffinityNorm = "channel"
 ) -> Tensor:
-    """Four (B, D, n) -> scalar: mean over pictures of the whole matrix's error; 0 where equal.
+    """(B, D, H, W) pair -> scalar: error of the affinities between each picture and its partner. Eq. (6).
 
-    Eq. (5) with ``other`` the same picture and (6) with another one, as means over i and j (the
-    printed sums are 10⁷ times the cosine term). ``rms`` is the root of the whole matrix's mean
-    square, so it has the scale of ``abs`` at the cost of ``squared``. With ``care`` (B, 1, h, w) the
-    matrix has rows of cells that count alone, and columns of those of the partner, ``care_other``.
+    Args:
+        pair: one level's features.
+        shift: picture b's partner is picture (b + shift) mod B, for teacher and student alike.
+        form: see :func:`intra_affinity_distillation`.
+        norm: likewise.
     """
-    rows = affinity_rows(
-        teacher, student, teacher_other, student_other, "abs" if form == "abs" else "squared", care_other
-    )
-    return mean_error(cell_mean(rows, care), form)
+    teacher, student = (unit_vectors(f, norm, pair.valid) for f in pair[:2])
+    teacher_other, student_other = (f.roll(-shift, dims=0) for f in (teacher, student))
+    valid_other = None if pair.valid is None else pair.valid.roll(-shift, dims=0)
+    error = affinity(student, student_other) - affinity(teacher, teacher_other)  # (B, n, n)
+    each = error.abs() if form == "abs" else error.square()
+    rows = cell_mean(each, valid_other)  # (B, n)
+    return mean_matrix_error(cell_mean(rows, pair.valid), form)
 
 
-def mean_error(each: Tensor, form: AffinityForm) -> Tensor:
-    """(B,) mean of every picture's matrix, of its squares but in the absolute form -> scalar."""
-    return (_root(each) if form == "rms" else each).mean()
+def mean_matrix_error(each: Tensor, form: AffinityForm) -> Tensor:
+    """(B,) mean over each picture's matrix, of squares unless ``form`` is ``abs`` -> scalar."""
+    return (root(each) if form == "rms" else each).mean()
 
 
-def has_matrix(features: Tensor) -> bool:
-    """Of (B, D, n) or (B, D, H, W): whether n x n is no larger than D x D, and so is what is computed."""
-    return features[0, 0].numel() <= features.shape[1]
+@accelerable
+def affinity_map(pair: Pair, form: AffinityForm = "rms", norm: AffinityNorm = "channel") -> Tensor:
+    """(B, D, H, W) pair -> (B, 1, H, W): each position's error of affinity, 0 where both agree. Eq. (12)-(13)."""
+    b, _, h, w = pair.teacher.shape
+    teacher, student = (unit_vectors(f, norm, pair.valid) for f in pair[:2])
+    error = affinity(student, student) - affinity(teacher, teacher)  # eq. (12): (B, n, n)
+    rows = cell_mean(error.abs() if form == "abs" else error.square(), pair.valid)  # eq. (13): (B, n)
+    return (root(rows) if form == "rms" else rows).view(b, 1, h, w)
 
 
-def _root(mean_square: Tensor) -> Tensor:
-    """√(x + floor) - √floor, of a bounded slope at zero; as a quotient it is exactly zero there.
+def root(mean_square: Tensor) -> Tensor:
+    """√(x + floor) - √floor: of a bounded slope at zero. The quotient is exactly zero there.
 
     A difference is not: processors round a root differently.
     """
@@ -103,31 +114,47 @@ def _root(mean_square: Tensor) -> Tensor:
     return mean_square / ((mean_square + _FLOOR).sqrt() + root_of_floor)
 
 
-def _squared_rows(t: Tensor, s: Tensor, t2: Tensor, s2: Tensor, care_other: Tensor | None) -> Tensor:
-    if has_matrix(s2):
-        return cell_mean((s.mT @ s2 - t.mT @ t2).square(), care_other)
-    # With E = S - T: rows of EᵀS' + TᵀE', through the products of the partner; see gram.py.
-    error, error_other = s - t, s2 - t2
-    of_student, of_error = s2 @ s2.mT, s2 @ error_other.mT
-    rows = (error * (of_student @ error + 2 * of_error @ t)).sum(1)
-    rows = rows + (t * ((error_other @ error_other.mT) @ t)).sum(1)
-    return rows.clamp_min(0) / counted(care_other, s2)[:, None]
+@accelerable
+def contextual_distance(
+    pair: Pair, against: AffinityAgainst = "self", measure: RowMeasure = "cosine"
+) -> Tensor:
+    """(B, D, H, W) pair -> (B, 1, H, W): 0 where the rows agree, at most 2 with ``cosine``.
+
+    A *reconstruction* of the affinity of contextual affinity distillation (arXiv:2307.03101), whose public
+    abstract gives no equation. The row of a position holds its affinities to all positions, minus their mean.
+    Rows are centred because features behind a ReLU are alike everywhere, which would leave all rows the same.
+
+    Args:
+        pair: one level's features; cells that do not count have no row, which gives 0, and no column.
+        against: the student's rows compare its positions with its own (``self``) or with the teacher's
+            (``teacher``), which ties it to the teacher's channels.
+        measure: one minus the ``cosine`` of the rows, or ``kl``, the divergence of their softmax.
+    """
+    b, _, h, w = pair.teacher.shape
+    teacher, student = (unit_vectors(f, "channel", pair.valid) for f in pair[:2])
+    t_rows = affinity(teacher, centre(teacher, pair.valid))  # (B, n, n)
+    s_rows = affinity(student, centre(student if against == "self" else teacher, pair.valid))
+    if measure == "kl":
+        return row_divergence(t_rows, s_rows, pair.valid).view(b, 1, h, w)
+    t_unit, s_unit = _unit_rows(t_rows), _unit_rows(s_rows)
+    return 0.5 * (t_unit - s_unit).square().sum(2).view(b, 1, h, w)
 
 
-def _absolute_rows(t: Tensor, s: Tensor, t2: Tensor, s2: Tensor, care_other: Tensor | None) -> Tensor:
-    n = s.shape[2]
-    tile = max(1, _TILE_ELEMENTS // s2.shape[2])
-    recompute = n > tile and torch.is_grad_enabled() and s.requires_grad
-    rows = []
-    for at in range(0, n, tile):
-        here = (t[:, :, at : at + tile], s[:, :, at : at + tile], t2, s2, care_other)
-        rows.append(
-            checkpoint(_absolute_tile, *here, use_reentrant=False, preserve_rng_state=False)
-            if recompute
-            else _absolute_tile(*here)
-        )
-    return torch.cat(rows, dim=1)
+def _unit_rows(rows: Tensor) -> Tensor:
+    """(B, n, n) -> (B, n, n): rows of length one; shorter ones than the shortest stay short."""
+    length = torch.linalg.vector_norm(rows, dim=2, keepdim=True)
+    unit: Tensor = rows / length.clamp_min(_SHORT_ROW)
+    return unit
 
 
-def _absolute_tile(t: Tensor, s: Tensor, t2: Tensor, s2: Tensor, care_other: Tensor | None) -> Tensor:
-    return cell_mean((s.mT @ s2 - t.mT @ t2).abs(), care_other)
+def row_divergence(t_rows: Tensor, s_rows: Tensor, valid: Tensor | None) -> Tensor:
+    """Two (B, n, n) -> (B, n): KL(teacher || student) of the softmax of each row."""
+    log_t, log_s = (log_softmax(rows, valid) for rows in (t_rows, s_rows))
+    return F.kl_div(log_s, log_t, reduction="none", log_target=True).sum(2).clamp_min(0)
+
+
+def contextual_distillation(
+    pair: Pair, against: AffinityAgainst = "self", measure: RowMeasure = "cosine"
+) -> Tensor:
+    """(B, D, H, W) pair -> scalar: mean of :func:`contextual_distance`."""
+    return batch_mean(contextual_distance(pair, against, measure), pair.valid)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
+from importlib.metadata import entry_points
 from typing import Any
 
 import timm
@@ -13,7 +14,14 @@ from torch import Tensor, nn
 from understudy.errors import InputError
 from understudy.types import Features, Level
 
-__all__ = ["channels_first", "choose_levels", "create_network", "plug_in_behind_levels", "strides_of"]
+__all__ = [
+    "brought_teachers",
+    "channels_first",
+    "choose_levels",
+    "create_network",
+    "plug_in_behind_levels",
+    "strides_of",
+]
 
 
 def create_network(name: str, image_size: int, **options: Any) -> nn.Module:
@@ -92,7 +100,15 @@ def _output_channels(network: nn.Module, module: nn.Module) -> int | None:
 
 
 @cache
+def brought_teachers() -> Mapping[str, Any]:
+    """Objects of the entry points ``understudy.teachers`` by name; their modules may register architectures."""
+    return {each.name: each.load() for each in entry_points(group="understudy.teachers")}
+
+
+@cache
 def _feature_info(name: str, image_size: int) -> tuple[Level, ...]:
+    if not timm.is_model(name):
+        brought_teachers()
     if not timm.is_model(name):
         near = timm.list_models(f"*{name.split('.')[0]}*")[:5]
         hint = f"; near: {', '.join(near)}" if near else ""

@@ -9,19 +9,32 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["CRAM", "CenterInit", "CramMode"]
+__all__ = ["CRAM", "CenterInit", "CramMode", "aggregate_residuals", "assign_softly"]
 
 CramMode = Literal["residual", "codebook"]
 CenterInit = Literal["uniform", "normal"]
 
 
+def assign_softly(features: Tensor, centers: Tensor, alpha: Tensor) -> Tensor:
+    """(n, D) features, (N, D) centres -> (n, N): softmax over the centres of -alpha·‖f - c‖². Eq. (8)."""
+    distance = (centers**2).sum(1) - 2 * (features @ centers.T)  # ‖f - c‖² - ‖f‖²
+    if len(alpha) > 1:  # with one alpha ‖f‖² is the same for all centres and falls out of the softmax
+        distance = distance + (features**2).sum(1, keepdim=True)
+    return torch.softmax(-alpha * distance, dim=1)
+
+
+def aggregate_residuals(features: Tensor, centers: Tensor, assigned: Tensor) -> Tensor:
+    """(n, D), (N, D), (n, N) -> (n, D): sum over the centres of a·(f - c). Eq. (9).
+
+    As the assignments of a position sum to one, that is f minus the assigned centres' mean.
+    """
+    return torch.addmm(features, assigned, centers, alpha=-1)
+
+
 class CRAM(nn.Module):
     """(B, D, H, W) -> same shape: each position's residual to its softly assigned centre.
 
-    Eq. (8)-(9) of SNL, arXiv:2402.17091: with residuals r_n = f - c_n and assignments
-    a = softmax_n(-alpha·‖r_n‖²), the output is sum_n a_n·r_n. As the assignments sum to one this
-    is f - sum_n a_n·c_n, and ‖f‖² falls out of the softmax: two 1x1 convolutions, no D x N x H x W.
-    All centres at zero make it the identity.
+    Eq. (8)-(9) of SNL, arXiv:2402.17091. All centres at zero make it the identity.
 
     Args:
         channels: D.
@@ -59,24 +72,17 @@ class CRAM(nn.Module):
         """(1,) or (N,) positive sharpness of the assignment."""
         return F.softplus(self.raw_alpha)
 
-    def assign(self, features: Tensor) -> Tensor:
-        """(n, D) float32 -> (n, N) assignments, summing to one over the centres. Eq. (8)."""
-        distance = (self.centers**2).sum(1) - 2 * (features @ self.centers.T)
-        if len(self.raw_alpha) > 1:  # ‖f‖² no longer falls out once each centre weighs it differently
-            distance = distance + (features**2).sum(1, keepdim=True)
-        return torch.softmax(-self.alpha * distance, dim=1)
-
     def forward(self, features: Tensor) -> Tensor:
-        """Aggregate the residuals, in float32 whatever the input. Eq. (9)."""
+        """(B, D, H, W) -> same shape, computed in float32 whatever the input."""
         with torch.autocast(features.device.type, enabled=False):
-            last = features.float().permute(0, 2, 3, 1)  # as they lie in memory
-            flat = last.flatten(0, 2)
-            assigned = self.assign(flat)
+            last = features.float().permute(0, 2, 3, 1)  # (B, H, W, D), as they lie in memory
+            positions = last.flatten(0, 2)  # (n, D)
+            assigned = assign_softly(positions, self.centers, self.alpha)
             self._assigned = assigned.detach() if self.training else None
             if self.mode == "codebook":
                 out = assigned @ self.centers
             else:
-                out = torch.addmm(flat, assigned, self.centers, alpha=-1)
+                out = aggregate_residuals(positions, self.centers, assigned)
         return out.view(last.shape).permute(0, 3, 1, 2).to(features.dtype)
 
     def usage(self) -> dict[str, float]:

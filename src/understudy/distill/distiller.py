@@ -8,22 +8,22 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from understudy.distill.care import cells
+from understudy.distill.acceleration import one_batch
 from understudy.distill.fusion import Fusion
 from understudy.distill.losses import Term
 from understudy.distill.maps import MapRecipe, image_score
-from understudy.distill.sharing import shared
 from understudy.distill.teacher import Teacher, embedding
-from understudy.stopwatch import Lap, untimed
+from understudy.distill.valid import valid_cells
+from understudy.progress import Lap, untimed
 from understudy.types import Features, Pair
 
 __all__ = ["Distiller"]
 
 
 class Distiller(nn.Module):
-    """(B, 3, H, W) normalised images -> (B, 1, H, W) anomaly map, in train and eval mode alike.
+    """(B, 3, H, W) unit_vectors images -> (B, 1, H, W) anomaly map, in train and eval mode alike.
 
-    Everywhere ``care`` is (B, 1, H, W) float32, 1 where a pixel counts and 0 where it does not; ``None`` if
+    Everywhere ``valid`` is (B, 1, H, W) float32, 1 where a pixel counts and 0 where it does not; ``None`` if
     every pixel counts. What does not is in no loss and in no map, and students know nothing of it.
 
     Args:
@@ -63,41 +63,41 @@ class Distiller(nn.Module):
         """Whether the student looks at pictures, beside the teacher's features of them."""
         return bool(getattr(self.student, "sees_images", True))
 
-    def pairs(self, images: Tensor, care: Tensor | None = None) -> list[Pair]:
+    def pairs(self, images: Tensor, valid: Tensor | None = None) -> list[Pair]:
         """(B, 3, H, W) -> teacher's and student's features of every level, and which of its cells count."""
-        return self.pairs_from(self.teacher(images), images, care)
+        return self.pairs_from(self.teacher(images), images, valid)
 
     def pairs_from(
-        self, features: Features, images: Tensor | None = None, care: Tensor | None = None
+        self, features: Features, images: Tensor | None = None, valid: Tensor | None = None
     ) -> list[Pair]:
         """Like :meth:`pairs`, from the teacher's features; images for a student that sees them."""
         pairs: list[Pair] = self.student(images, features)
-        if care is None:
+        if valid is None:
             return pairs
-        return [pair._replace(care=cells(care, _size(pair.teacher))) for pair in pairs]
+        return [pair._replace(valid=valid_cells(valid, _size(pair.teacher))) for pair in pairs]
 
-    def forward(self, images: Tensor, care: Tensor | None = None) -> Tensor:  # noqa: D102
-        return self.to_map(self.pairs(images, care), _size(images), care)
+    def forward(self, images: Tensor, valid: Tensor | None = None) -> Tensor:  # noqa: D102
+        return self.to_map(self.pairs(images, valid), _size(images), valid)
 
-    def score(self, images: Tensor, care: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def score(self, images: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(B, 3, H, W) -> (B, 1, H, W) map and (B,) image-level score; larger is more abnormal."""
-        return self.inspect(images, care=care)[:2]
+        return self.inspect(images, valid=valid)[:2]
 
     def inspect(
-        self, images: Tensor, lap: Lap = untimed, care: Tensor | None = None
+        self, images: Tensor, lap: Lap = untimed, valid: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Like :meth:`score`, with the teacher's (B, D) embedding, from one pass of the teacher."""
         with lap("teacher", images.shape[0]):
             features = self.teacher(images)
         with lap("student", images.shape[0]):
-            pairs = self.pairs_from(features, images, care)
+            pairs = self.pairs_from(features, images, valid)
         with lap("map", images.shape[0]):
-            anomaly_map = self.to_map(pairs, _size(images), care)
+            anomaly_map = self.to_map(pairs, _size(images), valid)
             return anomaly_map, image_score(anomaly_map), embedding(features)
 
-    def training_loss(self, images: Tensor, shift: int = 1, care: Tensor | None = None) -> dict[str, Tensor]:
+    def training_loss(self, images: Tensor, shift: int = 1, valid: Tensor | None = None) -> dict[str, Tensor]:
         """(B, 3, H, W) good images -> each term; see :meth:`loss`."""
-        return self.loss(self.pairs(images, care), shift)
+        return self.loss(self.pairs(images, valid), shift)
 
     def loss(self, pairs: list[Pair], shift: int = 1, done: float = 0.0) -> dict[str, Tensor]:
         """Pairs of good pictures -> each term, weighted and summed over levels; add them up.
@@ -114,7 +114,7 @@ class Distiller(nn.Module):
                 warnings.warn("a batch of one has no partner: inter-affinity is left out", stacklevel=2)
             self._warned = True
             terms = tuple(term for term in terms if not term.needs_partner)
-        with torch.autocast(pairs[0].teacher.device.type, enabled=False), shared():
+        with torch.autocast(pairs[0].teacher.device.type, enabled=False), one_batch():
             return {
                 term.name: term.weight_after(done)
                 * torch.stack([term.error(pair, shift) for pair in pairs[term.levels]]).sum()

@@ -11,8 +11,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from understudy.distill.blocks import initialise
-from understudy.distill.reverse import ReverseStudent, reverse_student
+from understudy.distill.reverse import ReverseStudent, initialise, reverse_student
 from understudy.distill.teacher import Teacher
 from understudy.types import Features, Level, Pair
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from understudy.distill.acceleration import prepare_convolutions
 from understudy.distill.backbone import channels_first, create_network, plug_in_behind_levels
-from understudy.distill.depthwise import hasten_depthwise
 from understudy.distill.teacher import Teacher
 from understudy.types import Features, Pair
 
@@ -37,7 +37,7 @@ class ForwardStudent(nn.Module):
         self.levels = teacher.levels
         self.network = create_network(teacher.name, teacher.image_size, out_indices=teacher.indices)
         _open_residual_branches(self.network)
-        hasten_depthwise(self.network)
+        prepare_convolutions(self.network)
         self.plug_ins = nn.ModuleList()
         if plug_ins and in_line:
             plug_in_behind_levels(self.network, plug_ins)

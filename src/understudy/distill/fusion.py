@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from understudy.distill.contextual import AffinityAgainst, RowMeasure, contextual_distance
+from understudy.distill.affinity import AffinityAgainst, RowMeasure, contextual_distance
 from understudy.distill.losses import cosine_distance
 from understudy.distill.maps import MapRecipe, enlarge, fill_ignored, smooth
 from understudy.types import Pair
@@ -28,7 +28,7 @@ class ContextualMap:
     Called like :class:`understudy.distill.maps.MapRecipe`.
 
     Args:
-        against: see :func:`understudy.distill.contextual.contextual_distance`.
+        against: see :func:`understudy.distill.affinity.contextual_distance`.
         measure: likewise.
         cosine: weight of the plain cosine distance beside it.
         sigma: of the Gaussian that smooths the map, in its pixels.
@@ -40,10 +40,10 @@ class ContextualMap:
         self.against, self.measure, self.cosine, self.sigma = against, measure, cosine, sigma
 
     def __call__(  # noqa: D102
-        self, pairs: Sequence[Pair], size: tuple[int, int], care: Tensor | None = None
+        self, pairs: Sequence[Pair], size: tuple[int, int], valid: Tensor | None = None
     ) -> Tensor:
-        levels = [enlarge(self._level_map(pair), size, pair.care, align_corners=True) for pair in pairs]
-        return smooth(torch.stack(levels).sum(0), self.sigma, care)
+        levels = [enlarge(self._level_map(pair), size, pair.valid, align_corners=True) for pair in pairs]
+        return smooth(torch.stack(levels).sum(0), self.sigma, valid)
 
     def _level_map(self, pair: Pair) -> Tensor:
         level = contextual_distance(pair, self.against, self.measure)
@@ -74,24 +74,24 @@ class Fusion(nn.Module):
         self.unit = nn.Buffer(torch.ones(len(parts)))
 
     def maps(
-        self, pairs: Sequence[Pair], size: tuple[int, int], care: Tensor | None = None
+        self, pairs: Sequence[Pair], size: tuple[int, int], valid: Tensor | None = None
     ) -> dict[str, Tensor]:
         """Each part's own map, (B, 1, H, W), as it is."""
-        return {name: to_map(pairs[which], size, care) for name, (which, to_map) in self.parts.items()}
+        return {name: to_map(pairs[which], size, valid) for name, (which, to_map) in self.parts.items()}
 
     def values(
-        self, pairs: Sequence[Pair], size: tuple[int, int], care: Tensor | None = None
+        self, pairs: Sequence[Pair], size: tuple[int, int], valid: Tensor | None = None
     ) -> dict[str, Tensor]:
         """Each part's map at the pixels that count, in one row: what :meth:`fit` takes of good pictures."""
-        maps = self.maps(pairs, size, care)
-        return {name: one.flatten() if care is None else one[care > 0] for name, one in maps.items()}
+        maps = self.maps(pairs, size, valid)
+        return {name: one.flatten() if valid is None else one[valid > 0] for name, one in maps.items()}
 
     def forward(  # noqa: D102
-        self, pairs: Sequence[Pair], size: tuple[int, int], care: Tensor | None = None
+        self, pairs: Sequence[Pair], size: tuple[int, int], valid: Tensor | None = None
     ) -> Tensor:
-        maps = torch.stack(list(self.maps(pairs, size, care).values()))
+        maps = torch.stack(list(self.maps(pairs, size, valid).values()))
         zero, unit = (b.view(-1, 1, 1, 1, 1) for b in (self.zero, self.unit))
-        return fill_ignored(((maps - zero) / unit).mean(0), care)
+        return fill_ignored(((maps - zero) / unit).mean(0), valid)
 
     def fit(self, good: Mapping[str, NDArray[np.float32]]) -> None:
         """Set each part's zero and unit from good pictures' pixels, of any shape; see :meth:`values`."""

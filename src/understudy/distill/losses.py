@@ -1,8 +1,8 @@
 """Pairs -> scalar: the distillation losses, each 0 where teacher and student agree.
 
-All work in float32, but for the products of :mod:`understudy.distill.gram`. Batch and positions are averaged,
-so that the terms are of one magnitude whatever the batch, the grid and the teacher (docs/decisions/0004).
-Cells of a pair that do not count are in no mean, no softmax and no gradient (docs/decisions/0022).
+All equations are those of SNL, arXiv:2402.17091. Batch and positions are averaged, so that the terms are of one
+magnitude whatever the batch, the grid and the teacher (docs/decisions/0004). All of them work in float32. Cells
+that do not count are in no mean, no softmax and no gradient (docs/decisions/0022).
 """
 
 from __future__ import annotations
@@ -14,44 +14,53 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from understudy.distill.affinity import (
-    AffinityForm,
-    affinity_error,
-    has_matrix,
-    mean_error,
+from understudy.distill.acceleration import accelerable
+from understudy.distill.valid import (
+    batch_mean,
+    cell_mean,
+    centre,
+    count_valid,
+    flatten_valid,
+    log_softmax,
+    unit_vectors,
 )
-from understudy.distill.care import batch_mean
-from understudy.distill.differences import AffinityNorm, differences, normalised
-from understudy.distill.gram import Grams, grams, matrix_error
-from understudy.distill.pieces import batch_mean_of
-from understudy.distill.sharing import once
 from understudy.types import Pair
 
 __all__ = [
     "CosineReading",
+    "SpatialReduction",
+    "SpatialScale",
     "Term",
-    "affinity_distillation",
     "channel_distillation",
     "cosine_distance",
+    "global_cosine_distance",
+    "hard_cosine_distance",
+    "position_sharpness",
+    "position_softmax",
+    "reduce_divergence",
+    "spatial_distillation",
 ]
 
 CosineReading = Literal["local", "global", "hard"]
+SpatialReduction = Literal["mean_d", "sum_d", "mean_all"]
+SpatialScale = Literal["teacher", "none"]
 
 _HARD = 0.1  # share of a batch's cells
-_EASY = 0.1  # weight of the others, beside 1 of those, which keeps them from drifting off
+_EASY = 0.1  # weight of the other cells, which keeps them from drifting off
+_DEAD_CHANNEL = 1e-3  # of a picture's mean spread: a channel below it says nothing about position
 
 
 @dataclass(frozen=True)
 class Term:
-    """One summand of a training loss.
+    """One summand of a training loss, such as those of eq. (7).
 
     Attributes:
         name: as it appears in the log.
         weight: its lambda.
-        error: (pair of one level, partner shift) -> scalar of the cells that count; summed over the levels.
+        error: (pair of one level, partner shift) -> scalar over the valid cells; summed over the levels.
         needs_partner: compares different pictures, so a batch of one has nothing to give.
         levels: which of the student's pairs it looks at; all by default.
-        falls: its weight falls linearly to nothing over the training.
+        anneals: its weight falls linearly to zero over the training.
     """
 
     name: str
@@ -59,87 +68,107 @@ class Term:
     error: Callable[[Pair, int], Tensor]
     needs_partner: bool = False
     levels: slice = field(default_factory=lambda: slice(None))
-    falls: bool = False
+    anneals: bool = False
 
     def weight_after(self, done: float) -> float:
-        """Its weight when that share of the training is done, in 0..1."""
-        return self.weight * (1 - done) if self.falls else self.weight
+        """Its weight once a share ``done`` in [0, 1] of the training is over."""
+        return self.weight * (1 - done) if self.anneals else self.weight
 
 
 def cosine_distance(pair: Pair) -> Tensor:
-    """(B, D, H, W) pair -> (B, 1, H, W): 0 where both agree, at most 2. Eq. (1) of SNL.
+    """(B, D, H, W) pair -> (B, 1, H, W): 0 where both agree, at most 2. Eq. (1).
 
-    One minus the cosine, as half the squared distance of the unit vectors: exactly zero where both are
-    equal, also where both are zero, and twice this is STPM's distance. Zero at cells that do not count.
+    One minus the cosine, as half the squared distance of the unit vectors: exactly zero where both are equal,
+    also where both are zero. Twice this is STPM's distance. Zero at cells that do not count.
     """
     b, _, h, w = pair.teacher.shape
-    teacher, student = (normalised(f, "channel", pair.care) for f in pair[:2])
+    teacher, student = (unit_vectors(f, "channel", pair.valid) for f in pair[:2])
     return 0.5 * (teacher - student).square().sum(1).view(b, 1, h, w)
 
 
+@accelerable
 def channel_distillation(pair: Pair, reading: CosineReading = "local") -> Tensor:
-    """(B, D, H, W) pair -> scalar in [0, 2]. Eq. (1)-(2) of SNL, arXiv:2402.17091.
+    """(B, D, H, W) pair -> scalar in [0, 2]: mean of the cosine distance. Eq. (2).
 
     Args:
         pair: one level's features.
-        reading: ``local`` compares position by position and averages, as both papers print it;
-            ``global`` compares each picture's whole tensor as one vector, as RD's release does;
-            ``hard`` is local, and of the batch's cells the tenth that differs most weighs ten times
-            as much as the others (docs/decisions/0035); 0 where no cell of the batch counts.
+        reading: ``local`` compares position by position, as the paper prints it; ``global`` compares each
+            picture's whole tensor as one vector, as RD's release does; ``hard`` is local and gives the tenth
+            of the batch's cells that differs most ten times the weight of the others (docs/decisions/0035).
     """
     if reading == "hard":
-        return _hard_cosine(pair)
-    return batch_mean_of(_local_cosine if reading == "local" else _global_cosine, pair)
+        return hard_cosine_distance(pair)
+    if reading == "global":
+        return global_cosine_distance(pair)
+    return batch_mean(cosine_distance(pair), pair.valid)
 
 
-def _local_cosine(pair: Pair) -> Tensor:
-    return batch_mean(cosine_distance(pair), pair.care)
-
-
-def _hard_cosine(pair: Pair) -> Tensor:
-    distance = cosine_distance(pair)
-    if pair.care is not None:
-        distance = distance[pair.care > 0]
-    found = distance.detach().flatten()
-    if not found.numel():
-        return distance.sum()
-    easy = int((1 - _HARD) * found.numel())
-    weight = torch.where(distance.detach() < found.sort().values[easy], _EASY, 1.0)
-    return (weight * distance).sum() / weight.sum()
-
-
-def _global_cosine(pair: Pair) -> Tensor:
-    teacher, student = (normalised(f, "tensor", pair.care) for f in pair[:2])
+def global_cosine_distance(pair: Pair) -> Tensor:
+    """(B, D, H, W) pair -> scalar in [0, 2]: each picture's features as one vector. RD's release."""
+    teacher, student = (unit_vectors(f, "tensor", pair.valid) for f in pair[:2])
     return 0.5 * (teacher - student).square().sum((1, 2)).mean()
 
 
-def affinity_distillation(
-    pair: Pair, shift: int, form: AffinityForm = "rms", norm: AffinityNorm = "channel"
+def hard_cosine_distance(pair: Pair) -> Tensor:
+    """(B, D, H, W) pair -> scalar in [0, 2]: weighted mean; 0 where no cell of the batch counts."""
+    distance = cosine_distance(pair)
+    if pair.valid is not None:
+        distance = distance[pair.valid > 0]
+    each = distance.detach().flatten()
+    if not each.numel():
+        return distance.sum()
+    easy = int((1 - _HARD) * each.numel())
+    weight = torch.where(distance.detach() < each.sort().values[easy], _EASY, 1.0)
+    return (weight * distance).sum() / weight.sum()
+
+
+def position_softmax(features: Tensor, sharpness: Tensor, valid: Tensor | None = None) -> Tensor:
+    """(B, D, n) -> (B, D, n): log of each channel's softmax over the positions. Eq. (3)."""
+    return log_softmax(features * sharpness, valid)
+
+
+@accelerable
+def spatial_distillation(
+    pair: Pair,
+    scale: SpatialScale = "teacher",
+    temperature: float = 1.0,
+    reduction: SpatialReduction = "mean_d",
 ) -> Tensor:
-    """(B, D, H, W) pair -> scalar: error of the affinity between each picture and its partner.
+    """(B, D, H, W) pair -> scalar: KL(teacher || student) of where each channel is strong. Eq. (4).
+
+    The paper's softmax takes features as they are. That works only where their spread happens to be near one:
+    at six (the embedded teacher) the softmax is nearly one-hot, at a tenth it is flat.
 
     Args:
-        pair: one level's features.
-        shift: picture b's partner is picture (b + shift) mod B, for teacher and student alike:
-            0 is a picture with itself (intra, eq. (5)), anything else inter, eq. (6).
-        form: see :func:`understudy.distill.affinity.affinity_rows`.
-        norm: see :func:`understudy.distill.differences.normalised`.
+        pair: one level's features; the gradient goes to the student's alone.
+        scale: ``teacher`` divides both features by the teacher's spread over the positions of that channel and
+            picture, so the term means the same for any teacher; ``none`` is the paper's letter.
+        temperature: divides the logits further.
+        reduction: over channels: mean (``mean_d``) or sum as printed (``sum_d``); ``mean_all`` also divides by
+            the number of positions. The batch is always averaged.
     """
-    if form == "abs":
-        teacher, student = once(_units, pair, norm)
-        teacher_other, student_other, care_other = teacher, student, pair.care
-        if shift:
-            teacher_other, student_other = (f.roll(-shift, dims=0) for f in (teacher, student))
-            care_other = None if care_other is None else care_other.roll(-shift, dims=0)
-        return affinity_error(teacher, student, teacher_other, student_other, form, pair.care, care_other)
-    if has_matrix(pair.teacher):
-        return mean_error(matrix_error(once(differences, pair, norm), shift), form)
-    return mean_error(once(_grams, pair, norm).squared_error(shift), form)
+    teacher, student = (flatten_valid(f, pair.valid) for f in (pair.teacher.detach(), pair.student))
+    sharpness = position_sharpness(teacher, pair.valid, scale, temperature)
+    log_t, log_s = (position_softmax(f, sharpness, pair.valid) for f in (teacher, student))
+    divergence = (log_t.exp() * (log_t - log_s)).sum(2).clamp_min(0).sum(1)  # (B,)
+    return reduce_divergence(divergence, pair, reduction)
 
 
-def _units(pair: Pair, norm: AffinityNorm) -> tuple[Tensor, Tensor]:
-    return normalised(pair.teacher, norm, pair.care), normalised(pair.student, norm, pair.care)
+def reduce_divergence(divergence: Tensor, pair: Pair, reduction: SpatialReduction) -> Tensor:
+    """(B,) sums over the channels -> scalar; see :func:`spatial_distillation`."""
+    if reduction != "sum_d":
+        divergence = divergence / pair.teacher.shape[1]
+    if reduction == "mean_all":
+        divergence = divergence / count_valid(pair.valid, pair.teacher)
+    return divergence.mean()
 
 
-def _grams(pair: Pair, norm: AffinityNorm) -> Grams:
-    return grams(differences(pair, norm))
+def position_sharpness(
+    teacher: Tensor, valid: Tensor | None, scale: SpatialScale, temperature: float
+) -> Tensor:
+    """(B, D, n) -> (B, D, 1) or (1,): what features are multiplied by before the softmax."""
+    if scale == "none":
+        return teacher.new_tensor([1 / temperature])
+    spread = cell_mean(centre(teacher, valid).square(), valid).sqrt()
+    floor = _DEAD_CHANNEL * spread.mean(1, keepdim=True).clamp_min(1e-12)
+    return 1 / (temperature * spread.clamp_min(floor).unsqueeze(2))

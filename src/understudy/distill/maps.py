@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from understudy.distill.affinity import AffinityForm, affinity_rows
-from understudy.distill.care import cells
-from understudy.distill.differences import AffinityNorm, normalised
+from understudy.distill.affinity import AffinityForm, affinity_map
 from understudy.distill.losses import cosine_distance
+from understudy.distill.valid import AffinityNorm, valid_cells
 from understudy.types import Pair
 
 __all__ = ["Combine", "MapRecipe", "enlarge", "fill_ignored", "gaussian_blur", "image_score", "smooth"]
@@ -25,28 +24,28 @@ Combine = Literal["sum", "product"]
 class MapRecipe:
     """Pairs -> (B, 1, H, W) float32 map; 0 where both agree. Eq. (10)-(13) of SNL, arXiv:2402.17091.
 
-    Called with pairs, (H, W), and which pixels (B, 1, H, W) count: the error of an ignored one leaks
-    into no other, and the map has its lowest value there (docs/decisions/0022).
+    Called with pairs, (H, W), and which pixels (B, 1, H, W) count. The error of an ignored pixel reaches no other,
+    and the map has its lowest value there (docs/decisions/0022).
 
     Attributes:
-        feature: weight of the feature map, one minus the cosine; 2 makes it the squared distance of
-            unit vectors, as in STPM.
+        feature: weight of the feature map, one minus the cosine; 2 makes it the squared distance of unit vectors,
+            as in STPM.
         affinity: weight of the affinity map beside the feature map; 0 leaves it out.
-        related: which levels have one; all by default.
-        form: see :func:`understudy.distill.affinity.affinity_rows`.
-        norm: see :func:`understudy.distill.differences.normalised`.
-        sigma: of the Gaussian that smooths the map, in its pixels; 0 for none. Four in RD's
-            release, for pictures of 256 pixels.
+        affinity_levels: which levels have an affinity map; all by default.
+        form: see :func:`understudy.distill.affinity.affinity_map`.
+        norm: see :func:`understudy.distill.valid.unit_vectors`.
+        sigma: of the Gaussian that smooths the map, in its pixels; 0 for none. Four in RD's release, for pictures of
+            256 pixels.
         combine: levels by ``sum`` (RD, SNL), or ``product`` (STPM): abnormal at every level.
-        shrink: levels are combined at one over this of the picture's size, then enlarged; 4 in STPM's
-            release, which works on 64 x 64.
-        align_corners: outermost feature pixels are placed on the picture's outermost pixels (RD)
-            rather than in the middle of what they cover (STPM).
+        shrink: levels are combined at one over this of the picture's size, then enlarged; 4 in STPM's release,
+            which works on 64 x 64.
+        align_corners: outermost feature pixels are placed on the picture's outermost pixels (RD) rather than in the
+            middle of what they cover (STPM).
     """
 
     feature: float = 1.0
     affinity: float = 0.0
-    related: slice = field(default_factory=lambda: slice(None))
+    affinity_levels: slice = field(default_factory=lambda: slice(None))
     form: AffinityForm = "rms"
     norm: AffinityNorm = "channel"
     sigma: float = 4.0
@@ -55,32 +54,27 @@ class MapRecipe:
     align_corners: bool = True
 
     def __call__(  # noqa: D102
-        self, pairs: Sequence[Pair], size: tuple[int, int], care: Tensor | None = None
+        self, pairs: Sequence[Pair], size: tuple[int, int], valid: Tensor | None = None
     ) -> Tensor:
         work = (max(1, size[0] // self.shrink), max(1, size[1] // self.shrink))
-        related = range(len(pairs))[self.related]
+        with_affinity = range(len(pairs))[self.affinity_levels] if self.affinity else range(0)
         levels = torch.stack(
             [
-                self._enlarge(self._level_map(pair, at in related), work, pair.care)
+                self._enlarge(self._level_map(pair, at in with_affinity), work, pair.valid)
                 for at, pair in enumerate(pairs)
             ]
         )
         together = levels.sum(0) if self.combine == "sum" else levels.prod(0)
-        weights = None if care is None else cells(care, work)
-        return smooth(self._enlarge(together, size, weights), self.sigma, care)
+        weights = None if valid is None else valid_cells(valid, work)
+        return smooth(self._enlarge(together, size, weights), self.sigma, valid)
 
-    def _level_map(self, pair: Pair, related: bool) -> Tensor:
-        level = self.feature * cosine_distance(pair)
-        return level + self.affinity * self._affinity_map(pair) if related and self.affinity else level
+    def _level_map(self, pair: Pair, with_affinity: bool) -> Tensor:
+        """(B, D, H, W) pair -> (B, 1, H, W): M = M_feature + M_affinity of one level. Eq. (10)."""
+        level = self.feature * cosine_distance(pair)  # eq. (11)
+        return level + self.affinity * affinity_map(pair, self.form, self.norm) if with_affinity else level
 
     def _enlarge(self, anomaly_map: Tensor, size: tuple[int, int], weights: Tensor | None) -> Tensor:
         return enlarge(anomaly_map, size, weights, align_corners=self.align_corners)
-
-    def _affinity_map(self, pair: Pair) -> Tensor:
-        """(B, D, H, W) pair -> (B, 1, H, W): each position's error of affinity. Eq. (12)-(13)."""
-        b, _, h, w = pair.teacher.shape
-        teacher, student = (normalised(f, self.norm, pair.care) for f in pair[:2])
-        return affinity_rows(teacher, student, teacher, student, self.form, pair.care).view(b, 1, h, w)
 
 
 def image_score(anomaly_map: Tensor) -> Tensor:
@@ -88,17 +82,17 @@ def image_score(anomaly_map: Tensor) -> Tensor:
     return anomaly_map.amax(dim=(1, 2, 3))
 
 
-def smooth(anomaly_map: Tensor, sigma: float, care: Tensor | None) -> Tensor:
+def smooth(anomaly_map: Tensor, sigma: float, valid: Tensor | None) -> Tensor:
     """(B, 1, H, W) -> same shape: :func:`gaussian_blur` over the pixels that count, the others filled."""
-    blurred = _weighted(lambda values: gaussian_blur(values, sigma), anomaly_map, care)
-    return fill_ignored(blurred, care)
+    blurred = _weighted(lambda values: gaussian_blur(values, sigma), anomaly_map, valid)
+    return fill_ignored(blurred, valid)
 
 
-def fill_ignored(anomaly_map: Tensor, care: Tensor | None) -> Tensor:
+def fill_ignored(anomaly_map: Tensor, valid: Tensor | None) -> Tensor:
     """(B, 1, H, W) -> same shape: each picture's lowest value that counts where nothing does."""
-    if care is None:
+    if valid is None:
         return anomaly_map
-    counts = care > 0
+    counts = valid > 0
     highest = anomaly_map.amax(dim=(2, 3), keepdim=True)
     lowest = torch.where(counts, anomaly_map, highest).amin(dim=(2, 3), keepdim=True)
     return torch.where(counts, anomaly_map, lowest)

@@ -1,4 +1,4 @@
-"""Teacher: normalised images -> Features; frozen and always in eval mode."""
+"""Teacher: unit_vectors images -> Features; frozen and always in eval mode."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from torch.nn import functional as F
 from understudy.distill.backbone import channels_first, choose_levels, create_network, strides_of
 from understudy.types import Features
 
-__all__ = ["EMBEDDED_TEACHER", "Teacher", "default_strides", "embedding"]
+__all__ = ["Teacher", "default_strides", "embedding"]
 
-EMBEDDED_TEACHER = "tf_efficientnet_lite0"
 _LITE = "tf_efficientnet_lite"
 
 
@@ -40,7 +39,7 @@ def embedding(features: Features) -> Tensor:
 
 
 class Teacher(nn.Module):
-    """A frozen timm backbone, (B, 3, S, S) normalised images -> one (B, D, S/stride, S/stride) a level.
+    """A frozen timm backbone, (B, 3, S, S) unit_vectors images -> one (B, D, S/stride, S/stride) a level.
 
     Args:
         name: a timm model name, such as ``wide_resnet50_2``.

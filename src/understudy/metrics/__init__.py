@@ -1,11 +1,18 @@
 """The field's metrics, exact: every distinct score is a threshold. ``docs/metrics.md`` defines each."""
 
-from understudy.metrics.binned import BINS, largest_error
-from understudy.metrics.interval import auroc_interval
-from understudy.metrics.overlap import AUPRO_LIMIT, au_spro, aupro, rank_regions
-from understudy.metrics.ranking import Ranking
-from understudy.metrics.tally import EXACT_PIXELS, PixelTally
-from understudy.metrics.weighing import Channel, Weighed, by_channel, by_picture, by_region
+from understudy.metrics.overlap import (
+    AUPRO_LIMIT,
+    Channel,
+    Weighed,
+    au_spro,
+    aupro,
+    by_channel,
+    by_picture,
+    by_region,
+    rank_regions,
+)
+from understudy.metrics.ranking import Ranking, auroc_interval
+from understudy.metrics.tally import BINS, EXACT_PIXELS, PixelTally, largest_error
 
 __all__ = [
     "AUPRO_LIMIT",

@@ -1,15 +1,30 @@
-"""Score and category -> verdict, from what stands beside the model. Pure Python."""
+"""Score and embedding -> category and verdict, by the limits that stand beside the model. Needs numpy alone."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from understudy.types import Verdict
 
-__all__ = ["Calibration", "Judgement", "Limits", "Thresholds", "decide", "judge", "thresholds_for"]
+__all__ = [
+    "Calibration",
+    "Judgement",
+    "Limits",
+    "Prototypes",
+    "Thresholds",
+    "decide",
+    "distances_to",
+    "judge",
+    "recognise",
+    "thresholds_for",
+]
+
 
 UNKNOWN_PRODUCT, NO_NUMBER = "unknown product", "score is no number"
 
@@ -123,3 +138,22 @@ def judge(score: float, calibration: Calibration | None, category: str | None) -
         return Judgement("REVIEW", UNKNOWN_PRODUCT)
     verdict = decide(score, thresholds_for(calibration, category))
     return Judgement(verdict, NO_NUMBER if math.isnan(score) else None)
+
+
+Prototypes = Mapping[str, NDArray[np.float32]]
+"""(D,) mean embedding of each category's good pictures, of length one."""
+
+
+def distances_to(embedding: NDArray[np.float32], prototypes: Prototypes) -> dict[str, float]:
+    """(D,) embedding of length one -> its distance to each category's prototype, in [0, 2]."""
+    return {name: float(np.linalg.norm(embedding - prototype)) for name, prototype in prototypes.items()}
+
+
+def recognise(distances: Mapping[str, float], limits: Limits | None) -> str | None:
+    """The nearest of those categories that a picture is within the limit of; ``None`` if there is none.
+
+    So a good picture of a category is taken for unknown only if it is beyond its own category's limit,
+    and that limit's promise holds whatever the other categories are. Without limits it is the nearest.
+    """
+    near = {c: d for c, d in distances.items() if d <= (limits.of(c) if limits else math.inf)}
+    return min(near, key=lambda c: (near[c], c), default=None)

@@ -1,4 +1,4 @@
-"""An exported graph as a network that scores windows: onnxruntime or OpenVINO, on the processor."""
+"""What scores windows of pictures: any network, or an exported graph run by onnxruntime or OpenVINO."""
 
 from __future__ import annotations
 
@@ -7,19 +7,43 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from understudy.errors import BundleError, InputError, extra_needed
-from understudy.runtime.bundle import GraphFormat, GraphPrecision, Manifest
-from understudy.runtime.cores import usable_cores
-from understudy.runtime.network import Answers, Network
-from understudy.stopwatch import Lap, untimed
+from understudy.progress import Lap, untimed
+from understudy.runtime.manifest import Manifest
+from understudy.runtime.sources import usable_cores
+from understudy.types import GraphFormat, GraphPrecision
 
-__all__ = ["GRAPH_INPUTS", "GRAPH_OUTPUTS", "open_graph", "runtime_name"]
+__all__ = ["GRAPH_INPUTS", "GRAPH_OUTPUTS", "Answers", "Network", "open_graph", "runtime_name"]
 
-GRAPH_INPUTS = ("images", "care")
+
+class Answers(NamedTuple):
+    """What a network says of a batch of windows.
+
+    Attributes:
+        maps: (B, S, S) float32; larger is more abnormal.
+        scores: (B,) float32, the maximum of each map.
+        embeddings: (B, D) float32 of length one; see :mod:`understudy.runtime.decision`.
+    """
+
+    maps: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    embeddings: NDArray[np.float32]
+
+
+class Network(Protocol):
+    """(B, 3, S, S) float32 unit_vectors windows, and (B, 1, S, S) of which pixels count, or ``None``."""
+
+    def __call__(self, images: NDArray[np.float32], valid: NDArray[np.float32] | None, lap: Lap) -> Answers:
+        """Score windows; ``lap`` times the parts."""
+        ...
+
+
+GRAPH_INPUTS = ("images", "care")  # files of the first edition have these names too
 GRAPH_OUTPUTS = ("map", "score", "embedding")
 
 _ERRORS = 3  # as onnxruntime counts severities, from 0 for verbose
@@ -68,19 +92,19 @@ def runtime_name(form: GraphFormat) -> str:
 
 @dataclass(frozen=True)
 class _Graph:
-    """See :class:`understudy.runtime.network.Network`."""
+    """See :class:`understudy.runtime.graph.Network`."""
 
     folder: Path
     run: _Run
-    takes_care: bool
+    takes_valid: bool
 
     def __call__(
-        self, images: NDArray[np.float32], care: NDArray[np.float32] | None, lap: Lap = untimed
+        self, images: NDArray[np.float32], valid: NDArray[np.float32] | None, lap: Lap = untimed
     ) -> Answers:
         given = {"images": np.ascontiguousarray(images)}
-        if self.takes_care:
-            given["care"] = np.ones_like(images[:, :1]) if care is None else np.ascontiguousarray(care)
-        elif care is not None:
+        if self.takes_valid:
+            given["care"] = np.ones_like(images[:, :1]) if valid is None else np.ascontiguousarray(valid)
+        elif valid is not None:
             raise BundleError(f"{self.folder} was exported for pictures that count whole; export it again")
         with lap("network", len(images)):
             maps, scores, embeddings = self.run(given)

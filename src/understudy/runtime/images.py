@@ -18,7 +18,7 @@ __all__ = [
     "Picture",
     "Size",
     "decode_picture",
-    "enlarge_care",
+    "enlarge_valid",
     "find_pictures",
     "picture_of",
     "read_bytes",
@@ -89,35 +89,30 @@ def read_picture(path: Path) -> Picture:
 
 def decode_picture(data: bytes, path: Path) -> Picture:
     """Like :func:`read_picture`, from the file's content; ``path`` only names it in errors."""
-    image = _open(data, path)
-    try:
-        image.load()
-        return np.array(_to_rgb(_upright(image), path), dtype=np.uint8)
-    except PictureError:
-        raise
-    except Exception as error:  # a damaged file makes decoders raise almost anything
-        raise PictureError(path, f"does not decode: {error}; replace or remove it") from error
+    return _as_array(_open(data, path), path)
 
 
-def picture_of(array: NDArray[np.generic], name: Path) -> Picture:
-    """Like :func:`read_picture`, from an array; ``name`` only names it in errors.
+def picture_of(source: NDArray[np.generic] | Image.Image, name: Path) -> Picture:
+    """Like :func:`read_picture`, from a picture in memory; ``name`` only names it in errors.
 
     Args:
-        array: (H, W), (H, W, 3) or (H, W, 4) uint8, or (H, W) uint16.
+        source: a PIL image, or an array: (H, W), (H, W, 3) or (H, W, 4) uint8, or (H, W) uint16.
         name: of the picture.
 
     Raises:
-        PictureError: it is an array of another shape or type.
+        PictureError: it is an array of another shape or type, or an image that does not decode.
     """
-    deep = array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype == np.uint8
-    flat = array.ndim == 2 and array.dtype in (np.uint8, np.uint16)
-    if not (deep or flat) or not array.size:
+    if isinstance(source, Image.Image):
+        return _as_array(source, name)
+    deep = source.ndim == 3 and source.shape[2] in (3, 4) and source.dtype == np.uint8
+    flat = source.ndim == 2 and source.dtype in (np.uint8, np.uint16)
+    if not (deep or flat) or not source.size:
         raise PictureError(
             name,
-            f"is an array of {array.dtype} and shape {array.shape}; give (H, W) or (H, W, 3) uint8, or "
+            f"is an array of {source.dtype} and shape {source.shape}; give (H, W) or (H, W, 3) uint8, or "
             "(H, W) uint16",
         )
-    return np.array(_to_rgb(Image.fromarray(array), name), dtype=np.uint8)
+    return np.array(_to_rgb(Image.fromarray(source), name), dtype=np.uint8)
 
 
 def read_mask(path: Path, size: tuple[int, int] | None = None) -> Mask:
@@ -167,9 +162,9 @@ def resize_map(anomaly_map: NDArray[np.float32], size: tuple[int, int]) -> NDArr
     return np.asarray(Image.fromarray(anomaly_map).resize((width, height), Image.Resampling.BILINEAR))
 
 
-def enlarge_care(care: Mask, size: tuple[int, int]) -> Mask:
+def enlarge_valid(valid: Mask, size: tuple[int, int]) -> Mask:
     """(h, w), false where nothing counts -> ``size``, a picture's own (height, width)."""
-    return np.asarray(Image.fromarray(care).resize((size[1], size[0]), Image.Resampling.NEAREST))
+    return np.asarray(Image.fromarray(valid).resize((size[1], size[0]), Image.Resampling.NEAREST))
 
 
 def resize_mask(mask: Mask, size: tuple[int, int]) -> Mask:
@@ -209,6 +204,16 @@ def _open(data: bytes, path: Path) -> Image.Image:
     except UnidentifiedImageError as error:
         raise PictureError(path, "is no picture that can be decoded; replace or remove it") from error
     except Exception as error:  # as above
+        raise PictureError(path, f"does not decode: {error}; replace or remove it") from error
+
+
+def _as_array(image: Image.Image, path: Path) -> Picture:
+    try:
+        image.load()
+        return np.array(_to_rgb(_upright(image), path), dtype=np.uint8)
+    except PictureError:
+        raise
+    except Exception as error:  # a damaged file makes decoders raise almost anything
         raise PictureError(path, f"does not decode: {error}; replace or remove it") from error
 
 

@@ -79,35 +79,35 @@ class Preprocess(BaseModel):
             return picture
         return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR))
 
-    def corners(self, canvas: tuple[int, int], care: Mask | None = None) -> list[Corner]:
+    def corners(self, canvas: tuple[int, int], valid: Mask | None = None) -> list[Corner]:
         """Where the windows of a canvas lie: spread evenly, the last one ending where the canvas ends.
 
         Args:
             canvas: its (height, width).
-            care: (height, width), false where nothing counts; windows without anything that counts are
+            valid: (height, width), false where nothing counts; windows without anything that counts are
                 left out.
         """
         rows, columns = (self._starts(length) for length in canvas)
         corners = [(top, left) for top in rows for left in columns]
-        if care is None or len(corners) == 1:
+        if valid is None or len(corners) == 1:
             return corners
         side = self.image_size
-        return [(top, left) for top, left in corners if care[top : top + side, left : left + side].any()]
+        return [(top, left) for top, left in corners if valid[top : top + side, left : left + side].any()]
 
-    def cut(self, canvas: Picture, corner: Corner, care: Mask | None = None) -> Picture:
+    def cut(self, canvas: Picture, corner: Corner, valid: Mask | None = None) -> Picture:
         """One window of an (h, w, 3) canvas -> (S, S, 3), beyond its border in the mean colour.
 
         Where some pixels may not count it is (S, S, 4): the fourth channel is 255 on those that do.
         """
         (top, left), side = corner, self.image_size
         shown = canvas[top : top + side, left : left + side]
-        if care is None and not self.pads:
+        if valid is None and not self.pads:
             return shown
         height, width, _ = shown.shape
         window = np.zeros((side, side, 4), np.uint8)
         window[..., :3] = np.rint(255 * np.array(self.mean))
         window[:height, :width, :3] = shown
-        counts = True if care is None else care[top : top + side, left : left + side]
+        counts = True if valid is None else valid[top : top + side, left : left + side]
         window[:height, :width, 3] = np.where(counts, 255, 0)
         return window
 
@@ -125,8 +125,8 @@ class Preprocess(BaseModel):
         images = self.normalise(windows[..., :3])
         if windows.shape[-1] == 3:
             return images, None
-        care = unit(windows[..., 3:]).transpose(0, 3, 1, 2)
-        return images * care, care
+        valid = unit(windows[..., 3:]).transpose(0, 3, 1, 2)
+        return images * valid, valid
 
     def join(
         self, maps: Sequence[NDArray[np.float32]], corners: Sequence[Corner], canvas: tuple[int, int]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from understudy.types import Region
 
-__all__ = ["find_regions", "large_regions", "surviving_level"]
+__all__ = ["find_regions", "highest_threshold_with_region", "large_regions"]
 
 Mask = NDArray[np.bool_]
 
@@ -58,7 +58,7 @@ def large_regions(mask: Mask, min_area: int) -> Mask:
     return np.cumsum(step).astype(bool).reshape(mask.shape[0], -1)[:, :-1]
 
 
-def surviving_level(anomaly_map: NDArray[np.float32], min_area: int) -> float:
+def highest_threshold_with_region(anomaly_map: NDArray[np.float32], min_area: int) -> float:
     """The highest level of an (H, W) map at or above which a region of ``min_area`` pixels lies.
 
     So above a threshold there is such a region exactly if this level is. Regions only grow where the

@@ -1,6 +1,6 @@
 """Regions of interest: which pixels of a product's pictures count, from masks that somebody drew.
 
-What counts is called ``care`` throughout (elsewhere: valid mask), true where it does.
+What counts is called ``valid`` throughout (elsewhere: valid mask), true where it does.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from understudy.errors import InputError, PictureError
 from understudy.runtime.images import PICTURE_SUFFIXES, Mask, Size, read_picture
 from understudy.runtime.preprocess import Preprocess
 
-__all__ = ["NO_ROIS", "Rois", "fitted", "read_rois", "takes_care"]
+__all__ = ["NO_ROIS", "Rois", "read_roi_masks", "resize_roi", "uses_valid_mask"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Rois:
     def __bool__(self) -> bool:
         return self.overall is not None or self.depend_on_category
 
-    def among(self, categories: Sequence[str]) -> Rois:
+    def only(self, categories: Sequence[str]) -> Rois:
         """The same for some categories alone."""
         return Rois(self.overall, {c: mask for c, mask in self.categories.items() if c in categories})
 
@@ -55,7 +55,7 @@ class Rois:
                 found.update(np.packbits(mask).tobytes())
         return found.hexdigest()
 
-    def care(self, category: str | None, size: Size, canvas: Size, path: Path) -> Mask | None:
+    def valid(self, category: str | None, size: Size, canvas: Size, path: Path) -> Mask | None:
         """What counts of a picture's canvas; ``None`` if there are no regions of interest at all.
 
         Args:
@@ -65,32 +65,32 @@ class Rois:
             path: of the picture.
 
         Raises:
-            PictureError: see :func:`fitted`.
+            PictureError: see :func:`resize_roi`.
         """
         if not self:
             return None
         key = (category, size, canvas)
         if key not in self._known:
             roi = self.categories.get(category or "", self.overall)
-            care = np.ones(canvas, dtype=bool) if roi is None else fitted(roi, size, canvas, path)
+            valid = np.ones(canvas, dtype=bool) if roi is None else resize_roi(roi, size, canvas, path)
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
-            self._known[key] = care
-            return care
+            self._known[key] = valid
+            return valid
         return self._known[key]
 
 
 NO_ROIS = Rois()
-_REMEMBERED = 8  # fitted masks: pictures of a product mostly have one size
+_REMEMBERED = 8  # masks: pictures of a product mostly have one size
 _WHITE = 128  # at least: what is drawn may be smoothed or compressed
 
 
-def takes_care(preprocess: Preprocess, rois: Rois) -> bool:
+def uses_valid_mask(preprocess: Preprocess, rois: Rois) -> bool:
     """Whether some pixels of windows may not count, so that windows have a fourth channel."""
     return preprocess.pads or bool(rois)
 
 
-def fitted(roi: Mask, size: Size, canvas: Size, path: Path) -> Mask:
+def resize_roi(roi: Mask, size: Size, canvas: Size, path: Path) -> Mask:
     """A region of interest, brought to a picture's canvas: a pixel counts if all that it is made of does.
 
     So what is shown where nothing counts reaches no pixel that counts, however the picture is resized.
@@ -113,20 +113,20 @@ def fitted(roi: Mask, size: Size, canvas: Size, path: Path) -> Mask:
         )
     if roi.shape == size == canvas:
         return roi
-    top, bottom = _made_of(rows, height, canvas[0])
-    left, right = _made_of(columns, width, canvas[1])
+    top, bottom = _source_span(rows, height, canvas[0])
+    left, right = _source_span(columns, width, canvas[1])
     above = np.cumsum(np.cumsum(~roi, 0, dtype=np.int32), 1, dtype=np.int32)  # ignored pixels, and left
     sums = np.pad(above, ((1, 0), (1, 0)))
     lower, upper = sums[bottom], sums[top]
-    care = np.asarray(lower[:, right] - lower[:, left] - upper[:, right] + upper[:, left] == 0)
-    if not care.any():
+    valid = np.asarray(lower[:, right] - lower[:, left] - upper[:, right] + upper[:, left] == 0)
+    if not valid.any():
         raise PictureError(
             path, f"has no pixel left of its region of interest at {canvas[1]}x{canvas[0]}; draw a larger one"
         )
-    return care
+    return valid
 
 
-def _made_of(length: int, picture: int, pixels: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _source_span(length: int, picture: int, pixels: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Where what each pixel of a canvas is made of begins and ends along a side of a mask.
 
     Bilinear resizing with antialiasing weighs the picture's pixels up to one pixel of the coarser of
@@ -147,7 +147,7 @@ def _made_of(length: int, picture: int, pixels: int) -> tuple[NDArray[np.intp], 
     return begin * length // picture, -(-end * length // picture)
 
 
-def read_rois(path: Path, categories: Sequence[str]) -> Rois:
+def read_roi_masks(path: Path, categories: Sequence[str]) -> Rois:
     """Read one mask for all categories, or a folder of masks that are named like their categories.
 
     A mask is white where pixels count and black, or transparent, where they are ignored.

@@ -1,0 +1,46 @@
+"""A model's folder -> what judges pictures; an exported model needs no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from understudy.errors import InputError
+from understudy.progress import Stopwatch
+from understudy.types import DeviceChoice
+
+if TYPE_CHECKING:
+    from understudy.runtime.inspector import Inspector
+
+__all__ = ["open_inspector"]
+
+
+def open_inspector(
+    model: Path, device: DeviceChoice = "auto", watch: Stopwatch | None = None, *, calibrated: bool = True
+) -> Inspector:
+    """Open a trained or an exported model.
+
+    Args:
+        model: its folder.
+        device: of a trained one.
+        watch: that waits for the device at the end of each lap.
+        calibrated: read its thresholds too.
+
+    Raises:
+        BundleError: no model is there, or it is incomplete, altered or of another version.
+        InputError: the device is not there, or an exported model was to run on a GPU.
+    """
+    from understudy.runtime.inspector import Inspector
+    from understudy.runtime.manifest import holds_graph
+
+    if holds_graph(model):
+        if device == "cuda":
+            raise InputError(f"{model} is exported and runs on the processor; leave out --device")
+        return Inspector.load(model, calibrated=calibrated)
+    from understudy.distill.network import waiting_for
+    from understudy.model import Model
+
+    loaded = Model.load(model, device, calibrated=calibrated)
+    if watch:
+        watch.synchronize = waiting_for(loaded.device)
+    return loaded.inspector

@@ -1,0 +1,195 @@
+"""Records from a list of pictures: a CSV or Parquet file with one row for each.
+
+Its columns are ``path`` and, as far as wanted, ``category``, ``split``, ``label`` and ``mask``; others are
+ignored. Paths are absolute or start at the list's folder; several masks of one picture are separated by
+semicolons.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeVar
+
+from understudy.data.records import GOOD, Record
+from understudy.errors import InputError, extra_needed
+from understudy.runtime.images import read_bytes
+
+__all__ = ["ListRow", "checked", "is_list", "list_records", "one_of", "read_rows"]
+
+
+Meaning = TypeVar("Meaning")
+COLUMNS = ("path", "category", "split", "label", "mask")
+SPLITS: Mapping[str, Literal["train", "validation", "test"]] = {
+    "train": "train",
+    "validation": "validation",
+    "val": "validation",
+    "test": "test",
+}
+_GOOD_WORDS = frozenset({"good", "normal", "ok", "0", "0.0", "false"})  # the last two: pandas' words for 0
+_PARQUET = ".parquet"
+
+
+class ListRow(NamedTuple):
+    """Where a row stands, for errors, and its cells by column: without space around, empty if absent."""
+
+    place: str
+    cells: Mapping[str, str]
+
+
+def is_list(path: Path) -> bool:
+    """Whether a file is a list by its name."""
+    return path.suffix.lower() in (".csv", _PARQUET)
+
+
+def list_records(path: Path) -> list[Record]:
+    """Records of a list; the masks of a good picture are passed over, since many tools write black ones.
+
+    Raises:
+        InputError: the list cannot be read, breaks one of its rules, or names missing files.
+    """
+    return checked(path, [(row.place, _record(path, row)) for row in read_rows(path, COLUMNS, ("path",))])
+
+
+def _record(source: Path, row: ListRow) -> Record:
+    cells = row.cells
+    if not cells["path"]:
+        raise InputError(f"{row.place}: the path is empty; name a picture or take the row out")
+    split = one_of(SPLITS, row, "split", default="train")
+    label = cells["label"] or GOOD
+    category, picture = cells["category"] or source.stem, source.parent / cells["path"]
+    if label.casefold() in _GOOD_WORDS:
+        return Record(category, split, GOOD, picture)
+    masks = (name.strip() for name in cells["mask"].split(";"))
+    return Record(category, split, label, picture, tuple(source.parent / name for name in masks if name))
+
+
+def one_of(known: Mapping[str, Meaning], row: ListRow, column: str, default: str = "") -> Meaning:
+    """What a cell's word means, whatever its case.
+
+    Raises:
+        InputError: the word is unknown; the known ones are listed.
+    """
+    word = row.cells[column] or default
+    if word.casefold() not in known:
+        raise InputError(f"{row.place}: the {column} is {word!r}; it must be one of {', '.join(known)}")
+    return known[word.casefold()]
+
+
+def checked(source: Path, placed: Sequence[tuple[str, Record]]) -> list[Record]:
+    """The records of a list, with the place of each, once they are found to keep its rules.
+
+    Raises:
+        InputError: there are none, a picture is listed twice, a defect is to be learned from, or a file
+            is missing.
+    """
+    if not placed:
+        raise InputError(f"{source} lists no pictures; give it a row for each")
+    places: dict[str, str] = {}
+    missing: list[str] = []
+    for place, record in placed:
+        first = places.setdefault(os.path.normpath(record.path), place)
+        if first != place:
+            raise InputError(f"{place}: {record.path} is listed already ({first}); keep one of the rows")
+        if record.split != "test" and not record.is_good:
+            raise InputError(
+                f"{place}: a picture labelled {record.defect!r} is in split {record.split}, and only good "
+                "ones are learned from; move it to split test"
+            )
+        files = (record.path, *record.masks)
+        missing += [f"{place}: {file} does not exist" for file in files if not file.is_file()]
+    if missing:
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise InputError(f"{missing[0]}{more}; put what is missing there, or take its rows out of the list")
+    return [record for _, record in placed]
+
+
+def read_rows(path: Path, columns: Sequence[str], needed: Sequence[str]) -> Iterator[ListRow]:
+    """Read some columns of a CSV or Parquet file, row by row; rows without text in them are passed over.
+
+    A CSV file is UTF-8, separated by commas, semicolons or tabs: by what its header has most of.
+
+    Args:
+        path: the file.
+        columns: lower-case names of those to read; the file may write them in any case.
+        needed: those among them that must be there.
+
+    Raises:
+        InputError: the file cannot be read or lacks a column.
+    """
+    found = _parquet_rows if path.suffix.lower() == _PARQUET else _csv_rows
+    for place, cells in found(path, columns, needed):
+        texts = [text.strip() for text in cells.values()]
+        if any(texts):
+            yield ListRow(place, dict.fromkeys(columns, "") | dict(zip(cells, texts, strict=True)))
+
+
+def _csv_rows(
+    path: Path, columns: Sequence[str], needed: Sequence[str]
+) -> Iterator[tuple[str, dict[str, str]]]:
+    data = read_bytes(path).removeprefix(codecs.BOM_UTF8)
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path}, line {line}: not UTF-8; save the list as CSV in UTF-8") from error
+    header_line = text.partition("\n")[0]
+    table = csv.reader(
+        io.StringIO(text, newline=""), delimiter=max(",;\t", key=header_line.count), strict=True
+    )
+    try:
+        header = next(table, [])
+        taken = _positions(path, header, columns, needed)
+        for cells in table:
+            if not any(cells):
+                continue
+            place = f"{path}, line {table.line_num}"
+            if len(cells) != len(header):
+                raise InputError(
+                    f"{place}: {len(cells)} cells under {len(header)} columns; "
+                    "put cells that hold the separator into double quotes"
+                )
+            yield place, {name: cells[i] for name, i in taken.items()}
+    except csv.Error as error:
+        raise InputError(f"{path}, line {table.line_num}: {error}; mend it, or save the list anew") from error
+
+
+def _parquet_rows(
+    path: Path, columns: Sequence[str], needed: Sequence[str]
+) -> Iterator[tuple[str, dict[str, str]]]:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise extra_needed("parquet", f"the list {path}") from error
+    try:
+        file = pq.ParquetFile(pa.BufferReader(read_bytes(path)))
+        names = file.schema_arrow.names
+        taken = _positions(path, names, columns, needed)
+        table = file.read(columns=[names[i] for i in taken.values()])
+        texts = [table.column(names[i]).cast(pa.string()).to_pylist() for i in taken.values()]
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"{path} is no list in Parquet: {reason}; save it anew, its cells as text"
+        ) from error
+    for number, cells in enumerate(zip(*texts, strict=True), start=1):
+        yield f"{path}, row {number}", {n: cell or "" for n, cell in zip(taken, cells, strict=True)}
+
+
+def _positions(
+    path: Path, header: Sequence[str], columns: Sequence[str], needed: Sequence[str]
+) -> dict[str, int]:
+    """Where in a table each column is that it has."""
+    names = [name.strip().casefold() for name in header]
+    for column in columns:
+        if names.count(column) > 1:
+            raise InputError(f"{path} has two columns {column!r}; keep one")
+        if column in needed and column not in names:
+            has = ", ".join(filter(None, names)) or "none"
+            raise InputError(f"{path} has no column {column!r} (its columns are {has}); add it to the header")
+    return {column: names.index(column) for column in columns if column in names}

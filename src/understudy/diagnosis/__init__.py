@@ -1,5 +1,0 @@
-"""Cross-class interference: does one model for many classes take a mixture of two for a good picture?"""
-
-from understudy.diagnosis.job import Diagnosis, diagnose
-
-__all__ = ["Diagnosis", "diagnose"]

@@ -1,0 +1,137 @@
+"""A distiller as a network that scores windows, in torch; on which device, and in which precision."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from understudy.distill.acceleration import kept_memory
+from understudy.distill.distiller import Distiller
+from understudy.errors import InputError
+from understudy.progress import Lap, untimed
+from understudy.runtime.graph import Answers
+from understudy.runtime.preprocess import Preprocess
+from understudy.types import DeviceChoice, PrecisionChoice
+
+__all__ = [
+    "Normaliser",
+    "TorchNetwork",
+    "full_precision",
+    "resolve_device",
+    "resolve_precision",
+    "waiting_for",
+]
+
+
+def resolve_device(choice: DeviceChoice) -> torch.device:
+    """``auto`` takes a GPU where there is one.
+
+    Raises:
+        InputError: ``cuda`` was asked for and there is none.
+    """
+    has_gpu = torch.cuda.is_available()
+    if choice == "cuda" and not has_gpu:
+        raise InputError("no CUDA device is usable here; ask for --device cpu or auto")
+    return torch.device("cuda" if has_gpu and choice != "cpu" else "cpu")
+
+
+def resolve_precision(choice: PrecisionChoice, device: torch.device) -> Literal["32", "bf16"]:
+    """``auto`` takes bf16 where the hardware multiplies in it; a processor that emulates it is slower."""
+    if choice != "auto":
+        return choice
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "32"
+    able = torch.cpu.get_capabilities()
+    return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "32"
+
+
+def waiting_for(device: torch.device) -> Callable[[], None]:
+    """What waits until a device has done all that it was given; a processor never owes anything."""
+    return torch.cuda.synchronize if device.type == "cuda" else lambda: None
+
+
+class _FullPrecision:
+    """The setting is the process' own, so of several threads the first sets it and the last sets it back."""
+
+    def __init__(self) -> None:
+        self._lock, self._users, self._before = threading.Lock(), 0, False
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        cudnn = torch.backends.cudnn
+        with self._lock:
+            if not self._users:
+                self._before, cudnn.allow_tf32 = cudnn.allow_tf32, False
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if not self._users:
+                    cudnn.allow_tf32 = self._before
+
+
+full_precision = _FullPrecision()
+"""Keeps a GPU's convolutions at float32's own precision, so that scores do not depend on the device."""
+
+
+class TorchNetwork:
+    """A distiller that scores windows; see :class:`understudy.runtime.graph.Network`.
+
+    Scores are computed in float32 on every device, since thresholds are compared with them
+    (docs/decisions/0006). On a processor the memory of one batch is kept for the next as long as the network
+    is there.
+
+    Args:
+        distiller: trained; brought to the device and to eval mode.
+        device: to score on; the processor by default.
+    """
+
+    def __init__(self, distiller: Distiller, device: torch.device | None = None) -> None:
+        self._device = device or torch.device("cpu")
+        self._distiller = distiller.to(self._device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        if self._device.type == "cpu":
+            memory = ExitStack()
+            memory.enter_context(kept_memory())
+            weakref.finalize(self, memory.close).atexit = False
+
+    def __call__(  # noqa: D102
+        self, images: NDArray[np.float32], valid: NDArray[np.float32] | None, lap: Lap = untimed
+    ) -> Answers:
+        given = torch.from_numpy(images).to(self._device)
+        counts = None if valid is None else torch.from_numpy(valid).to(self._device)
+        with torch.inference_mode(), full_precision():
+            maps, scores, embeddings = (
+                t.float().cpu().numpy() for t in self._distiller.inspect(given, lap, counts)
+            )
+        return Answers(maps[:, 0], scores, embeddings)
+
+
+class Normaliser(nn.Module):
+    """Windows (B, S, S, 3) or (B, S, S, 4) uint8 -> images and what counts, as ``Preprocess.inputs`` does.
+
+    Images are (B, 3, S, S) float32, minus mean, over std, laid out channels-last; what counts is
+    (B, 1, S, S) of windows with four channels, else ``None``.
+    """
+
+    def __init__(self, preprocess: Preprocess) -> None:
+        super().__init__()
+        self.mean, self.std = (
+            nn.Buffer(255 * torch.tensor(v), persistent=False) for v in (preprocess.mean, preprocess.std)
+        )
+
+    def forward(self, windows: Tensor) -> tuple[Tensor, Tensor | None]:  # noqa: D102
+        images = ((windows[..., :3] - self.mean) / self.std).permute(0, 3, 1, 2)
+        if windows.shape[-1] == 3:
+            return images, None
+        valid = (windows[..., 3:] / 255).permute(0, 3, 1, 2)
+        return images * valid, valid

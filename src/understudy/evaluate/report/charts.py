@@ -1,0 +1,184 @@
+"""Scores of several kinds -> the outlines of a histogram, as paths of a drawing in a page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import betabinom
+
+from understudy.calibrate.conformal import true_rate
+from understudy.evaluate import Tested
+from understudy.metrics import Ranking
+from understudy.runtime.decision import Thresholds
+
+__all__ = [
+    "HEIGHT",
+    "SIDE",
+    "WIDTH",
+    "Chart",
+    "Histogram",
+    "Outcome",
+    "Tally",
+    "chance_of",
+    "chart",
+    "histogram",
+    "lines_of",
+    "outcome_of",
+    "roc_path",
+]
+
+
+WIDTH, HEIGHT = 300, 96  # of the drawing, without its axis
+_BINS = 30
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """A drawing of ``WIDTH`` x ``HEIGHT``.
+
+    Attributes:
+        paths: outline of each kind, closed along the axis, as SVG path data; largest bin of any at the top.
+        low: score at the left.
+        high: score at the right.
+        label: what it is of.
+    """
+
+    paths: dict[str, str]
+    low: float
+    high: float
+    label: str
+
+    def at(self, score: float) -> float:
+        """Where a score lies on the axis, in units of the drawing."""
+        return WIDTH * (score - self.low) / ((self.high - self.low) or 1)
+
+
+def histogram(
+    kinds: Mapping[str, NDArray[np.float64] | None], label: str, within: Sequence[float] = ()
+) -> Histogram:
+    """Scores of each kind, of any shape -> their histograms on one axis.
+
+    Heights are shares of a kind, so kinds of different size compare. A kind of no scores is left out.
+    The axis reaches as far as the scores do, and those named ``within``.
+    """
+    scores = {kind: s.ravel() for kind, s in kinds.items() if s is not None and s.size}
+    low = min(chain(within, (float(s.min()) for s in scores.values())))
+    high = max(chain(within, (float(s.max()) for s in scores.values())))
+    edges = np.linspace(low, high if high > low else low + 1, _BINS + 1)
+    shares = {kind: np.histogram(s, edges)[0] / s.size for kind, s in scores.items()}
+    top = max(float(share.max()) for share in shares.values())
+    return Histogram({kind: _outline(share / top) for kind, share in shares.items()}, low, high, label)
+
+
+def _outline(levels: NDArray[np.float64]) -> str:
+    """(bins,) in [0, 1] -> steps from the left end of the axis to the right one."""
+    step = WIDTH / len(levels)
+    places = [f"V{HEIGHT * (1 - level):.1f}H{step * (i + 1):.1f}" for i, level in enumerate(levels)]
+    return f"M0 {HEIGHT}{''.join(places)}V{HEIGHT}Z"
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many pictures there are, and how many got each verdict: none did without thresholds."""
+
+    n: int
+    failed: int
+    reviewed: int
+    passed: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Verdicts of good and of defective pictures."""
+
+    good: Tally
+    defects: Tally
+
+
+def outcome_of(tested: Iterable[Tested]) -> Outcome:
+    """Count the verdicts of some pictures."""
+    verdicts = [(t.record.is_good, t.verdict) for t in tested]
+    good, defects = ([v for is_good, v in verdicts if is_good is kind] for kind in (True, False))
+    return Outcome(
+        *(Tally(len(v), v.count("FAIL"), v.count("REVIEW"), v.count("PASS")) for v in (good, defects))
+    )
+
+
+def chance_of(false_alarms: int, n_good: Mapping[Thresholds, int]) -> float:
+    """Probability of so many false alarms or more among good pictures that are like the held-out ones.
+
+    Args:
+        false_alarms: in all.
+        n_good: how many good pictures each thresholds have judged.
+
+    The true rate is beta-distributed over calibrations, so false alarms are beta-binomial: wider than
+    binomial where few pictures were held out; see :func:`understudy.calibrate.conformal.true_rate`.
+    """
+    chances = np.ones(1)  # of 0, 1, 2, ... false alarms
+    for thresholds, n in n_good.items():
+        rate = true_rate(thresholds.n_good, thresholds.false_alarm_rate)
+        chances = np.convolve(chances, betabinom.pmf(np.arange(n + 1), n, *rate))
+    return float(min(chances[false_alarms:].sum(), 1.0))
+
+
+SIDE = 100  # of a ROC curve's square
+_CORNERS = 200  # of a curve, at most: more cannot be seen
+
+Place = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Drawings of some pictures' scores.
+
+    Attributes:
+        histogram: of good and of defective pictures.
+        curve: SVG path data of the ROC curve; ``None`` where one of the two kinds is missing.
+        lines: scores of the thresholds.
+        points: where each threshold lies on the curve.
+        outcome: what the thresholds made of the pictures.
+    """
+
+    histogram: Histogram
+    curve: str | None
+    lines: dict[str, float]
+    points: dict[str, Place]
+    outcome: Outcome
+
+
+def chart(tested: Sequence[Tested], label: str, lines: dict[str, float]) -> Chart:
+    """Draw the scores of one picture at least; ``lines`` are thresholds by name."""
+    scores = np.array([t.score for t in tested])
+    is_defect = np.array([not t.record.is_good for t in tested])
+    good, bad = scores[~is_defect], scores[is_defect]
+    drawn = histogram({"normal": good, "defective": bad}, label, tuple(lines.values()))
+    if not (good.size and bad.size):
+        return Chart(drawn, None, lines, {}, outcome_of(tested))
+    points = {name: _place((good > t).mean(), (bad > t).mean()) for name, t in lines.items()}
+    return Chart(drawn, roc_path(*Ranking(scores, is_defect).roc), lines, points, outcome_of(tested))
+
+
+def lines_of(thresholds: Thresholds | None) -> dict[str, float]:
+    """Thresholds by the class that draws them, the more important one last, on top; one without REVIEW."""
+    if thresholds is None:
+        return {}
+    fail, review = {"fail": thresholds.fail_above}, {"review": thresholds.review_above}
+    return fail if thresholds.review_above == thresholds.fail_above else review | fail
+
+
+def roc_path(fpr: NDArray[np.float64], tpr: NDArray[np.float64]) -> str:
+    """(n,) rates from (0, 0) to (1, 1) -> SVG path data; many corners become fewer along the curve."""
+    if len(fpr) > _CORNERS:
+        along = fpr + tpr  # grows all the way
+        kept = np.linspace(0, 2, _CORNERS)
+        fpr, tpr = np.interp(kept, along, fpr), np.interp(kept, along, tpr)
+    places = (_place(x, y) for x, y in zip(fpr, tpr, strict=True))
+    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
+
+
+def _place(fpr: float, tpr: float) -> Place:
+    return SIDE * float(fpr), SIDE * (1 - float(tpr))

@@ -1,7 +1,0 @@
-"""A trained model and a folder of test pictures -> every metric, per category and over all."""
-
-from understudy.evaluation.figures import NAMES, Tested
-from understudy.evaluation.job import Evaluation, MapResolution, evaluate
-from understudy.evaluation.marks import read_masks
-
-__all__ = ["NAMES", "Evaluation", "MapResolution", "Tested", "evaluate", "read_masks"]

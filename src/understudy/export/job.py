@@ -1,0 +1,256 @@
+"""A saved model -> a folder that the light runtime scores with, proved to say the same."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import torch
+
+from understudy import files
+from understudy.calibrate.conformal import good_pictures_needed
+from understudy.calibrate.job import Rates, calibrate_on, unseen_pictures
+from understudy.data.layouts import open_pictures
+from understudy.data.records import PictureSet
+from understudy.distill.distiller import Distiller
+from understudy.errors import BundleError, InputError, WorkError, extra_needed
+from understudy.export.graph import OPSET, quantise, write_onnx, write_openvino
+from understudy.export.parity import answers_of, fault_of, measure_parity, statement
+from understudy.export.windows import good_windows, known_windows, made_windows
+from understudy.methods.saved import load_trained
+from understudy.progress import Progress, Reporter, reporting
+from understudy.runtime import manifest as manifests
+from understudy.runtime.graph import open_graph, runtime_name
+from understudy.runtime.inspector import Inspector
+from understudy.runtime.manifest import GraphCard, Manifest, ParityCard
+from understudy.types import GraphFormat, GraphPrecision
+
+__all__ = ["export"]
+
+
+_UNFINISHED = ".understudy-export-"
+_PRECISIONS = get_args(GraphPrecision)
+_FILES: dict[GraphFormat, tuple[str, ...]] = {
+    "onnx": ("model.onnx",),
+    "openvino": ("model.xml", "model.bin"),
+}
+
+
+def export(
+    model: str | Path,
+    out: str | Path,
+    *,
+    format: GraphFormat = "onnx",
+    precision: GraphPrecision = "float32",
+    data: str | Path | None = None,
+    batch_size: int = 8,
+    overwrite: bool = False,
+    progress: Progress = True,
+) -> Manifest:
+    """Write a model as a graph, and prove on pictures that it says the same as in torch.
+
+    In float32 maps and scores are equal within :data:`understudy.export.parity.TOLERANCE` and verdicts
+    are the same; in bf16 and int8 the scores' ranks agree by
+    :data:`understudy.export.parity.RANK_FLOOR` at least, and thresholds are set anew from those good
+    pictures of ``data`` that the model was not trained on.
+
+    Args:
+        model: Folder of a trained model.
+        out: New or empty folder for the exported model; on failure it stays as it was.
+        format: Run by onnxruntime (``onnx``) or by OpenVINO (``openvino``).
+        precision: ``float32``; ``bf16``, by OpenVINO on a processor that has it; or ``int8``, the student's
+            convolutions. The last two are faster and less exact, and need data.
+        data: Pictures to compare on: a folder or list of products that the model knows; noise by default. For int8
+            its good training pictures set the scales.
+        batch_size: Windows compared at once.
+        overwrite: Replace an earlier export.
+        progress: see :data:`understudy.progress.Progress`.
+
+    Returns:
+        The manifest of the exported model.
+
+    Raises:
+        InputError: an argument cannot be used, or a tool is not installed.
+        WorkError: the model has no counterpart as a graph, or its graph does not follow it.
+    """
+    model, out = Path(model), Path(out)
+    _refuse_options(format, precision, data)
+    _require_tools(format)
+    _refuse_to_lose(out, overwrite)
+    if manifests.read_manifest(model).graph:
+        raise BundleError(f"{model} is an exported model already; name the one that it was made of")
+    distiller, inspector = load_trained(model, torch.device("cpu"))
+    known = open_pictures(Path(data)).keep_known(inspector.categories) if data is not None else None
+    files.prepare_folder(out)
+    with reporting(progress) as reporter, tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=out) as place:
+        draft = Path(place)
+        scales_from = known if precision == "int8" else None
+        _write_graph(distiller, inspector, draft, format, scales_from, reporter)
+        unproved = _manifest(inspector, draft, format, precision)
+        parity = _prove(inspector, draft, unproved, known, batch_size, reporter)
+        if fault := fault_of(parity, precision):
+            way_out = "to another --format" if precision == "float32" else "in another --precision"
+            raise WorkError(
+                f"the graph does not follow {model}: {fault}; nothing was exported, export it {way_out}"
+            )
+        manifest = _manifest(inspector, draft, format, precision, parity)
+        _set_thresholds(inspector, draft, manifest, known, reporter)
+        _publish(draft, out, manifest)
+    return manifest
+
+
+def _refuse_options(form: GraphFormat, precision: GraphPrecision, data: str | Path | None) -> None:
+    if form not in _FILES:
+        raise InputError(f"a model is exported as {' or '.join(_FILES)}, got {form!r}")
+    if precision not in _PRECISIONS:
+        raise InputError(f"a graph computes in {', '.join(_PRECISIONS)}, got {precision!r}")
+    if precision == "bf16" and form != "openvino":
+        raise InputError("bf16 is computed by OpenVINO alone; add --format openvino")
+    if precision != "float32" and data is None:
+        raise InputError(f"{precision} changes scores, so it takes good pictures; name them with --data")
+
+
+def _require_tools(form: GraphFormat) -> None:
+    for package in ("onnx", "onnxscript"):
+        if not importlib.util.find_spec(package):
+            raise extra_needed("train", f"exporting (it uses {package})")
+    if form == "openvino" and not importlib.util.find_spec("openvino"):
+        raise extra_needed("openvino", "exporting to OpenVINO")
+
+
+def _refuse_to_lose(out: Path, overwrite: bool) -> None:
+    """Make sure that ``out`` holds nothing, or an earlier export that may go."""
+    if out.is_dir():
+        for left in out.glob(f"{_UNFINISHED}*"):
+            shutil.rmtree(left, ignore_errors=True)
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not _holds_export(out):
+        raise InputError(f"{out} holds something that no export made; choose an empty folder with --out")
+    if not overwrite:
+        raise InputError(f"{out} already holds an exported model; choose another --out, or --overwrite it")
+
+
+def _holds_export(out: Path) -> bool:
+    try:
+        return manifests.read_manifest(out).graph is not None
+    except BundleError:
+        return False
+
+
+def _write_graph(
+    distiller: Distiller,
+    loaded: Inspector,
+    folder: Path,
+    form: GraphFormat,
+    known: PictureSet | None,
+    reporter: Reporter,
+) -> None:
+    """Write the graph's files; in int8 where pictures are given to take its scales from."""
+    side, path = loaded.scorer.preprocess.image_size, folder / _FILES[form][0]
+    reporter.say(f"writing {loaded.manifest.method} on {loaded.manifest.teacher.name} as {form}")
+    with files.writing(folder), tempfile.TemporaryDirectory() as place:
+        graph = Path(place) / "float32.onnx"
+        write_onnx(distiller, graph, side, loaded.scorer.uses_valid_mask)
+        if known:
+            in_float, graph = graph, Path(place) / "int8.onnx"
+            inputs = (loaded.scorer.preprocess.inputs(window[None]) for window in good_windows(known, loaded))
+            quantise(in_float, graph, inputs)
+        if form == "openvino":
+            write_openvino(graph, path)
+        else:
+            shutil.copyfile(graph, path)
+
+
+def _manifest(
+    loaded: Inspector,
+    folder: Path,
+    form: GraphFormat,
+    precision: GraphPrecision,
+    parity: ParityCard | None = None,
+) -> Manifest:
+    manifests.write_prototypes(folder, loaded.scorer.prototypes)
+    files.write_json(folder / manifests.PICTURES, loaded.seen.model_dump(mode="json"))
+    masks = manifests.save_rois(folder, loaded.scorer.rois)
+    graph = GraphCard(
+        format=form,
+        file=_FILES[form][0],
+        precision=precision,
+        opset=OPSET,
+        care=loaded.scorer.uses_valid_mask,
+        student_sha256=loaded.manifest.student_sha256,
+        parity=parity,
+    )
+    hashes = {
+        name: files.sha256_of(folder / name)
+        for name in (*_FILES[form], manifests.PROTOTYPES, manifests.PICTURES, *masks)
+    }
+    return loaded.manifest.model_copy(update={"files": hashes, "graph": graph})
+
+
+def _prove(
+    loaded: Inspector,
+    folder: Path,
+    manifest: Manifest,
+    known: PictureSet | None,
+    batch_size: int,
+    reporter: Reporter,
+) -> ParityCard:
+    """Compare model and graph, and say how they do."""
+    assert manifest.graph is not None
+    if known:
+        source, windows = f"pictures of {known.root.name}", known_windows(known, loaded)
+    else:
+        source, windows = "noise", made_windows(loaded)
+        reporter.say("no --data is named: compared on noise")
+    parity = measure_parity(
+        answers_of(loaded.scorer.network, loaded.scorer.preprocess, windows, batch_size),
+        answers_of(open_graph(folder, manifest), loaded.scorer.preprocess, windows, batch_size),
+        loaded.scorer.prototypes,
+        loaded.calibration,
+        runtime=runtime_name(manifest.graph.format),
+        source=source,
+    )
+    for line in statement(parity):
+        reporter.say(line)
+    return parity
+
+
+def _set_thresholds(
+    loaded: Inspector, folder: Path, manifest: Manifest, known: PictureSet | None, reporter: Reporter
+) -> None:
+    """Those of the model; in another precision, whose scores are others, new ones that promise the same."""
+    held = loaded.calibration
+    if held is None:
+        return
+    assert manifest.graph is not None
+    if manifest.graph.precision == "float32" or known is None:
+        manifests.write_calibration(folder, manifest, held)
+        return
+    unseen = unseen_pictures(loaded.seen, known.train() + known.validation())
+    need = good_pictures_needed(held.thresholds.false_alarm_rate)
+    if len(unseen) < need:
+        reporter.say(
+            f"scores in {manifest.graph.precision} are others, and {len(unseen)} good pictures that were not "
+            f"trained on are too few for thresholds ({need} are needed): calibrate the exported model with "
+            "further ones"
+        )
+        return
+    rates = Rates(held.thresholds.false_alarm_rate, held.thresholds.review_rate, held.distances.rate)
+    scorer = replace(loaded.scorer, network=open_graph(folder, manifest), calibration=None)
+    exported = Inspector(scorer, manifest, loaded.seen, folder)
+    calibrate_on(exported, unseen, rates, reporter, held.min_area)
+
+
+def _publish(draft: Path, out: Path, manifest: Manifest) -> None:
+    """Put a proved export into its place; the manifest last."""
+    with files.writing(out):
+        manifests.clear(out)
+        for name in (*manifest.files, manifests.CALIBRATION):
+            if (draft / name).exists():
+                (draft / name).replace(out / name)
+    manifests.write_manifest(out, manifest)

@@ -1,0 +1,201 @@
+"""Our figures beside a paper's, as one page of Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean
+
+from understudy.lab.reproduce.tables import FIGURES, MEAN, Cell, Models, Table
+
+__all__ = ["Measurements", "page", "strongest_gains"]
+
+
+_MODELS: dict[Models, str] = {"unified": "one model for all", "one-class": "one model a category"}
+_DASH = "–"
+_MOST = 2  # categories that may carry most of a gain
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """What was measured.
+
+    Attributes:
+        by_seed: for each cell of a category a figure a seed, of those seeds that are done.
+        seeds: that were asked for: a mean of fewer is not told.
+        categories: of the data.
+        facts: about all runs, for the end of the page.
+    """
+
+    by_seed: Mapping[Cell, Mapping[int, float | None]]
+    seeds: Sequence[int]
+    categories: Sequence[str]
+    facts: Sequence[str]
+
+    def over_seeds(self, cell: Cell, among: Sequence[str] = ()) -> list[float] | str:
+        """A figure for every seed, or why there is none.
+
+        Args:
+            cell: of a category, or of the mean over those that have the figure.
+            among: categories that a mean is over; all by default.
+        """
+        wanted = (among or self.categories) if cell.category == MEAN else [cell.category]
+        columns = [self.by_seed.get(cell._replace(category=c), {}) for c in wanted]
+        done = [seed for seed in self.seeds if all(seed in column for column in columns)]
+        if len(done) < len(self.seeds):
+            return f"{len(done)} of {len(self.seeds)} seeds"
+        known = [[v for column in columns if (v := column[seed]) is not None] for seed in done]
+        return [mean(values) for values in known] if all(known) else _DASH
+
+    def without(self, figure: str) -> list[str]:
+        """Categories for which a figure cannot be told, though a run is done."""
+        return [
+            category
+            for category in self.categories
+            if any(
+                None in seeds.values()
+                for cell, seeds in self.by_seed.items()
+                if (cell.category, cell.figure) == (category, figure)
+            )
+        ]
+
+
+def page(
+    name: str,
+    table: Table,
+    found: Measurements,
+    paper: Mapping[Cell, float],
+    sources: Sequence[str],
+    heavy: Sequence[str],
+) -> str:
+    """The whole page.
+
+    Args:
+        name: of the table, as the command line has it.
+        table: what is compared.
+        found: our figures.
+        paper: the paper's, as fractions; none where the data is not the paper's.
+        sources: of those.
+        heavy: categories that a second mean leaves out; see :func:`strongest_gains`.
+    """
+    parts = [
+        f"# {table.title}: `{name}`\n",
+        _about(table, found, paper, sources),
+        *(_means(table, figure, found, paper, heavy) for figure in table.figures),
+        *(
+            _by_category(table, figure, models, found, paper)
+            for figure in table.figures
+            for models in table.models
+        ),
+        "## How it was made\n\n" + "".join(f"- {fact}\n" for fact in (*found.facts, *table.notes)),
+    ]
+    return "\n".join(parts)
+
+
+def strongest_gains(table: Table, paper: Mapping[Cell, float]) -> list[str]:
+    """The two categories that carry most of the paper's gain with one model for all."""
+    if table.level is None or not paper:
+        return []
+    before, after = table.gain
+    (figure,) = table.figures
+    gains = {
+        c: paper[Cell(after, "unified", c, figure)] - paper[Cell(before, "unified", c, figure)]
+        for c in table.categories
+    }
+    return sorted(gains, key=lambda c: gains[c], reverse=True)[:_MOST]
+
+
+def _about(table: Table, found: Measurements, paper: Mapping[Cell, float], sources: Sequence[str]) -> str:
+    seeds = ", ".join(map(str, found.seeds))
+    spread = " (± half the range over them)" if len(found.seeds) > 1 else ""
+    said = f"Percent; means over seeds {seeds}{spread}, of the last step's students; nothing was chosen on "
+    said += "test pictures. "
+    if not paper:
+        names = ", ".join(table.categories)
+        return f"{said}The paper's figures are left out: they are of {table.data}, which holds {names}.\n"
+    said += f"The paper's figures are from {'; '.join(sources)}; differences are in points."
+    if len(found.categories) < len(table.categories):
+        said += " These are a part of the paper's categories, so one model for all has learned fewer."
+    return said + "\n"
+
+
+def _means(
+    table: Table, figure: str, found: Measurements, paper: Mapping[Cell, float], heavy: Sequence[str]
+) -> str:
+    """Rows are variants; the mean over categories, and without those that carry most of the gain."""
+    kept = [c for c in found.categories if c not in heavy] if heavy else []
+    header = ["", "learned as", *_columns("", paper)]
+    header += _columns(f"without {' and '.join(heavy)}", paper) if kept else []
+    lines, lacking = [], found.without(figure)
+    for variant in table.variants:
+        for models in table.models:
+            cell = Cell(variant.label, models, MEAN, figure)
+            line = [variant.label, _MODELS[models]]
+            for among in (found.categories, kept) if kept else (found.categories,):
+                theirs = None if lacking else _paper_mean(paper, cell, among, table)
+                line += _compared(found.over_seeds(cell, among), theirs, paper)
+            lines.append(line)
+    said = f"## {FIGURES[figure]}, mean over categories\n\n" + _markdown(header, lines)
+    if kept:
+        before, after = table.gain
+        said += (
+            f"\n{' and '.join(heavy)} are the categories with the largest gain of {after} over {before} in "
+            "the paper, with one model for all.\n"
+        )
+    if lacking:
+        said += f"\nThe figure cannot be told for {', '.join(lacking)}: means are over the others.\n"
+    return said
+
+
+def _paper_mean(paper: Mapping[Cell, float], cell: Cell, among: Sequence[str], table: Table) -> float | None:
+    """As printed where it is over all categories, else over those; ``None`` where the paper has none."""
+    if len(among) == len(table.categories):
+        return paper.get(cell)
+    own = [paper.get(cell._replace(category=category)) for category in among]
+    known = [value for value in own if value is not None]
+    return mean(known) if len(known) == len(own) else None
+
+
+def _by_category(
+    table: Table, figure: str, models: Models, found: Measurements, paper: Mapping[Cell, float]
+) -> str:
+    """Rows are categories, columns variants; the paper's beside ours where it reports categories."""
+    theirs = paper if table.level else {}
+    header = ["category"]
+    for variant in table.variants:
+        header += _columns(variant.label, theirs)
+    lines = []
+    for category in found.categories:
+        line = [category]
+        for variant in table.variants:
+            cell = Cell(variant.label, models, category, figure)
+            line += _compared(found.over_seeds(cell), theirs.get(cell), theirs)
+        lines.append(line)
+    return f"## {FIGURES[figure]} by category, {_MODELS[models]}\n\n" + _markdown(header, lines)
+
+
+def _columns(label: str, paper: Mapping[Cell, float]) -> list[str]:
+    ours = label or "ours"
+    return [ours, "paper", "difference"] if paper else [ours]
+
+
+def _compared(ours: list[float] | str, theirs: float | None, paper: Mapping[Cell, float]) -> list[str]:
+    """Our figure, and where there is a paper its figure and the difference."""
+    told = ours if isinstance(ours, str) else _spread(ours)
+    if not paper:
+        return [told]
+    if theirs is None:
+        return [told, _DASH, _DASH]
+    difference = _DASH if isinstance(ours, str) else f"{100 * (mean(ours) - theirs):+.1f}"
+    return [told, f"{100 * theirs:.1f}", difference]
+
+
+def _spread(values: Sequence[float]) -> str:
+    middle = f"{100 * mean(values):.1f}"
+    return middle if len(values) == 1 else f"{middle} ± {50 * (max(values) - min(values)):.1f}"
+
+
+def _markdown(header: Iterable[str], lines: Iterable[Sequence[str]]) -> str:
+    join: Callable[[Iterable[str]], str] = lambda cells: "| " + " | ".join(cells) + " |\n"  # noqa: E731
+    header = list(header)
+    return join(header) + join(["---"] * len(header)) + "".join(map(join, lines))

@@ -1,0 +1,248 @@
+"""What the papers compare: which methods, learned how, on which data, judged by which figures."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Literal, NamedTuple
+
+__all__ = [
+    "FIGURES",
+    "LOCO",
+    "MEAN",
+    "MVTEC",
+    "TABLES",
+    "VISA",
+    "Cell",
+    "Models",
+    "Table",
+    "Variant",
+    "reported",
+    "sources",
+]
+
+
+Models = Literal["unified", "one-class"]
+"""One model for all categories, or one for each."""
+
+FIGURES = {
+    "image_auroc": "image AUROC",
+    "pixel_auroc": "pixel AUROC",
+    "aupro": "AUPRO",
+    "logical_auroc": "image AUROC, logical",
+    "structural_auroc": "image AUROC, structural",
+    "mean_auroc": "image AUROC, mean of both",
+    "au_spro": "AU-sPRO to 0.05",
+}
+"""Every figure that a run leaves, in words."""
+
+MVTEC = (
+    *("bottle", "cable", "capsule", "carpet", "grid", "hazelnut", "leather", "metal_nut"),
+    *("pill", "screw", "tile", "toothbrush", "transistor", "wood", "zipper"),
+)
+VISA = (
+    *("candle", "capsules", "cashew", "chewinggum", "fryum", "macaroni1", "macaroni2"),
+    *("pcb1", "pcb2", "pcb3", "pcb4", "pipe_fryum"),
+)
+LOCO = ("breakfast_box", "juice_bottle", "pushpins", "screw_bag", "splicing_connectors")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of a paper's table.
+
+    Attributes:
+        label: as the paper calls it.
+        method: one of ``METHODS``.
+        settings: of it, beside the defaults.
+        batch_size: pictures a step; ``None`` for the method's own.
+    """
+
+    label: str
+    method: str
+    settings: Mapping[str, object] = field(default_factory=dict)
+    batch_size: int | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a paper.
+
+    Attributes:
+        title: what it shows.
+        data: the data set that the paper uses.
+        categories: of that data set, sorted.
+        teacher: that the paper uses, by timm name.
+        variants: its rows.
+        models: how each is learned.
+        figures: names from :data:`FIGURES`.
+        notes: how our reading departs from the paper, or fills what it leaves open.
+        level: of :mod:`understudy.lab.reproduce.tables`, where the paper reports every category.
+        gain: two rows between which the paper reports a gain.
+    """
+
+    title: str
+    data: str
+    categories: tuple[str, ...]
+    teacher: str
+    variants: tuple[Variant, ...]
+    models: tuple[Models, ...]
+    figures: tuple[str, ...]
+    notes: tuple[str, ...]
+    level: tuple[str, str] | None = None
+    gain: tuple[str, str] = ("RD", "SNL(RD)")
+
+
+_BATCH = 8  # of SNL and of its baselines
+_ALONE: dict[str, object] = {  # no part of SNL, but its optimiser
+    "lambda_spatial": 0.0,
+    "lambda_intra": 0.0,
+    "lambda_inter": 0.0,
+    "centers": 0,
+    "affinity_map": 0.0,
+}
+
+
+def _snl(label: str, settings: Mapping[str, object], method: str = "snl-rd") -> Variant:
+    return Variant(label, method, settings, _BATCH)
+
+
+def _without(*names: str) -> dict[str, object]:
+    return {name: _ALONE[name] for name in names}
+
+
+_COMPARED = (
+    Variant("RD", "rd", {}, _BATCH),
+    _snl("SNL(RD)", {}),
+    _snl("FD", _ALONE, "snl-fd"),
+    _snl("SNL(FD)", {}, "snl-fd"),
+)
+_TERMS = (
+    _snl("L_cd", _ALONE),
+    _snl("+ L_sd", _without("lambda_intra", "lambda_inter", "centers", "affinity_map")),
+    _snl("+ L_intra", _without("lambda_inter", "centers")),
+    _snl("+ L_inter", _without("centers")),
+    _snl("L_cd + L_sd + CRAM", _without("lambda_intra", "lambda_inter", "affinity_map")),
+    _snl("all", {}),
+)
+_CENTERS = (_snl("none", {"centers": 0}), *(_snl(str(n), {"centers": n}) for n in (25, 50, 75)))
+_WIDE = "wide_resnet50_2"
+_BOTH: tuple[Models, ...] = ("unified", "one-class")
+_AUROCS = ("image_auroc", "pixel_auroc")
+_READING = (
+    "SNL's paper names no length of training, no smoothing and no norm of the affinity: constant rate, a "
+    "Gaussian of 4 pixels as in RD's release, and the root of the mean square, which is of the scale of the "
+    "absolute value that the paper prints"
+)
+_BASES = (
+    "the baseline RD has the cosine of whole tensors, as its release; FD has SNL's optimiser and adds levels",
+    "the paper's one-class row of RD repeats RD's own paper; that of FD, in pixels, agrees with the figures "
+    "of STPM's authors for a ResNet-18",
+)
+
+TABLES: dict[str, Table] = {
+    **{
+        name: Table(title, data, categories, _WIDE, _COMPARED, _BOTH, figures, (_READING, *_BASES), level)
+        for name, title, data, categories, figures, level in (
+            ("snl-1", "Image AUROC on MVTec AD", "MVTec AD", MVTEC, ("image_auroc",), ("mvtec", "image")),
+            ("snl-2", "Image AUROC on VisA", "VisA", VISA, ("image_auroc",), ("visa", "image")),
+            ("snl-3", "Pixel AUROC on MVTec AD", "MVTec AD", MVTEC, ("pixel_auroc",), ("mvtec", "pixel")),
+            ("snl-4", "Pixel AUROC on VisA", "VisA", VISA, ("pixel_auroc",), ("visa", "pixel")),
+        )
+    },
+    "snl-5": Table(
+        "Terms of SNL's loss",
+        "MVTec AD",
+        MVTEC,
+        _WIDE,
+        _TERMS,
+        ("unified",),
+        _AUROCS,
+        (
+            _READING,
+            "the cosine is that of each position in every row, and the score has the affinity map where the "
+            "loss has intra-affinity; the paper's first row repeats its baseline RD, whose cosine is another",
+        ),
+    ),
+    "snl-6": Table(
+        "Number of CRAM's centres", "MVTec AD", MVTEC, _WIDE, _CENTERS, ("unified",), _AUROCS, (_READING,)
+    ),
+    "stpm": Table(
+        "STPM",
+        "MVTec AD",
+        MVTEC,
+        "resnet18",
+        (Variant("STPM", "stpm"),),
+        ("one-class",),
+        (*_AUROCS, "aupro"),
+        (
+            "the authors keep the epoch with the lowest maps of a fifth of the good pictures; here the last "
+            "one counts",
+        ),
+    ),
+    "loco": Table(
+        "DSKD on logical and structural anomalies",
+        "MVTec LOCO AD",
+        LOCO,
+        _WIDE,
+        (Variant("DSKD", "dskd"),),
+        ("one-class",),
+        ("logical_auroc", "structural_auroc", "mean_auroc", "au_spro"),
+        (
+            "this DSKD is a reconstruction from the paper's abstract; maps are scaled on the data set's own "
+            "validation pictures",
+        ),
+    ),
+}
+"""By the name that the command line takes."""
+
+
+MEAN = "mean"  # over categories, in place of one
+
+_SNL = "arXiv:2402.17091, tables 1 to 4"
+_FOLDERS = {"candles": "candle", "chewing_gum": "chewinggum"}  # as the data set names them
+
+
+class Cell(NamedTuple):
+    """Where a figure stands: a row, how it was learned, a category or :data:`MEAN`, and which figure."""
+
+    variant: str
+    models: Models
+    category: str
+    figure: str
+
+
+def reported(name: str, table: Table) -> dict[Cell, float]:
+    """A paper's figures as fractions; those that it gives."""
+    if table.level:
+        return dict(_by_category(table))
+    (models,) = table.models
+    return {
+        Cell(row["variant"], models, row["category"], row["figure"]): float(row["percent"]) / 100
+        for row in _rows("others.csv")
+        if row["table"] == name
+    }
+
+
+def sources(name: str, table: Table) -> list[str]:
+    """Where the figures are from, each source once."""
+    if table.level:
+        return [_SNL]
+    return list(dict.fromkeys(row["source"] for row in _rows("others.csv") if row["table"] == name))
+
+
+def _by_category(table: Table) -> Iterator[tuple[Cell, float]]:
+    (figure,), labels = table.figures, {variant.label for variant in table.variants}
+    for row in _rows("snl.csv"):
+        if (row["dataset"], row["level"]) == table.level and row["method"] in labels:
+            category = _FOLDERS.get(row["class"], row["class"])
+            for models, column in (("unified", "multi_class_auroc"), ("one-class", "one_class_auroc")):
+                if row[column]:
+                    yield Cell(row["method"], models, category, figure), float(row[column]) / 100  # type: ignore[arg-type]
+
+
+def _rows(name: str) -> Iterator[dict[str, str]]:
+    text = (files(__package__) / "reported" / name).read_text(encoding="utf-8")
+    yield from csv.DictReader(text.splitlines())

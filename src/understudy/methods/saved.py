@@ -1,0 +1,138 @@
+"""A trained distiller -> a folder, and back: weights as safetensors beside what the runtime needs."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from understudy import files
+from understudy.distill.distiller import Distiller
+from understudy.distill.network import TorchNetwork
+from understudy.distill.teacher import Teacher
+from understudy.errors import BundleError
+from understudy.methods import build, settings_for
+from understudy.runtime import manifest as saved
+from understudy.runtime.decision import Prototypes
+from understudy.runtime.inspector import Inspector
+from understudy.runtime.preprocess import Preprocess
+from understudy.runtime.roi import Rois
+from understudy.runtime.scoring import Scorer
+
+__all__ = ["load_distiller", "load_trained", "save_trained", "versions"]
+
+TEACHER, STUDENT = "teacher.safetensors", "student.safetensors"
+
+
+def save_trained(
+    folder: Path,
+    distiller: Distiller,
+    seen: saved.SeenPictures,
+    prototypes: Prototypes,
+    rois: Rois,
+    *,
+    method: str,
+    settings: dict[str, object],
+    teacher: saved.TeacherCard,
+    preprocess: Preprocess,
+    training: saved.TrainingCard,
+) -> saved.Manifest:
+    """Write a model to a folder; the manifest last, so that half a model is never taken for one.
+
+    Raises:
+        WorkError: the folder cannot be written (a full disk, say).
+    """
+    with files.writing(folder, "choose another folder"):
+        folder.mkdir(parents=True, exist_ok=True)
+        _save_weights(distiller.teacher.state_dict(), folder / TEACHER)
+        _save_weights(distiller.learned(), folder / STUDENT)
+    saved.write_prototypes(folder, prototypes)
+    masks = saved.save_rois(folder, rois)
+    files.write_json(folder / saved.PICTURES, seen.model_dump(mode="json"))
+    manifest = saved.Manifest(
+        bundle_schema=saved.BUNDLE_SCHEMA,
+        method=method,
+        settings=settings,
+        teacher=teacher,
+        preprocess=preprocess,
+        training=training,
+        versions=versions(),
+        files={
+            name: files.sha256_of(folder / name)
+            for name in (TEACHER, STUDENT, saved.PROTOTYPES, saved.PICTURES, *masks)
+        },
+    )
+    saved.write_manifest(folder, manifest)
+    return manifest
+
+
+def load_trained(
+    folder: Path, device: torch.device, *, calibrated: bool = True
+) -> tuple[Distiller, Inspector]:
+    """Load a trained model, as its distiller and as what inspects pictures with it.
+
+    Args:
+        folder: of the model.
+        device: to score on.
+        calibrated: read its thresholds too; ``False`` where they may be damaged or missing.
+
+    Raises:
+        BundleError: no trained model is there, or it is exported, incomplete, altered or of a newer version.
+    """
+    manifest = saved.read_manifest(folder)
+    distiller = load_distiller(folder, manifest)
+    scorer = Scorer(
+        network=TorchNetwork(distiller, device),
+        preprocess=manifest.preprocess,
+        prototypes=saved.read_prototypes(folder),
+        calibration=saved.read_calibration(folder, manifest) if calibrated else None,
+        rois=saved.load_rois(folder),
+    )
+    return distiller, Inspector(scorer, manifest, saved.read_pictures(folder), folder)
+
+
+def load_distiller(folder: Path, manifest: saved.Manifest) -> Distiller:
+    """Teacher and student of a trained model, on the processor, in eval mode.
+
+    Raises:
+        BundleError: the model is exported, or its weights do not fit its manifest.
+    """
+    if manifest.graph:
+        raise BundleError(
+            f"{folder} is an exported model, which holds no weights to train or export; name the folder of the "
+            "model that it was made of"
+        )
+    card = manifest.teacher
+    teacher = Teacher(card.name, card.strides, manifest.preprocess.image_size)
+    _load_weights(teacher.load_state_dict, folder / TEACHER)
+    distiller = build(manifest.method, teacher, settings_for(manifest.method, manifest.settings))
+    _load_weights(distiller.load_learned, folder / STUDENT)
+    return distiller.eval()
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of what figures depend on, as installed."""
+    names = ("understudy", "torch", "timm", "lightning", "numpy", "pillow")
+    return {"python": platform.python_version()} | {n: importlib.metadata.version(n) for n in names}
+
+
+def _save_weights(weights: Mapping[str, Tensor], path: Path) -> None:
+    state = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
+    try:
+        save_file(state, path)
+    except SafetensorError as error:
+        raise OSError(None, str(error)) from error
+
+
+def _load_weights(take: Callable[[dict[str, Tensor]], object], path: Path) -> None:
+    try:
+        take(load_file(path))
+    except (SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise BundleError(f"{path} does not fit its manifest: {reason}") from error

@@ -1,5 +1,0 @@
-"""Evaluation -> report.html: one file, no network, for people who decide."""
-
-from understudy.report.page import write_report
-
-__all__ = ["write_report"]

@@ -1,0 +1,150 @@
+"""Pictures of any kind -> their canvases and digests: files, folders, arrays, PIL images, a camera's iterator."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from understudy.errors import InputError, PictureError
+from understudy.progress import Lap, untimed
+from understudy.runtime.images import Picture, decode_picture, find_pictures, picture_of, read_bytes
+from understudy.runtime.preprocess import Preprocess
+
+__all__ = [
+    "Decoded",
+    "PictureInput",
+    "Source",
+    "decode_ahead",
+    "decode_one_by_one",
+    "digest_of",
+    "is_stream",
+    "list_sources",
+    "usable_cores",
+]
+
+Source = Path | NDArray[np.generic] | Image.Image
+"""A picture's file, or the picture itself; see :func:`understudy.runtime.images.picture_of`."""
+
+PictureInput = (
+    str | Path | NDArray[np.generic] | Image.Image | Iterable[str | Path | NDArray[np.generic] | Image.Image]
+)
+"""A file, a folder that is searched for pictures, a picture, or several of these as a list or an iterator.
+
+A picture is a PIL image, or an array: (H, W), (H, W, 3) or (H, W, 4) uint8, or (H, W) uint16. Several colour pictures
+of one size may be one array of four axes. An iterator is read one picture at a time, so it may be endless.
+"""
+
+_DIGITS = 32  # of a picture's SHA-256: 128 bits name it well enough
+
+
+class Decoded(NamedTuple):
+    """A picture ready for a model.
+
+    Attributes:
+        path: its file; a picture without one has its place among the others, such as ``picture-0``.
+        picture: (h, w, 3), its canvas.
+        digest: of its file's content.
+        size: its own (height, width).
+    """
+
+    path: Path
+    picture: Picture
+    digest: str
+    size: tuple[int, int]
+
+
+def digest_of(data: bytes) -> str:
+    """Name of a file's content: the first half of its SHA-256 in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()[:_DIGITS]
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on, which can be fewer than the machine has; at least one."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return usable or 1
+
+
+def is_stream(pictures: PictureInput) -> bool:
+    """Whether pictures come one at a time, such as a camera's, and each is to be judged before the next is asked for."""
+    return isinstance(pictures, Iterator)
+
+
+def list_sources(pictures: PictureInput) -> Iterable[Source]:
+    """Every picture that was named; those of a stream are found as they come.
+
+    Raises:
+        InputError: a path does not exist, or no picture is found.
+    """
+    if isinstance(pictures, str | Path):
+        asked: Sequence[str | Path | NDArray[np.generic] | Image.Image] = [pictures]
+    elif isinstance(pictures, Image.Image):
+        asked = [pictures]
+    elif isinstance(pictures, np.ndarray):
+        asked = list(pictures) if pictures.ndim == 4 else [pictures]
+    elif is_stream(pictures):
+        return (source for each in pictures for source in _sources(each))
+    else:
+        asked = list(pictures)
+    found = [source for each in asked for source in _sources(each)]
+    if not found:
+        raise InputError(f"no pictures in {', '.join(map(str, asked)) or 'an empty list'}")
+    return found
+
+
+def _sources(each: str | Path | NDArray[np.generic] | Image.Image) -> Sequence[Source]:
+    return find_pictures(Path(each)) if isinstance(each, str | Path) else [each]
+
+
+def decode_ahead(
+    sources: Iterable[Source], preprocess: Preprocess, ahead: int = 16, lap: Lap = untimed
+) -> Iterator[Decoded | PictureError]:
+    """Yield each picture's canvas in order, decoding on other threads meanwhile.
+
+    A picture that does not decode yields its error, so one never stops the rest.
+    """
+    with ThreadPoolExecutor(min(ahead, usable_cores() + 2)) as pool:
+        coming = (
+            pool.submit(_decode, place, source, preprocess, lap) for place, source in enumerate(sources)
+        )
+        waiting: deque[Future[Decoded | PictureError]] = deque(islice(coming, ahead))
+        while waiting:
+            with lap("wait", 1):
+                result = waiting.popleft().result()
+            waiting.extend(islice(coming, 1))
+            yield result
+
+
+def decode_one_by_one(
+    sources: Iterable[Source], preprocess: Preprocess, lap: Lap = untimed
+) -> Iterator[Decoded | PictureError]:
+    """Like :func:`decode_ahead`, but ask for a picture only once the one before is done with."""
+    for place, source in enumerate(sources):
+        yield _decode(place, source, preprocess, lap)
+
+
+def _decode(place: int, source: Source, preprocess: Preprocess, lap: Lap) -> Decoded | PictureError:
+    path = source if isinstance(source, Path) else Path(f"picture-{place}")
+    try:
+        with lap("decode", 1):
+            if isinstance(source, Path):
+                data = read_bytes(source)
+                picture = decode_picture(data, source)
+            else:
+                picture = picture_of(source, path)
+                data = picture.tobytes()
+        height, width, _ = picture.shape
+        with lap("resize", 1):
+            canvas = preprocess.resize(picture)
+        return Decoded(path, canvas, digest_of(data), (height, width))
+    except PictureError as error:
+        return error

@@ -1,0 +1,137 @@
+"""What follows the last step: prototypes of the categories, scales of fused maps, statistics of normalisation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import update_bn
+from torch.utils.data import DataLoader, Subset
+
+from understudy.data.store import PictureStore
+from understudy.distill.distiller import Distiller
+from understudy.distill.fusion import Fusion
+from understudy.distill.network import full_precision
+from understudy.distill.teacher import Teacher, embedding
+from understudy.runtime.decision import Prototypes
+from understudy.runtime.preprocess import Preprocess
+
+__all__ = ["MOST_BATCHES", "learn_prototypes", "recompute_batchnorm", "scale_maps"]
+
+
+_ENOUGH = 1000  # windows of a category
+
+
+def learn_prototypes(
+    teacher: Teacher,
+    good: PictureStore,
+    categories: Sequence[str],
+    preprocess: Preprocess,
+    device: torch.device,
+    batch_size: int = 8,
+) -> Prototypes:
+    """Mean embedding of each category, brought to length one; of very many windows some tell enough.
+
+    Args:
+        teacher: that the model scores with.
+        good: windows learned from.
+        categories: of each of them.
+        preprocess: how a picture becomes input.
+        device: to compute on.
+        batch_size: windows at once.
+    """
+    teacher.to(device)
+    sums: dict[str, Tensor] = {}
+    chosen = _some_of_each(categories)
+    names = iter([categories[i] for i in chosen])
+    for batch in DataLoader(Subset(good, chosen), batch_size=batch_size):
+        images = torch.from_numpy(preprocess.inputs(batch.numpy())[0]).to(device)
+        with torch.inference_mode(), full_precision():
+            embeddings = embedding(teacher(images)).double().cpu()
+        for name, each in zip(islice(names, len(embeddings)), embeddings, strict=True):
+            sums[name] = sums.get(name, 0) + each
+    teacher.to("cpu")
+    return {name: F.normalize(sums[name], dim=0).float().numpy() for name in sorted(sums)}
+
+
+def _some_of_each(categories: Sequence[str]) -> list[int]:
+    """Places of every window of a category, or of evenly spread ones where there are too many."""
+    places: dict[str, list[int]] = {}
+    for place, category in enumerate(categories):
+        places.setdefault(category, []).append(place)
+    return sorted(i for own in places.values() for i in own[:: -(-len(own) // _ENOUGH)])
+
+
+_MOST_PIXELS = 2**24  # of all maps of a part that quantiles are taken from
+
+
+def scale_maps(
+    distiller: Distiller,
+    good: PictureStore,
+    preprocess: Preprocess,
+    device: torch.device,
+    batch_size: int = 8,
+) -> None:
+    """Fit the scales of a distiller whose map is a :class:`understudy.distill.fusion.Fusion`."""
+    fusion = distiller.to(device).eval().to_map
+    assert isinstance(fusion, Fusion)
+    # Evenly spaced pixels of each map, so that any number of pictures stays within memory.
+    step = -(-len(good) * preprocess.image_size**2 // _MOST_PIXELS)
+    found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in fusion.parts}
+    for batch in DataLoader(good, batch_size=batch_size):
+        images, valid = (
+            None if x is None else torch.from_numpy(x).to(device) for x in preprocess.inputs(batch.numpy())
+        )
+        assert images is not None
+        with torch.inference_mode(), full_precision():
+            pairs = distiller.pairs(images, valid)
+            values = fusion.values(pairs, (images.shape[-2], images.shape[-1]), valid)
+        for name, each in values.items():
+            found[name].append(each[::step].float().cpu().numpy())
+    fusion.fit({name: np.concatenate(each) for name, each in found.items()})
+    distiller.to("cpu")
+
+
+MOST_BATCHES = 32  # more change nothing that a figure shows (docs/decisions/0033)
+
+_Batch = TypeVar("_Batch")
+
+
+def recompute_batchnorm(
+    student: nn.Module, batches: Iterable[_Batch], forward: Callable[[_Batch], object]
+) -> None:
+    """Give every batch normalisation the mean of its statistics over some batches, with final weights.
+
+    A training leaves a running mean over the last ten batches or so, most of them seen with older weights. With
+    several products that differ, a product may be judged by statistics that are not its student's.
+
+    Args:
+        student: changed in place; in eval mode afterwards. A layer that no batch reaches stays as it is.
+        batches: like those of the training.
+        forward: shows one to the student.
+    """
+    layers = [m for m in student.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    before = [{k: v.clone() for k, v in layer.state_dict().items()} for layer in layers]
+    update_bn(((batch,) for batch in batches), _Shown(student, forward))
+    for layer, state in zip(layers, before, strict=True):
+        if not layer.num_batches_tracked:
+            layer.load_state_dict(state)
+    student.eval()
+
+
+class _Shown(nn.Module):
+    """What torch's ``update_bn`` calls with each batch."""
+
+    def __init__(self, student: nn.Module, show: Callable[[Any], object]) -> None:
+        super().__init__()
+        self.student, self.show = student, show
+
+    def forward(self, batch: Any) -> None:
+        self.show(batch)

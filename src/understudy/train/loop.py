@@ -1,0 +1,311 @@
+"""Fit a Distiller with Lightning: seeded, resumable, to the same result however often interrupted."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import DataLoader
+
+from understudy.data.features import FeatureStore, as_features
+from understudy.data.sampler import BalancedOrder, NaturalOrder, SeededBatches
+from understudy.data.store import PictureStore
+from understudy.distill.acceleration import kept_memory
+from understudy.distill.cram import CRAM
+from understudy.distill.distiller import Distiller
+from understudy.distill.network import Normaliser
+from understudy.errors import InputError
+from understudy.methods.recipe import share_of_rate
+from understudy.progress import Advance, ignore_progress
+from understudy.runtime.preprocess import Preprocess
+from understudy.train.callbacks import AveragedWeights, BestEpoch, Journal, ProgressWatch
+from understudy.train.finish import MOST_BATCHES, recompute_batchnorm
+from understudy.train.messages import mute_lightning, translate_errors
+from understudy.train.plan import TrainingPlan
+from understudy.types import Features, Pair
+
+__all__ = ["Trained", "checkpoint_file", "train"]
+
+
+JOURNAL = "training.jsonl"
+
+
+def checkpoint_file(folder: Path) -> Path:
+    """Where an unfinished training in ``folder`` keeps its state."""
+    return folder / "training" / "last.ckpt"
+
+
+def _read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read an unfinished training's state, tensors and numbers alone.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file makes the unpickler raise almost anything
+        raise InputError(
+            f"the unfinished training {path} cannot be read; start anew with --overwrite"
+        ) from error
+    return state
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How a training ended.
+
+    Attributes:
+        step: whose student was kept.
+        loss: the last one that was looked at: the last step's, or the checkpoint's if no step was left.
+        seconds: that all its steps took, those before a stop included.
+    """
+
+    step: int
+    loss: float | None
+    seconds: float
+
+
+def train(
+    distiller: Distiller,
+    pictures: PictureStore,
+    preprocess: Preprocess,
+    plan: TrainingPlan,
+    folder: Path,
+    *,
+    description: str,
+    categories: Sequence[str] | None = None,
+    validation: PictureStore | None = None,
+    features: FeatureStore | None = None,
+    resume: bool = False,
+    advance: Advance = ignore_progress,
+) -> Trained:
+    """Train the student in place; the teacher stays as it is.
+
+    Args:
+        distiller: on the CPU; it comes back there, in eval mode.
+        pictures: good ones.
+        preprocess: turns them into input.
+        plan: how.
+        folder: checkpoints go into its subfolder ``training``, figures into ``training.jsonl``.
+        description: names method, settings and teacher; a resumed training must have the same.
+        categories: of each picture, to learn from every category equally often; ``None`` learns from
+            every picture equally often.
+        validation: good pictures that choose the epoch to keep; ``None`` keeps the last step.
+        features: the teacher's, of every picture, for a student that needs no more.
+        resume: go on from the checkpoint in ``folder``; wherever pictures or features are kept.
+        advance: called every few steps with ("train", steps done, steps in all, loss).
+
+    Raises:
+        InputError: there is nothing to resume, it was another training, batches are too small, or a
+            picture that has to be decoded again is no longer there.
+        WorkError: a checkpoint cannot be written, a process that decodes pictures was killed, or the
+            loss is no longer a number.
+    """
+    path = checkpoint_file(folder)
+    fingerprint = _fingerprint(plan, pictures, categories, validation, description)
+    done = _checked(path, fingerprint) if resume else {}
+    start = int(done.get("global_step", 0))
+    module = TrainingModule(distiller, preprocess, plan, fingerprint, done.get("seconds", 0.0))
+    order: NaturalOrder | BalancedOrder
+    if categories is None:
+        order = NaturalOrder(len(pictures), plan.batch_size, plan.seed)
+    else:
+        order = BalancedOrder(categories, plan.batch_size, plan.seed)
+    best = BestEpoch(distiller, partial(module.error, validation or pictures), order.steps_per_epoch)
+    mean = AveragedWeights(distiller.student, plan.averaging)
+    watch = ProgressWatch(advance, Journal(folder / JOURNAL, start), module.figures)
+    saver = ModelCheckpoint(
+        dirpath=path.parent,
+        filename=path.stem,
+        every_n_train_steps=plan.checkpoint_every,
+        enable_version_counter=False,
+    )
+    with mute_lightning(), translate_errors(folder):
+        trainer = L.Trainer(
+            accelerator="gpu" if plan.device.type == "cuda" else "cpu",
+            devices=1,
+            precision="bf16-mixed" if plan.precision == "bf16" else "32-true",
+            max_steps=plan.steps,
+            max_epochs=-1,
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            callbacks=[
+                watch,
+                *([best] if validation else []),
+                *([mean] if plan.averaging else []),
+                saver,
+            ],
+        )
+        seen: PictureStore | FeatureStore = pictures if features is None else features
+
+        def loader(start: int, stop: int) -> DataLoader[Any]:
+            return DataLoader(
+                seen,
+                batch_sampler=SeededBatches(order, stop, start),
+                num_workers=seen.workers,
+                persistent_workers=seen.workers > 0,  # ended by Lightning at once, whatever happens
+            )
+
+        with kept_memory() if plan.device.type == "cpu" else nullcontext():
+            trainer.fit(
+                module, loader(start, plan.steps), ckpt_path=path if resume else None, weights_only=True
+            )
+            best.restore()
+            mean.restore()
+            if plan.statistics == "recomputed":
+                module.to(plan.device).recompute_batchnorm(
+                    loader(plan.steps, plan.steps + min(plan.steps, MOST_BATCHES))
+                )
+    distiller.to("cpu").eval()
+    return Trained(best.step if best.lowest is not None else plan.steps, watch.loss, module.seconds)
+
+
+class TrainingModule(L.LightningModule):
+    """What Lightning asks for: a loss for a batch, an optimiser, and what a checkpoint holds."""
+
+    strict_loading = False  # a checkpoint holds the student alone
+
+    def __init__(
+        self,
+        distiller: Distiller,
+        preprocess: Preprocess,
+        plan: TrainingPlan,
+        fingerprint: str,
+        seconds: float,
+    ) -> None:
+        super().__init__()
+        self._began = time.monotonic() - seconds
+        self.terms: dict[str, Tensor] = {}
+        self.distiller = distiller.to(memory_format=torch.channels_last)
+        self._plan, self._fingerprint = plan, fingerprint
+        self._inputs = Normaliser(preprocess)
+        fast: Callable[[Any], Any] = torch.compile if plan.compiled else _as_it_is
+        self._of_images: Callable[[Tensor, Tensor | None], list[Pair]] = fast(distiller.pairs)
+        self._of_features: Callable[[Features, None, Tensor | None], list[Pair]] = fast(distiller.pairs_from)
+
+    @property
+    def seconds(self) -> float:
+        """Since the training began, but for what a stop lost and for the pause."""
+        return time.monotonic() - self._began
+
+    def training_step(self, batch: Tensor | list[Tensor], batch_idx: int) -> Tensor:
+        """(B, S, S, 3 or 4) uint8 windows, or (B, h, w, D) features a level -> scalar loss."""
+        pairs = self._pairs(batch)
+        shift = _partner_shift(self._plan.seed, self.global_step, len(pairs[0].teacher))
+        self.terms = self.distiller.loss(pairs, shift, self.global_step / self._plan.steps)
+        return torch.stack(list(self.terms.values())).sum()
+
+    def figures(self) -> dict[str, float]:
+        """Each term of the last step's loss, and how the centres of every CRAM are used."""
+        figures = {name: float(term.detach()) for name, term in self.terms.items()}
+        crams = [m for m in self.distiller.student.modules() if isinstance(m, CRAM)]
+        for i, cram in enumerate(crams):
+            figures |= {f"cram{i}_{name}": value for name, value in cram.usage().items()}
+        return figures
+
+    def error(self, pictures: PictureStore) -> float:
+        """Mean over the maps of some pictures; features in the training's precision, maps in float32."""
+        total = 0.0
+        loader = DataLoader(pictures, batch_size=self._plan.batch_size, num_workers=pictures.workers)
+        for batch in loader:
+            images, valid = self._inputs(batch.to(self.device))
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self._plan.precision == "bf16"):
+                pairs = self.distiller.pairs(images, valid)
+            maps = self.distiller.to_map(pairs, (images.shape[-2], images.shape[-1]), valid)
+            if valid is not None:
+                maps = (maps * valid).sum((1, 2, 3)) / valid.sum((1, 2, 3))
+            total += float(maps.mean()) * len(batch)
+        return total / len(pictures)
+
+    def recompute_batchnorm(self, batches: DataLoader[Any]) -> None:
+        """Recompute the statistics of batch normalisation, in the training's precision."""
+
+        def forward(batch: Tensor | list[Tensor]) -> None:
+            moved = [b.to(self.device) for b in batch] if isinstance(batch, list) else batch.to(self.device)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self._plan.precision == "bf16"):
+                self._pairs(moved)
+
+        recompute_batchnorm(self.distiller.student, batches, forward)
+
+    def _pairs(self, batch: Tensor | list[Tensor]) -> list[Pair]:
+        if isinstance(batch, Tensor):
+            return self._of_images(*self._inputs(batch))
+        features, valid = as_features(batch)
+        return self._of_features(features, None, valid)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The plan's optimiser, over the student, and its learning rate, a function of the step."""
+        plan = self._plan
+        optimiser = plan.optimiser.over(self.distiller.student.parameters())
+        rates = LambdaLR(optimiser, lambda step: share_of_rate(plan.schedule, step, plan.steps))
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave the frozen teacher out; write down which training this is."""
+        state = checkpoint["state_dict"]
+        for key in [k for k in state if k.startswith("distiller.teacher.")]:
+            del state[key]
+        checkpoint["fingerprint"] = self._fingerprint
+        checkpoint["seconds"] = self.seconds
+
+
+def _as_it_is(function: Any) -> Any:
+    return function
+
+
+def _partner_shift(seed: int, step: int, batch: int) -> int:
+    """Which picture of the batch is whose partner: 1..B-1, a pure function of seed and step."""
+    if batch < 2:
+        return 0
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+    return int(torch.randint(1, batch, (), generator=generator))
+
+
+def _fingerprint(
+    plan: TrainingPlan,
+    pictures: PictureStore,
+    categories: Sequence[str] | None,
+    validation: PictureStore | None,
+    description: str,
+) -> str:
+    """Digest of all that decides the result; not of how often it is saved or where pictures are kept."""
+    what = (
+        description,
+        plan.batch_size,
+        plan.optimiser,
+        plan.schedule,
+        plan.statistics,
+        plan.averaging,
+        plan.seed,
+        plan.precision,
+        plan.steps,
+        list(categories) if categories else None,
+        validation.names if validation else None,
+    )
+    return hashlib.sha256(repr((what, pictures.names)).encode()).hexdigest()
+
+
+def _checked(path: Path, fingerprint: str) -> dict[str, Any]:
+    """A checkpoint's state, if it is of this training."""
+    if not path.is_file():
+        raise InputError(f"{path.parent.parent} holds no unfinished training; leave out --resume")
+    state = _read_checkpoint(path)
+    if state.get("fingerprint") != fingerprint:
+        raise InputError(
+            f"{path.parent.parent} holds another training (other pictures, settings, seed or "
+            "length); resume it with its own arguments, or start anew with --overwrite"
+        )
+    return state

@@ -1,0 +1,140 @@
+"""What was asked for -> how to train: the recipe, the input, and everything else that decides the result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from pydantic import ValidationError
+
+from understudy.distill.network import resolve_device, resolve_precision
+from understudy.distill.weights import Normalisation
+from understudy.errors import InputError
+from understudy.methods import method_named, settings_for
+from understudy.methods.recipe import Optimiser, Recipe
+from understudy.runtime.preprocess import Preprocess
+from understudy.train.options import FitOptions
+from understudy.types import Schedule, Statistics
+
+__all__ = ["TrainingPlan", "plan_for", "preprocess_for", "recipe_of", "require_compiler"]
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Everything that decides the result of a training besides the distiller and the pictures.
+
+    Attributes:
+        steps: optimiser steps in all.
+        batch_size: pictures a step.
+        optimiser: and its learning rate.
+        schedule: of the learning rate over the steps.
+        seed: of the order of pictures and of the partners.
+        precision: of the forward and backward pass; weights stay in float32.
+        device: what to train on.
+        checkpoint_every: steps between two checkpoints.
+        compiled: run teacher and student through torch.compile.
+        statistics: of batch normalisation at the end; see :mod:`understudy.train.finish`.
+        averaging: decay of the mean of the weights that is kept, 0 for the last weights; see
+            :class:`understudy.train.callbacks.AveragedWeights`.
+    """
+
+    steps: int
+    batch_size: int
+    optimiser: Optimiser
+    seed: int
+    precision: Literal["32", "bf16"]
+    device: torch.device
+    checkpoint_every: int = 100
+    compiled: bool = False
+    schedule: Schedule = "constant"
+    statistics: Statistics = "recomputed"
+    averaging: float = 0.0
+
+
+def recipe_of(asked: FitOptions) -> Recipe:
+    """The recipe that was asked for, with everything in it that was asked for by name.
+
+    Raises:
+        InputError: an unknown method or setting (the known ones are listed), one that validates nothing was to validate, or one that keeps its
+            best epoch was to keep a mean.
+    """
+    recipe = method_named(asked.method).recipes[asked.recipe]
+    if asked.validation and not recipe.validation:
+        raise InputError(f"{asked.method} validates nothing; leave out --validation")
+    named = {
+        name: value
+        for name in ("batch_size", "schedule", "sampling", "statistics", "averaging", "validation")
+        if (value := getattr(asked, name)) is not None
+    }
+    optimiser = replace(recipe.optimiser, lr=asked.lr) if asked.lr else recipe.optimiser
+    recipe = replace(recipe, optimiser=optimiser, settings={**recipe.settings, **asked.settings}, **named)
+    if recipe.averaging and recipe.choose_epoch and recipe.validation:
+        raise InputError(
+            f"{asked.method} keeps its best epoch's student; leave out --averaging, or set --validation 0"
+        )
+    settings_for(asked.method, recipe.settings)
+    return recipe
+
+
+def preprocess_for(asked: FitOptions, look: Normalisation) -> Preprocess:
+    """How pictures become the teacher's input, as was asked for.
+
+    Raises:
+        InputError: the overlap or the size of the tiles is out of range.
+    """
+    try:
+        return Preprocess(
+            image_size=asked.image_size,
+            mean=look.mean,
+            std=look.std,
+            keep_aspect=asked.keep_aspect,
+            tile=asked.tile,
+            overlap=asked.overlap,
+        )
+    except ValidationError as error:
+        raise InputError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
+
+
+def plan_for(asked: FitOptions, recipe: Recipe, n_pictures: int, n_categories: int) -> TrainingPlan:
+    """How to train on so many pictures and categories.
+
+    Raises:
+        InputError: the device or a compiler that was asked for is not there.
+    """
+    device = resolve_device(asked.device)
+    if asked.compile:
+        require_compiler(device)
+    batch_size = min(recipe.batch_size, n_pictures)
+    steps = asked.max_steps or max(1, recipe.seen(n_categories) // batch_size)
+    if asked.epochs:
+        steps = asked.epochs * (n_pictures // batch_size)
+    return TrainingPlan(
+        steps=steps,
+        batch_size=batch_size,
+        optimiser=recipe.optimiser,
+        schedule=recipe.schedule,
+        seed=asked.seed,
+        precision=resolve_precision(asked.precision, device),
+        device=device,
+        checkpoint_every=asked.checkpoint_every,
+        compiled=asked.compile,
+        statistics=recipe.statistics,
+        averaging=recipe.averaging,
+    )
+
+
+def require_compiler(device: torch.device) -> None:
+    """Compile one addition, before any other work is spent.
+
+    Raises:
+        InputError: it does not compile: no compiler is there, say.
+    """
+    try:
+        torch.compile(lambda x: x + 1)(torch.zeros(1, device=device))
+    except Exception as error:  # whatever a missing or broken compiler makes of it
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        wanted = "a C++ compiler such as g++" if device.type == "cpu" else "Triton and a C compiler"
+        raise InputError(
+            f"--compile cannot be used here: {reason}; it needs {wanted}, or leave it out"
+        ) from error
