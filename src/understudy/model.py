@@ -60,7 +60,7 @@ def _takes(
         data = Parameter("data", Parameter.POSITIONAL_OR_KEYWORD, annotation=str | Path)
         shown = signature(FitCall).parameters.values()
         call.__signature__ = signature(function).replace(parameters=[data, *shown])  # type: ignore[attr-defined]
-        return cast(Callable[Concatenate[str | Path, Options], Model], call)
+        return cast("Callable[Concatenate[str | Path, Options], Model]", call)
 
     return decorate
 

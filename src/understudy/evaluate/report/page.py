@@ -1,4 +1,4 @@
-"""Pictures inside a page, so that it stays one file."""
+"""Fill the report's template with an evaluation's figures, drawings and pictures."""
 
 from __future__ import annotations
 
