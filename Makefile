@@ -5,7 +5,7 @@ READY := .venv/.ready
 # What the demo is told, such as DEMO='--out /tmp/demo --max-steps 100'.
 DEMO ?=
 
-.PHONY: demo test check clean
+.PHONY: demo test check docs clean
 
 demo: $(READY)
 	$(BIN)/understudy demo $(DEMO)
@@ -18,6 +18,9 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+docs: $(READY)
+	$(BIN)/mkdocs build --strict
+
 $(READY): pyproject.toml constraints.txt
 	@echo "Setting up .venv (torch is large: some minutes the first time)"
 	$(PYTHON) -m venv --clear .venv
@@ -25,4 +28,4 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv demo site

@@ -1,11 +1,12 @@
-"""Time and memory of the affinity losses, forward and backward: ours in every form, and the naive way.
+"""Time and memory of the affinity losses, forward and backward: our kernels and the plain equations.
 
     python benchmarks/affinity.py --out benchmarks/results/affinity.csv
 
-Features are random, of a WideResNet-50's levels; intra- and inter-affinity are summed over them as a training
-step does. Every measurement has a process of its own that may take ``--memory-cap`` gigabytes and
-``--time-cap`` seconds; what needs more is a row that says so. Rows are added as runs finish; a run whose
-rows are there is not repeated.
+Features are random and have the shapes of a WideResNet-50's levels. Intra- and inter-affinity are summed over
+the levels, as a training step does. A form called ``naive`` runs the plain equations, which hold the whole
+matrices. Every measurement runs in its own process, which may take ``--memory-cap`` gigabytes and
+``--time-cap`` seconds. What needs more gets a row that says so. Rows are added as runs finish. A run whose
+rows exist is not repeated.
 """
 
 from __future__ import annotations
@@ -14,23 +15,27 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from statistics import median
 from typing import Any, cast
 
 import torch
 
+import understudy.kernels  # noqa: F401  (it puts the kernels in the place of the plain equations)
 from apart import print_rows, run_missing
 from machine import provenance, read
-from memory import cap_memory, is_out_of_memory, peak_mib, resident_mib
-from naive_affinity import naive_affinity_distillation, naive_bytes
+from memory import cap_memory, is_out_of_memory, matrix_bytes, peak_mib, resident_mib
 from tables.cost import memory_exponent
-from understudy.distill.affinity import AffinityForm
-from understudy.distill.losses import affinity_distillation
-from understudy.distill.acceleration import shared
+from understudy.distill.acceleration import one_batch, plain_equations
+from understudy.distill.affinity import (
+    AffinityForm,
+    inter_affinity_distillation,
+    intra_affinity_distillation,
+)
 from understudy.types import Pair
 
-CHANNELS = {4: 256, 8: 512, 16: 1024}  # of a WideResNet-50's levels, by stride
+CHANNELS = {4: 256, 8: 512, 16: 1024}  # stride -> channels of a WideResNet-50's level
 FORMS = ("squared", "rms", "abs", "naive squared", "naive abs")
 ENOUGH_S = 60  # after so many seconds nothing is repeated
 
@@ -75,7 +80,7 @@ def run(
     job = locals().copy()
     levels = [int(stride) for stride in strides.split()]
     torch.manual_seed(0)
-    forward_and_backward(form, features(levels, 32, 2))  # what libraries take once is taken
+    forward_and_backward(form, features(levels, 32, 2))  # libraries take some memory once, at their first use
     pairs = features(levels, image_size, batch_size)
     before = resident_mib()
     cap_memory(memory_cap_gb)
@@ -94,10 +99,10 @@ def run(
 
 
 def row(job: dict[str, Any], outcome: str, figures: dict[str, Any] | None = None) -> dict[str, Any]:
-    """A row of the results; no figures where nothing could be measured."""
+    """Make a row of the results; its figures are empty where nothing could be measured."""
     finest = min(int(stride) for stride in job["strides"].split())
-    terms = len(shifts(job["batch_size"]))
-    naive = naive_bytes(job["batch_size"], (job["image_size"] // finest) ** 2, terms)
+    terms = 2 if job["batch_size"] > 1 else 1
+    naive = matrix_bytes(job["batch_size"], (job["image_size"] // finest) ** 2, terms)
     return (
         job
         | {"terms": terms, "outcome": outcome, "naive_needs_gb": round(naive / 1e9, 3)}
@@ -106,13 +111,8 @@ def row(job: dict[str, Any], outcome: str, figures: dict[str, Any] | None = None
     )
 
 
-def shifts(batch_size: int) -> tuple[int, ...]:
-    """Intra-affinity, and inter-affinity where a picture has a partner."""
-    return (0, 1) if batch_size > 1 else (0,)
-
-
 def features(strides: Sequence[int], image_size: int, batch_size: int) -> list[Pair]:
-    """Random ones of every level; the student's take a gradient."""
+    """Draw random features of every level; those of the student take a gradient."""
     pairs = []
     for stride in strides:
         shape = (batch_size, CHANNELS[stride], image_size // stride, image_size // stride)
@@ -121,15 +121,17 @@ def features(strides: Sequence[int], image_size: int, batch_size: int) -> list[P
 
 
 def forward_and_backward(form: str, pairs: list[Pair]) -> None:
-    """The affinity terms of a training step over all levels, and their gradients."""
-    name = form.removeprefix("naive ")
-    term = affinity_distillation if form == name else naive_affinity_distillation
-    with shared():
-        errors = [
-            term(pair, shift, cast(AffinityForm, name))
-            for pair in pairs
-            for shift in shifts(len(pair.teacher))
-        ]
+    """Compute the affinity terms of a training step over all levels, and their gradients.
+
+    A batch of one has no inter-affinity, because a picture has no partner there.
+    """
+    name = cast(AffinityForm, form.removeprefix("naive "))
+    errors = []
+    with nullcontext() if form == name else plain_equations(), one_batch():
+        for pair in pairs:
+            errors.append(intra_affinity_distillation(pair, name))
+            if len(pair.teacher) > 1:
+                errors.append(inter_affinity_distillation(pair, 1, name))
     torch.stack(errors).sum().backward()  # type: ignore[no-untyped-call]
     for pair in pairs:
         pair.student.grad = None

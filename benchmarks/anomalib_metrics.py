@@ -1,4 +1,4 @@
-"""anomalib's AUPRO and pixel AUROC on stored maps; run by ``metrics.py`` in anomalib's own environment.
+"""anomalib's AUPRO and pixel AUROC on stored maps. ``metrics.py`` runs it in anomalib's own environment.
 
     python anomalib_metrics.py FOLDER COUNT
 
@@ -22,7 +22,7 @@ from memory import peak_mib
 
 
 def main(folder: Path, count: int) -> None:
-    """Hand the maps over ten at a time, as its evaluation does with its batches."""
+    """Hand over ten maps at a time, as anomalib's evaluation does with its batches."""
     maps, masks = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("maps", "masks"))
     began = time.perf_counter()
     aupro, auroc = _AUPRO(fpr_limit=0.3), BinaryAUROC()

@@ -1,4 +1,4 @@
-"""How the process of a job hands its rows to the one that started it; imports nothing that is installed."""
+"""How a job's process hands its rows to the process that started it. Imports only the standard library."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _MARK = "rows:"
 
 
 def print_rows(rows: list[dict[str, Any]]) -> None:
-    """What the process of a job says to the one that started it, on a line of its own."""
+    """Print a job's rows on one line, for the process that started the job."""
     print(f"\n{_MARK}{json.dumps(rows)}", flush=True)
 
 
 def rows_in(output: str) -> list[dict[str, Any]]:
-    """The rows among all that a process printed."""
+    """Find the rows in all that a process printed."""
     (line,) = (line for line in output.splitlines() if line.startswith(_MARK))
     rows: list[dict[str, Any]] = json.loads(line.removeprefix(_MARK))
     return rows

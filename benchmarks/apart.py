@@ -1,4 +1,4 @@
-"""Jobs of a benchmark, each in a process of its own, whose rows are kept as they come."""
+"""Jobs of a benchmark. Each runs in its own process, and its rows are saved at once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["SIX", "add_missing", "compare", "parser_of", "print_rows", "run_miss
 Row = dict[str, Any]
 
 SIX = "ballscrew,hazelnut,cookie,alien,magnetic_tile,pcb"
-"""Real products, three of them hard, separated by commas."""
+"""Six real products, separated by commas. Three of them are hard."""
 
 
 def run_missing(
@@ -29,10 +29,10 @@ def run_missing(
     limit_s: float | None = None,
     late: Sequence[Row] = (),
 ) -> None:
-    """Run ``script --run JOB`` in a process of its own; append the rows that it prints to ``out``.
+    """Run ``script --run JOB`` in its own process and append the rows that it prints to ``out``.
 
-    A job whose rows are there is not repeated. One that takes longer than ``limit_s`` seconds is ended, and
-    gives the rows ``late``.
+    A job whose rows exist is not repeated. A job that takes longer than ``limit_s`` seconds is stopped, and
+    the rows ``late`` are appended for it.
     """
     command = [sys.executable, script, "--out", str(out), "--run", json.dumps(job)]
     command += ["--data", str(data)] if data else []
@@ -47,7 +47,7 @@ def add_missing(
     limit_s: float | None = None,
     late: Sequence[Row] = (),
 ) -> None:
-    """Append the rows that a command prints to ``out``, each completed; not where the job's are there."""
+    """Run a command, complete each row that it prints, and append it to ``out``. Skip a finished job."""
     if any(all(row[k] == str(v) for k, v in job.items()) for row in read(out)):
         return
     try:
@@ -63,12 +63,12 @@ def add_missing(
 def parser_of(
     about: str | None, *, categories: str | None = None, seeds: str = "0,1,2"
 ) -> argparse.ArgumentParser:
-    """What scripts take that train on real pictures, seed by seed; ``--run`` is a job's own.
+    """Make the parser of a script that trains on real pictures, seed by seed. ``--run`` is for its own jobs.
 
     Args:
         about: the script's docstring.
-        categories: learned from by default, separated by commas; ``None`` if they are not to choose.
-        seeds: by default, likewise.
+        categories: default products to learn from, separated by commas; ``None`` for no such option.
+        seeds: default seeds, separated by commas.
     """
     parser = argparse.ArgumentParser(description=(about or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
@@ -93,19 +93,19 @@ def compare(
     seeds: str = "0,1,2",
     steps: int = 1500,
 ) -> None:
-    """Run what is missing of a training with each value of an option, seed by seed, and print the table.
+    """Train with each value of an option, seed by seed, where rows are missing, and print the table.
 
     Args:
-        script: whose command line this is.
+        script: file of the script whose command line this is.
         about: its docstring.
-        option: that is compared; a column of the results.
-        values: of it.
+        option: name of the option that is compared; a column of the results.
+        values: its values.
         run: (data, method, the option, seed, steps, batch_size, trained_on) -> rows of one training.
         show: rows of the results -> table.
-        method: by default.
-        categories: learned from by default, separated by commas.
-        seeds: by default, likewise.
-        steps: by default.
+        method: default method.
+        categories: default products to learn from, separated by commas.
+        seeds: default seeds, separated by commas.
+        steps: default length of a training.
     """
     parser = parser_of(about, categories=categories, seeds=seeds)
     parser.add_argument("--method", default=method)

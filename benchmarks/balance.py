@@ -1,11 +1,10 @@
-"""A category's share of a batch: one model over categories of unequal size, natural against balanced.
+"""Natural against balanced sampling: one model over categories of unequal size.
 
     python benchmarks/balance.py --data REALBENCH --out benchmarks/results/balance.csv
 
-Natural sampling learns from every picture equally often, balanced sampling from every category. Every
-run is what a run of ``unified.py`` is, in a process of its own; the length is
-fixed and nothing is chosen on test pictures. Rows are added as runs finish; a run whose rows are there
-is not repeated.
+Natural sampling learns from every picture equally often, balanced sampling from every category. Every run
+trains and evaluates like ``unified.py``, in its own process. The length is fixed, and nothing is chosen on
+test pictures. Rows are added as runs finish. A run whose rows exist is not repeated.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ def main() -> None:
 def run(
     data: Path, method: str, sampling: str, seed: int, steps: int, batch_size: int, trained_on: str
 ) -> list[dict[str, Any]]:
-    """Fit and evaluate once: one row a category, with the number of pictures learned from."""
+    """Fit and evaluate once: one row a category, with the number of pictures that were learned from."""
     model, metrics = fit_and_evaluate(
         data, trained_on.split(), method, {}, steps, batch_size, seed, {"sampling": sampling}
     )

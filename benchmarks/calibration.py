@@ -1,10 +1,10 @@
-"""How well thresholds keep the promised rate in every category, in three ways of choosing them.
+"""How well thresholds keep the promised false-alarm rate in every category, in three ways of choosing them.
 
     python benchmarks/calibration.py --data REALBENCH --model MODEL --out benchmarks/results/calibration.csv
 
-Good pictures that the model was not trained on, held out or for tests, are scored once. Again and again they
-are divided by chance, category by category: one half calibrates, on the other false alarms are counted.
-docs/from-score-to-decision.md says what the three ways are.
+Good pictures that the model was not trained on are scored once: held-out ones and test ones. Then they are
+split at random, again and again, category by category. One half calibrates. On the other half the false
+alarms are counted. docs/from-score-to-decision.md says what the three ways are.
 """
 
 from __future__ import annotations
@@ -18,20 +18,18 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-import understudy
 from machine import append, provenance
+from understudy import Model, PictureError, Reporter
 from understudy.calibrate.job import HeldOut, Rates, calibration_from, unseen_pictures
 from understudy.data.layouts import open_pictures
-from understudy.progress import Reporter
-from understudy.runtime.decision import Calibration, judge
-from understudy.runtime.decision import distances_to, recognise
+from understudy.runtime.decision import Calibration, distances_to, judge, recognise
 
 Way = Literal["global", "category", "recognised"]
 
 
 @dataclass(frozen=True)
 class Good:
-    """One good picture: its category, score and distances from all prototypes."""
+    """One good picture: its category, its score and its distances from all prototypes."""
 
     category: str
     score: float
@@ -39,7 +37,7 @@ class Good:
 
     @property
     def held_out(self) -> HeldOut:
-        """What calibrating takes of it; no mask is calibrated here."""
+        """What a calibration takes of it. No mask is calibrated here, so the level is 0."""
         return HeldOut(self.category, self.score, self.distances[self.category], level=0.0)
 
 
@@ -48,13 +46,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--model", type=Path, help="a trained one is fitted where none is named")
+    parser.add_argument("--model", type=Path, help="a trained model; one is trained if none is named")
     parser.add_argument("--rate", type=float, default=0.05)
     parser.add_argument("--draws", type=int, default=500)
-    parser.add_argument("--holdout", type=float, default=0.3, help="of a model that is fitted here")
-    parser.add_argument("--steps", type=int, default=1500, help="likewise")
+    parser.add_argument("--holdout", type=float, default=0.3, help="of a model that is trained here")
+    parser.add_argument("--steps", type=int, default=1500, help="of a model that is trained here")
     asked = parser.parse_args()
-    model = understudy.load(asked.model) if asked.model else fitted(asked.data, asked.holdout, asked.steps)
+    model = Model.load(asked.model) if asked.model else trained(asked.data, asked.holdout, asked.steps)
     rows = measure(good_pictures(model, asked.data), asked.rate, asked.draws)
     facts = {
         "method": model.manifest.method,
@@ -69,29 +67,29 @@ def main() -> None:
     append(asked.out, [row | facts | provenance() for row in rows])
 
 
-def fitted(data: Path, holdout: float, steps: int) -> understudy.Model:
-    """One model of all categories."""
+def trained(data: Path, holdout: float, steps: int) -> Model:
+    """Train one model of all categories."""
+    said = Reporter(say=print)
     with tempfile.TemporaryDirectory() as folder:
-        return understudy.fit(
-            data, Path(folder) / "model", reporter=Reporter(say=print), holdout=holdout, max_steps=steps
-        )
+        out = Path(folder) / "model"
+        return Model.fit(data, out=out, progress=said, holdout=holdout, max_steps=steps)
 
 
-def good_pictures(model: understudy.Model, data: Path) -> list[Good]:
-    """Every good picture of a known category that the training has not seen, scored."""
-    known = open_pictures(data).among(model.categories)
+def good_pictures(model: Model, data: Path) -> list[Good]:
+    """Score every good picture of a known category that the training has not seen."""
+    known = open_pictures(data).keep_known(model.categories)
     records = [r for r in known.records if r.is_good and r.category in model.categories]
-    records = unseen_pictures(model.pictures, records)
-    found = []
-    for record, result in zip(records, model.score([r.path for r in records]), strict=True):
-        if isinstance(result, understudy.PictureError):
+    records = unseen_pictures(model.inspector.seen, records)
+    scorer, found = model.inspector.scorer, []
+    for record, result in zip(records, scorer.score([r.path for r in records]), strict=True):
+        if isinstance(result, PictureError):
             raise result
-        found.append(Good(record.category, result.score, distances_to(result.embedding, model.prototypes)))
+        found.append(Good(record.category, result.score, distances_to(result.embedding, scorer.prototypes)))
     return found
 
 
 def measure(good: Sequence[Good], rate: float, draws: int) -> list[dict[str, Any]]:
-    """A row for each category and way: mean over draws of false alarms, and what recognition did."""
+    """Make a row for each category and way: mean false alarms over the draws, and what recognition did."""
     rng = np.random.default_rng(0)
     own = {c: [g for g in good if g.category == c] for c in sorted({g.category for g in good})}
     counts = {c: {way: np.zeros((draws, 3)) for way in get_args(Way)} for c in own}
@@ -123,14 +121,14 @@ def measure(good: Sequence[Good], rate: float, draws: int) -> list[dict[str, Any
 
 
 def divided(pictures: Sequence[Good], rng: np.random.Generator) -> tuple[list[Good], list[Good]]:
-    """Two halves by chance, the first the larger one where they are uneven."""
+    """Split pictures at random into two halves; of an odd number the first half gets one more."""
     order = [pictures[i] for i in rng.permutation(len(pictures))]
     middle = (len(order) + 1) // 2
     return order[:middle], order[middle:]
 
 
 def shares(checked: Sequence[Good], calibration: Calibration, way: Way) -> tuple[float, float, float]:
-    """Of some good pictures: those that FAIL, that are taken for their own category, and for unknown."""
+    """Shares of some good pictures: that FAIL, that are taken for their own category, or for unknown."""
     everything = calibration.model_copy(update={"categories": {}})
     fails, right, unknown = 0, 0, 0
     for g in checked:

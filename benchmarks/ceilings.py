@@ -1,12 +1,13 @@
-"""How far a training step is from what the machine could do: counted work, measured ceilings, the gap.
+"""How far a training step is from what the machine could do: counted work, measured ceilings, and the gap.
 
     python benchmarks/ceilings.py --out benchmarks/results/ceilings.csv
 
-Multiply-adds are counted by torch as it runs a step, forward and backward. Bytes are an *estimate*, all
-that every operation of torch reads and writes as if nothing stayed in the processor's caches: more than
-really moves. The ceilings are measured here and now: a product of large matrices, and a copy larger than any
-cache. No step can be faster than its multiply-adds at the first. Each case and precision has a process of
-its own; teachers have random weights and compute their features at each step, pictures are noise in memory.
+Torch counts the multiply-adds while it runs a step, forward and backward. Bytes are an *estimate*: all that
+every operation of torch reads and writes, as if nothing stayed in the processor's caches. Less than that
+really moves. The ceilings are measured in the same run: a product of large matrices, and a copy larger than
+any cache. No step can be faster than its multiply-adds at the first ceiling. Each case and precision runs in
+its own process. Teachers have random weights and compute their features at each step. Pictures are noise in
+memory.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--image-size", type=int, default=256)
     parser.add_argument("--steps", type=int, default=5)
-    parser.add_argument("--side", type=int, default=3072, help="of the matrices")
+    parser.add_argument("--side", type=int, default=3072, help="side of the matrices")
     parser.add_argument("--run", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.run:
@@ -71,7 +72,7 @@ def run(
 ) -> dict[str, Any]:
     """Count and time one training step, and measure the ceilings: one row."""
     key = dict(locals())
-    disable_malloc_trim()  # as a training does
+    disable_malloc_trim()  # a training does so too
     step = training_step(method, teacher, PRECISIONS[precision], batch_size, image_size)
     step()  # an optimiser makes its state in the first one
     with FlopCounterMode(display=False) as counter:
@@ -95,7 +96,7 @@ def run(
 def training_step(
     method: str, teacher: str, dtype: torch.dtype, batch_size: int, image_size: int
 ) -> Callable[[], None]:
-    """Forward, backward and optimiser as :func:`understudy.train.loop.train` does them."""
+    """Make a step of forward, backward and optimiser, as :func:`understudy.train.loop.train` does them."""
     torch.manual_seed(0)
     network, _, _ = load_teacher(teacher, default_strides(teacher, image_size), RANDOM, image_size)
     distiller = build(method, network, settings_for(method)).train()
@@ -114,7 +115,7 @@ def training_step(
 
 
 class BytesCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Adds up the bytes of the tensors that operations read and write; views move nothing.
+    """Adds up the bytes of the tensors that operations read and write. A view moves nothing.
 
     Attributes:
         total: bytes so far.
@@ -146,7 +147,7 @@ def copy_rate(bytes_each: int = 2**29) -> float:
 
 
 def seconds_of(work: Callable[[], object], times: int) -> float:
-    """Median over repetitions, after a first one that is left out."""
+    """Median over repetitions; the first one is left out."""
     taken = []
     for _ in range(times + 1):
         began = time.perf_counter()

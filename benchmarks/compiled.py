@@ -1,11 +1,11 @@
-"""Training through torch.compile against training as it is: time of a step, time until it runs, loss.
+"""Training with and without torch.compile: time of a step, time until it runs, and the loss.
 
     python benchmarks/compiled.py --out benchmarks/results/compiled.csv
 
-Both ways alternate (A-B-A-B), each training in a process of its own, on synthetic pictures in memory, from
-the same seed. Every process compiles anew. Losses of the last step differ as two seeds do, for the first
-steps are chance in bf16 (docs/decisions/0032). Rows are added as runs finish; a run whose rows are there is
-not repeated.
+Both ways alternate (A-B-A-B). Each training runs in its own process, on synthetic pictures in memory, from
+the same seed. Every process compiles anew. Losses of the last step differ as those of two seeds do, because
+bf16 rounds the first steps differently (docs/decisions/0032). Rows are added as runs finish. A run whose rows
+exist is not repeated.
 """
 
 from __future__ import annotations

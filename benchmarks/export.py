@@ -1,10 +1,10 @@
-"""Exported models beside the model in torch: how equal, and what bf16 and int8 cost and gain.
+"""Exported models beside the model in torch: how equal they are, and what bf16 and int8 cost and gain.
 
     python benchmarks/export.py --data REALBENCH --out benchmarks/results/export.csv
 
-Every method is trained, exported to each format in each precision, and scored on the test pictures; its
-time is that of the network alone, the runtimes alternating on the same windows with as many threads. Rows
-are added as methods finish; a method whose rows are there is not repeated.
+Every method is trained, exported to each format in each precision, and scored on the test pictures. Times are
+those of the network alone. The runtimes alternate on the same windows, with equally many threads. Rows are
+added as methods finish. A method whose rows exist is not repeated.
 """
 
 from __future__ import annotations
@@ -23,18 +23,16 @@ import torch
 import understudy
 from apart import print_rows, run_missing
 from machine import provenance
+from understudy import Inspector, Model, Reporter, WorkError
 from understudy.data.layouts import open_pictures
 from understudy.data.records import Record
-from understudy.errors import WorkError
 from understudy.metrics import Ranking
-from understudy.model import Model
-from understudy.progress import Reporter
-from understudy.runtime.manifest import GraphFormat, GraphPrecision, ParityCard
-from understudy.runtime.sources import usable_cores
-from understudy.runtime.inspector import Inspector
-from understudy.runtime.graph import Network
-from understudy.runtime.scoring import Scored, Scorer
 from understudy.progress import untimed
+from understudy.runtime.graph import Network
+from understudy.runtime.manifest import ParityCard
+from understudy.runtime.scoring import Scored, Scorer
+from understudy.runtime.sources import usable_cores
+from understudy.types import GraphFormat, GraphPrecision
 
 WAYS: tuple[tuple[GraphFormat, GraphPrecision], ...] = (
     ("onnx", "float32"),
@@ -51,7 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--categories", default="", help="separated by commas; all by default")
+    parser.add_argument("--categories", default="", help="products, separated by commas; all by default")
     parser.add_argument("--methods", default=",".join(understudy.METHODS))
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--image-size", type=int, default=256)
@@ -72,30 +70,30 @@ def main() -> None:
 
 
 def run(data: Path, method: str, trained_on: str, steps: int, image_size: int) -> list[dict[str, Any]]:
-    """Train one model and export it in every way: one row each, also of one that is refused."""
+    """Train one model and export it in every way: one row each, also for an export that was refused."""
     key = {k: v for k, v in locals().items() if k != "data"}
     torch.set_num_threads(usable_cores())
     categories = trained_on.split()
     rows = []
     with TemporaryDirectory() as place:
         folder = Path(place) / "model"
-        model = understudy.fit(
+        model = Model.fit(
             data,
-            folder,
+            out=folder,
             method=method,
-            categories=categories,
+            categories=tuple(categories),
             max_steps=steps,
             batch_size=BATCH_SIZE,
             image_size=image_size,
             device="cpu",
             precision="32",
-            reporter=Reporter(say=print),
+            progress=Reporter(say=print),
         )
         test = open_pictures(data).only(categories).test()
         in_torch = image_auroc(model.inspector.scorer, test)
         size = megabytes(folder, "*.safetensors")
         for form, precision in WAYS:
-            exported = Exported(model, folder, Path(place) / f"{form}-{precision}", form, precision, data)
+            exported = Exported(model, Path(place) / f"{form}-{precision}", form, precision, data)
             row = {"format": form, "graph": precision}
             rows.append(key | row | exported.figures(test, in_torch, size) | origin(model))
     return rows
@@ -105,23 +103,17 @@ class Exported:
     """One export of a model, or why it was refused."""
 
     def __init__(
-        self,
-        model: Model,
-        folder: Path,
-        out: Path,
-        form: GraphFormat,
-        precision: GraphPrecision,
-        data: Path,
+        self, model: Model, out: Path, form: GraphFormat, precision: GraphPrecision, data: Path
     ) -> None:
         self.model, self.out, self.fault = model, out, ""
         try:
-            graph = understudy.export(folder, out, format=form, precision=precision, data=data).graph
+            graph = model.export(out, format=form, precision=precision, data=data, progress=False).graph
             self.parity = graph.parity if graph else None
         except WorkError as error:
             self.parity, self.fault = None, str(error).partition(": ")[2].partition(";")[0]
 
     def figures(self, test: list[Record], in_torch: float, size: float) -> dict[str, Any]:
-        """All columns that say how it does; empty where it was refused."""
+        """Make all columns of measurements; they are empty if the export was refused."""
         if self.parity is None:
             return dict.fromkeys(COLUMNS, "") | {"refused": self.fault, "image_auroc_torch": in_torch}
         inspector = Inspector.load(self.out)
@@ -131,7 +123,11 @@ class Exported:
             *errors(self.parity),
             in_torch,
             image_auroc(inspector.scorer, test),
-            speed(self.model.network, inspector.scorer.network, self.model.preprocess.image_size),
+            speed(
+                self.model.inspector.scorer.network,
+                inspector.scorer.network,
+                self.model.preprocess.image_size,
+            ),
             own,
             own / size,
         )
@@ -156,7 +152,7 @@ COLUMNS = (
 
 
 def errors(parity: ParityCard) -> tuple[Any, ...]:
-    """What an export has proved; errors as shares of the maps' range."""
+    """List what an export has proved; errors are shares of the range of the maps."""
     alike, other = parity.verdicts or ("", "")
     return (
         parity.runtime,
@@ -170,7 +166,7 @@ def errors(parity: ParityCard) -> tuple[Any, ...]:
 
 
 def image_auroc(scorer: Scorer, test: list[Record]) -> float:
-    """Mean over the categories."""
+    """Mean image AUROC over the categories."""
     scored = scorer.score([r.path for r in test], BATCH_SIZE, [r.category for r in test])
     found = [(r, s.score) for r, s in zip(test, scored, strict=True) if isinstance(s, Scored)]
     values = []
@@ -182,7 +178,7 @@ def image_auroc(scorer: Scorer, test: list[Record]) -> float:
 
 
 def speed(in_torch: Network, graph: Network, side: int) -> float:
-    """How many times as fast as torch a graph is; the first round, which warms both up, is left out."""
+    """How many times as fast as torch a graph is. The first round warms both up and does not count."""
     images = np.random.default_rng(0).normal(size=(BATCH_SIZE, 3, side, side)).astype(np.float32)
     taken: dict[Network, list[float]] = {in_torch: [], graph: []}
     for _ in range(ROUNDS + 1):
@@ -194,7 +190,7 @@ def speed(in_torch: Network, graph: Network, side: int) -> float:
 
 
 def megabytes(folder: Path, pattern: str) -> float:
-    """Size of the files together."""
+    """Total size of some files."""
     return sum(file.stat().st_size for file in folder.glob(pattern)) / 1e6
 
 

@@ -1,9 +1,10 @@
-"""Teacher features computed once against at each step: time of a training step and peak memory.
+"""Teacher features computed once, or at each step: time of a training step and peak memory.
 
     python benchmarks/feature_cache.py --out benchmarks/results/feature_cache.csv
 
-Both ways alternate (A-B-A-B), each training in a process of its own, on synthetic pictures in memory.
-Filling the cache is told apart. Rows are added as runs finish; a run whose rows are there is not repeated.
+Both ways alternate (A-B-A-B). Each training runs in its own process, on synthetic pictures in memory. The
+time to fill the cache has a column of its own. Rows are added as runs finish. A run whose rows exist is not
+repeated.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from apart import print_rows, run_missing
 from machine import provenance, read
 from tables.cost import feature_cache
 from timed_training import good_pictures, timed_training
-from understudy.distill.teacher import EMBEDDED_TEACHER
+from understudy.types import EMBEDDED_TEACHER
 
 WAYS = ("off", "auto")
 FIGURES = ("computed_in", "pictures", "step_ms", "filling_s", "features_mb", "peak_mib")

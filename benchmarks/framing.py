@@ -1,10 +1,10 @@
-"""How pictures are brought to a network: stretched, padded, larger, or in tiles.
+"""How pictures are given to a network: stretched, padded, larger, or in tiles.
 
     python benchmarks/framing.py --data REALBENCH --out benchmarks/results/framing.csv
 
-Every run is what a run of ``unified.py`` is on one category, in a process of its own,
-for equally many windows. Maps are brought to the masks' own size, so that figures of different framings
-compare. Rows are added as runs finish; a run whose rows are there is not repeated.
+Every run trains and evaluates like ``unified.py``, on one category, in its own process, for equally many
+windows. Maps are resized to the masks' own size, so that different framings compare. Rows are added as runs
+finish. A run whose rows exist is not repeated.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def run(
     key = {"method": method, "framing": framing, "seed": seed, "steps": steps, "trained_on": trained_on}
     paths = [record.path for record in open_pictures(data).only([trained_on]).test()][:TIMED]
     began = time.perf_counter()
-    scored = sum(1 for _ in model.score(paths))
+    scored = sum(1 for _ in model.inspector.scorer.score(paths))
     speed = {"scored_per_second": round(scored / (time.perf_counter() - began), 2)}
     return [key | row | speed for row in rows_of(model, metrics)]
 

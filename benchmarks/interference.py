@@ -1,12 +1,12 @@
-"""What a product costs the others that one model learns: 5, 10 and 20 categories, MixDiag and PasteDiag.
+"""What more products cost a model's quality: 5, 10 and 20 categories, with MixDiag and PasteDiag.
 
     python benchmarks/interference.py --data REALBENCH --out benchmarks/results/interference.csv
 
-Five real categories are evaluated. Ten are these, a sixth and the four of the demo's factory; twenty are
-those ten and the same again, turned by ninety degrees with red and blue exchanged. Every category is seen
-equally often, so a training grows with their number, but for recipes of 400 steps. One-class models of the
-five see each picture as often, and are what diagnose compares with. Rows are added as runs finish; a run
-whose rows are there is not repeated.
+Five real categories are evaluated. The ten are these five, a sixth real one and the four of the demo's
+factory. The twenty are those ten twice: once as they are, once turned by ninety degrees with red and blue
+exchanged. Every category is seen equally often, so a training grows with their number; the recipes of 400
+steps do not grow. One-class models of the five see each picture as often. The diagnosis compares with them.
+Rows are added as runs finish. A run whose rows exist is not repeated.
 """
 
 from __future__ import annotations
@@ -19,16 +19,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-import understudy
 from apart import parser_of, print_rows, run_missing
 from machine import provenance, read
 from tables.interference import interference
-from understudy.lab.factory import FactoryPlan, write_factory
-from understudy.progress import Reporter
+from understudy import Model, Reporter
+from understudy.lab.factory.write import FactoryPlan, write_factory
 from unified import rows_of
 from variations import KEPT
 
-VIEWS = 533  # of each category, as the default gives six
+VIEWS = 533  # pictures of each category that a training sees; the default gives six categories as many
 BATCH = 8
 RECIPES: dict[str, dict[str, Any]] = {
     "rd, paper": {"method": "rd", "recipe": "paper", "sampling": "balanced"},
@@ -57,7 +56,7 @@ def main() -> None:
 
 
 def run(data: Path, recipe: str, count: int, seed: int) -> list[dict[str, Any]]:
-    """Train on so many categories, evaluate on the five; with five, diagnose beside one-class models."""
+    """Train on so many categories and evaluate on the five; with five, compare with one-class models too."""
     grown = {"max_steps": round(count * VIEWS / BATCH)}
     options = grown | RECIPES[recipe] | {"seed": seed, "batch_size": BATCH}
     key = {"recipe": recipe, "count": count, "seed": seed}
@@ -75,12 +74,12 @@ def run(data: Path, recipe: str, count: int, seed: int) -> list[dict[str, Any]]:
             alone = _fit(data, folder / "one" / one, (one,), options | {"max_steps": steps})
             found = _evaluated(alone, data, [one])
             rows += [key | {"what": "one-class"} | row for row in rows_of(alone, found)]
-        diagnosis = understudy.diagnose(model, pictures, folder / "one", pictures=30, seed=seed).figures
-        return rows + [key | row for row in _diagnosed(diagnosis)]
+        diagnosis = model.diagnose(pictures, one_class=folder / "one", pictures=30, seed=seed, progress=False)
+        return rows + [key | row for row in _diagnosed(diagnosis.figures)]
 
 
 def gather(data: Path, folder: Path, count: int) -> None:
-    """A folder of so many categories: five real ones, then the sixth, the factory's, and those turned."""
+    """Fill a folder with so many categories: five real ones, the sixth, the factory's, then turned ones."""
     folder.mkdir()
     for name in FIVE if count == len(FIVE) else (*FIVE, SIXTH):
         (folder / name).symlink_to((data / name).resolve(), target_is_directory=True)
@@ -99,18 +98,16 @@ def gather(data: Path, folder: Path, count: int) -> None:
         raise ValueError(f"{made} categories can be made of {data}, not {count}")
 
 
-def _fit(
-    data: Path, out: Path, categories: tuple[str, ...] | None, options: dict[str, Any]
-) -> understudy.Model:
-    return understudy.fit(data, out, reporter=Reporter(say=print), categories=categories, **options)
+def _fit(data: Path, out: Path, categories: tuple[str, ...] | None, options: dict[str, Any]) -> Model:
+    return Model.fit(data, out=out, progress=Reporter(say=print), categories=categories, **options)
 
 
-def _evaluated(model: understudy.Model, data: Path, categories: list[str]) -> dict[str, Any]:
-    return understudy.evaluate(model, data, categories).metrics
+def _evaluated(model: Model, data: Path, categories: list[str]) -> dict[str, Any]:
+    return model.evaluate(data, categories=categories, progress=False).metrics
 
 
 def _diagnosed(figures: dict[str, Any]) -> list[dict[str, Any]]:
-    """MixDiag's and PasteDiag's means over pairs, a row each in the columns of an evaluation."""
+    """Means of MixDiag and PasteDiag over pairs of categories, as rows with the columns of an evaluation."""
     mix, paste = figures["mix"]["mean"], figures["paste"]["mean"]
     shown = {
         "mix": {"image_auroc": mix["mixed"]["together"]["auroc"]},

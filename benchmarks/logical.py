@@ -1,25 +1,24 @@
-"""DSKD on a synthetic kit with logical and structural anomalies: each student's map alone, and both fused.
+"""DSKD on a synthetic kit with logical and structural anomalies: the map of each student, and both fused.
 
     python benchmarks/logical.py --out benchmarks/results/logical.csv
 
-Per seed a fresh set is made, a model trained for a fixed length, and every map evaluated on the same
-test pictures: image AUROC of logical and of structural anomalies against the good ones, and of both.
+For each seed a new data set is made and a model is trained for a fixed length. Then every map is evaluated on
+the same test pictures: image AUROC of logical anomalies, of structural ones, and of both, against the good
+ones.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import understudy
 from machine import append, provenance, read
-from understudy.lab.factory import LogicalPlan, write_logical
+from understudy import Model, Reporter
 from understudy.distill.fusion import Fusion
+from understudy.lab.factory.write import LogicalPlan, write_logical
 from understudy.methods import parse_assignments
-from understudy.progress import Reporter
 
 
 def main() -> None:
@@ -41,25 +40,26 @@ def main() -> None:
 
 
 def run(seed: int, settings: dict[str, object], options: dict[str, Any]) -> list[dict[str, Any]]:
-    """Make a set, train, and evaluate each map: one row a map."""
+    """Make a data set, train, and evaluate each map: one row a map."""
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "kit"
         write_logical(data, LogicalPlan(seed=seed))
-        model = understudy.fit(
+        model = Model.fit(
             data,
-            Path(folder) / "model",
-            reporter=Reporter(say=print),
+            out=Path(folder) / "model",
+            progress=Reporter(say=print),
             method="dskd",
             settings=settings,
             seed=seed,
             **options,
         )
+        model.inspector.calibration = None  # its thresholds are those of the fused map
         whole = model.distiller.to_map
         assert isinstance(whole, Fusion)
         rows = []
         for name in [*whole.parts, "fused"]:
             model.distiller.to_map = whole if name == "fused" else only(whole, name)
-            evaluation = understudy.evaluate(replace(model, calibration=None), data)
+            evaluation = model.evaluate(data, progress=False)
             (found,) = evaluation.metrics["categories"].values()
             kinds = {k.split("_")[0]: round(v["image_auroc"], 5) for k, v in found["defects"].items()}
             training = model.manifest.training
@@ -76,7 +76,7 @@ def run(seed: int, settings: dict[str, object], options: dict[str, Any]) -> list
 
 
 def only(whole: Fusion, name: str) -> Fusion:
-    """The same fusion with one part, scaled as it was."""
+    """Keep one part of a fusion, with its scale."""
     at = list(whole.parts).index(name)
     part = Fusion({name: whole.parts[name]}, whole.scaling)
     part.zero.copy_(whole.zero[at : at + 1])

@@ -1,4 +1,4 @@
-"""Where and with what a figure was measured, and the files that figures are kept in."""
+"""Where and with what a figure was measured, and the files that hold the figures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import understudy  # noqa: F401  (so that a missing installation is named first)
+import understudy  # noqa: F401  (a missing installation fails here, with its name)
 
 __all__ = ["append", "provenance", "read"]
 
@@ -27,7 +27,7 @@ def provenance() -> dict[str, str]:
 
 
 def _installed(package: str) -> str:
-    """Name and version, without an import: a process whose memory is measured may need none of it."""
+    """Name and version of a package. It is not imported, because a process here may measure its memory."""
     return f"{package} {importlib.metadata.version(package)}"
 
 
@@ -49,7 +49,7 @@ def _memory_gib() -> int:
 
 
 def read(path: Path) -> list[dict[str, str]]:
-    """Rows of a results file; none if it is not there yet."""
+    """Read the rows of a results file; there are none if the file does not exist."""
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as file:
@@ -57,7 +57,7 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 def append(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Add rows of the file's columns, in any order; a new file gets the first row's."""
+    """Add rows to a file, under its columns. A new file gets the columns of the first row."""
     columns, new = list(rows[0]), True
     if path.is_file():
         with path.open(encoding="utf-8", newline="") as file:

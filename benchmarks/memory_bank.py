@@ -1,12 +1,12 @@
-"""A memory bank without any training, to set beside the students: same teacher, levels, size and pictures.
+"""A memory bank, to compare with the students: no training, but the same teacher, levels, size and pictures.
 
     python benchmarks/memory_bank.py --data REALBENCH --out benchmarks/results/memory_bank.csv
 
-Every cell of every good picture is kept; a test cell is as abnormal as it is far from the nearest one. Levels
-are brought to one grid and set end to end, each of length one; the distance is one minus the cosine, and
-the map is made of it as that of ``rd`` is. The nearest cell is sought in bf16. The bank holds the pictures
-that a student of the same seed would learn from. Rows are added as runs finish; a run whose rows are there
-is not repeated.
+The bank keeps every cell of every good picture. A test cell is as abnormal as its distance from the nearest
+kept cell. Levels are resized to one grid, scaled to length one and concatenated. The distance is one minus
+the cosine, and the map is made from it like that of ``rd``. The nearest cell is searched in bf16. The bank
+holds the pictures that a student of the same seed would learn from. Rows are added as runs finish. A run
+whose rows exist is not repeated.
 """
 
 from __future__ import annotations
@@ -23,20 +23,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-import understudy
 from apart import SIX, parser_of, print_rows, run_missing
 from machine import read
 from tables.quality import memory_bank
+from understudy import Model
 from understudy.data.layouts import open_pictures
-from understudy.distill.network import Normaliser
 from understudy.data.store import PictureStore
 from understudy.distill.distiller import Distiller
-from understudy.train.split import divide
+from understudy.distill.network import Normaliser, TorchNetwork
 from understudy.train.options import fit_options
+from understudy.train.plan import recipe_of
+from understudy.train.split import divide
 from understudy.types import Features, Pair
 from unified import rows_of
 
-_AT_ONCE = 65536  # cells of the bank, so that what they are multiplied with stays in the caches
+_AT_ONCE = 65536  # cells of the bank in one product, so that its other factor stays in the caches
 
 
 def main() -> None:
@@ -58,10 +59,10 @@ def main() -> None:
 
 
 class MemoryBank(nn.Module):
-    """In the place of a student: for each cell the nearest one that it has been shown.
+    """Takes the place of a student: for each cell it gives the nearest cell that it has been shown.
 
     Args:
-        grid: cells along a side, to which every level is brought.
+        grid: cells along a side; every level is resized to it.
     """
 
     sees_images = False
@@ -88,7 +89,7 @@ class MemoryBank(nn.Module):
         return [Pair(stacked, found.movedim(-1, 1))]
 
     def _stacked(self, features: Features) -> Tensor:
-        """(B, D_1 + .. + D_K, grid, grid), each level's cells of length one."""
+        """(B, D_k, h_k, w_k) a level -> (B, D_1 + .. + D_K, grid, grid): a level's cells have length one."""
         size = (self.grid, self.grid)
         levels = [
             F.adaptive_avg_pool2d(f, size)
@@ -101,13 +102,16 @@ class MemoryBank(nn.Module):
 
 @torch.no_grad()
 def run(data: Path, seed: int, size: int, grid: int, trained_on: str) -> list[dict[str, Any]]:
-    """Fill a bank and evaluate it: a row a category."""
+    """Fill a bank and evaluate it: one row a category."""
     categories = tuple(trained_on.split())
     options: dict[str, Any] = {"method": "rd", "categories": categories, "seed": seed, "image_size": size}
-    with tempfile.TemporaryDirectory() as folder:  # what is learned is let go; the split and the card remain
-        model = understudy.fit(data, Path(folder) / "model", max_steps=1, **options)
+    with tempfile.TemporaryDirectory() as folder:  # the student is not used; the teacher and the map are
+        out = Path(folder) / "model"
+        model = Model.fit(data, out=out, max_steps=1, device="cpu", progress=False, **options)
     teacher, inputs = model.distiller.teacher, Normaliser(model.preprocess)
-    learn = divide(open_pictures(data).only(categories), fit_options(options)).learn
+    asked = fit_options(options)
+    found = open_pictures(data).only(categories)
+    learn = divide(found, asked.holdout, recipe_of(asked).validation, asked.seed).learn
     bank, store = MemoryBank(grid), PictureStore([r.path for r in learn], model.preprocess)
     began = time.monotonic()
     bank.remember(
@@ -117,10 +121,9 @@ def run(data: Path, seed: int, size: int, grid: int, trained_on: str) -> list[di
         ]
     )
     filling = round(time.monotonic() - began, 1)
-    distiller = Distiller(teacher, bank, (), model.distiller.to_map)
-    metrics = understudy.evaluate(
-        replace(model, distiller=distiller, calibration=None), data, categories
-    ).metrics
+    network = TorchNetwork(Distiller(teacher, bank, (), model.distiller.to_map))
+    model.inspector.scorer = replace(model.inspector.scorer, network=network, calibration=None)
+    metrics = model.evaluate(data, categories=categories, progress=False).metrics
     key = {"seed": seed, "size": size, "grid": grid, "trained_on": trained_on}
     return [key | row | {"train_seconds": filling, "batch_size": ""} for row in rows_of(model, metrics)]
 

@@ -1,11 +1,10 @@
-"""All methods on real pictures, one model for all categories and one model a category, per seed.
+"""All methods on real pictures: one model for all categories, and one model for each category, per seed.
 
     python benchmarks/methods.py --data REALBENCH --out benchmarks/results/methods.csv
 
-All see equally many pictures: the unified model ``--pictures`` of them, the one-class models together as
-many, shared equally among them. Every run is what a run of ``unified.py`` is, in a
-process of its own; nothing is chosen on test pictures. Rows are added as runs finish; a run whose rows
-are there is not repeated.
+All see equally many pictures. The unified model sees ``--pictures`` of them. The one-class models share as
+many equally. Every run trains and evaluates like ``unified.py``, in its own process. Nothing is chosen on
+test pictures. Rows are added as runs finish. A run whose rows exist is not repeated.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ from understudy.data.layouts import open_pictures
 from unified import fit_and_evaluate, rows_of
 
 METHODS = ("stpm", "rd", "snl-fd", "snl-rd", "dskd")
-TIMED = 48  # pictures scored for the throughput
+TIMED = 48  # pictures that are scored for the throughput
 
 
 def main() -> None:
-    """Run what is missing, seed by seed."""
+    """Run what is missing, seed by seed, and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
@@ -67,12 +66,9 @@ def run(
     model, metrics = fit_and_evaluate(data, categories, method, {}, steps, batch_size, seed)
     paths = [r.path for r in open_pictures(data).only(categories).test()][:TIMED]
     began = time.monotonic()
-    scored = len(list(model.score(paths)))
+    scored = len(list(model.inspector.scorer.score(paths)))
     rate = scored / (time.monotonic() - began)
-    facts = {
-        "scored_per_second": round(rate, 1),
-        "peak_mib": peak_mib(),
-    }
+    facts = {"scored_per_second": round(rate, 1), "peak_mib": peak_mib()}
     key = {"method": method, "seed": seed, "steps": steps, "trained_on": trained_on}
     return [key | row | facts for row in rows_of(model, metrics)]
 

@@ -1,10 +1,10 @@
-"""Exact AUPRO and pixel AUROC of many maps: ours, the naive way, and anomalib's, in one run.
+"""Exact AUPRO and pixel AUROC of many maps in one run: by ours, by the naive way and by anomalib.
 
     python benchmarks/metrics.py --out benchmarks/results/metrics.csv [--peer-environment FOLDER]
 
-Maps of 256 x 256 are made from a seed and stored, then every contender reads them and computes both
-figures in a process of its own. ``naive`` sorts all pixels with their labels. anomalib is installed into
-an environment of its own (some minutes, 5 GB). Figures are alike where all is exact.
+Maps of 256 x 256 are made from a seed and stored. Then every contender reads them and computes both figures,
+in its own process. ``naive`` sorts all pixels with their labels. anomalib is installed into its own
+environment (some minutes, 5 GB). Exact contenders give the same figures.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--maps", type=int, default=1000)
-    parser.add_argument("--peer-maps", type=int, default=1000, help="maps that anomalib gets too; 0 for none")
+    parser.add_argument(
+        "--peer-maps", type=int, default=1000, help="maps that anomalib gets; 0 leaves it out"
+    )
     parser.add_argument("--peer-environment", type=Path, help="made if missing; a temporary one by default")
     parser.add_argument("--run", nargs=3, help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -61,7 +63,7 @@ def main() -> None:
 
 
 def row(contender: str, count: int, command: list[str]) -> dict[str, Any]:
-    """Run one contender and say what it took."""
+    """Run one contender and make its row."""
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     found = json.loads(output.splitlines()[-1])
     name = f"{contender} {found.pop('version')}" if "version" in found else contender
@@ -71,7 +73,7 @@ def row(contender: str, count: int, command: list[str]) -> dict[str, Any]:
 
 
 def store(folder: Path, count: int) -> None:
-    """Smooth noise, brighter on one to three ellipses in every other picture, none of them found easily."""
+    """Store maps of smooth noise; every other picture is brighter on one to three ellipses, hard to find."""
     rng = np.random.default_rng(0)
     maps = np.lib.format.open_memmap(folder / "maps.npy", "w+", np.float32, (count, SIDE, SIDE))
     masks = np.lib.format.open_memmap(folder / "masks.npy", "w+", np.bool_, (count, SIDE, SIDE))
@@ -82,11 +84,11 @@ def store(folder: Path, count: int) -> None:
             masks[i] |= ((y - cy) / ry) ** 2 + ((x - cx) / rx) ** 2 < 1
         noise = ndimage.gaussian_filter(rng.standard_normal((SIDE, SIDE)), 4) * 14
         bump = 2 * ndimage.gaussian_filter(masks[i].astype(float), 4)
-        maps[i] = 1 / (1 + np.exp(2 - noise - bump))  # in (0, 1), which anomalib asks for
+        maps[i] = 1 / (1 + np.exp(2 - noise - bump))  # anomalib demands values in (0, 1)
 
 
 def measured(contender: Callable[..., tuple[float | None, float | None]], folder: Path, count: int) -> Any:
-    """Seconds from the first map to both figures, and the process's peak memory."""
+    """Measure the seconds from the first map to both figures, and the peak memory of the process."""
     maps, masks = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("maps", "masks"))
     began = time.perf_counter()
     aupro, auroc = contender(maps[:count], masks[:count])
@@ -104,12 +106,12 @@ def ours(maps: NDArray[Any], masks: NDArray[Any], exact: bool = True) -> tuple[f
 
 
 def in_bins(maps: NDArray[Any], masks: NDArray[Any]) -> tuple[float | None, float | None]:
-    """The same in bounded memory."""
+    """Do the same in bounded memory."""
     return ours(maps, masks, exact=False)
 
 
 def naive(maps: NDArray[Any], masks: NDArray[Any]) -> tuple[float, float]:
-    """All pixels sorted together with label and weight; every pixel a threshold."""
+    """Sort all pixels with their label and weight, and take every pixel as a threshold."""
     weights = []
     for mask in masks:
         labels, _ = ndimage.label(mask, np.ones((3, 3)))

@@ -1,11 +1,10 @@
-"""Statistics of batch normalisation: running ones, as a training leaves them, against recomputed ones.
+"""Statistics of batch normalisation: the running ones of a training against recomputed ones.
 
     python benchmarks/normalisation.py --data REALBENCH --out benchmarks/results/normalisation.csv
 
-Both trainings of a seed take the same steps; only what the student's batch normalisation takes for usual
-differs in the end. Every run is what ``understudy fit`` and ``understudy evaluate`` do, in a process of its
-own; the length is fixed and nothing is chosen on test pictures. Rows are added as runs finish; a run whose
-rows are there is not repeated.
+Both trainings of a seed take the same steps. Only the final statistics of the student's batch normalisation
+differ. Every run is ``understudy fit`` and ``understudy evaluate`` in its own process. The length is fixed,
+and nothing is chosen on test pictures. Rows are added as runs finish. A run whose rows exist is not repeated.
 """
 
 from __future__ import annotations
@@ -13,12 +12,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from apart import compare
+from apart import SIX, compare
 from tables.quality import normalisation
 from unified import fit_and_evaluate, rows_of
 
 STATISTICS = ("running", "recomputed")
-SIX = "ballscrew,hazelnut,cookie,alien,magnetic_tile,pcb"
 
 
 def main() -> None:

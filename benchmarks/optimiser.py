@@ -1,6 +1,8 @@
 """One optimiser step over a reverse student in PyTorch's three ways: loop, foreach, fused.
 
-python benchmarks/optimiser.py --out benchmarks/results/optimiser.csv
+    python benchmarks/optimiser.py --out benchmarks/results/optimiser.csv
+
+The ways take turns on the same student.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ WAYS: dict[str, dict[str, bool]] = {
 
 
 def main() -> None:
-    """Time every way over every student, the ways in turn, and add one row for each."""
+    """Time every way over every student, and add one row for each."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--teachers", default="tf_efficientnet_lite0,wide_resnet50_2")
@@ -48,7 +50,7 @@ def main() -> None:
 
 
 def measured(teacher: str, name: str, rounds: int) -> list[dict[str, Any]]:
-    """Median time of a step in every way: a row each."""
+    """Measure the median time of a step in every way: one row each."""
     student = student_of(teacher)
     steps = {way: OPTIMISERS[name](student.parameters(), **how) for way, how in WAYS.items()}
     taken: dict[str, list[float]] = {way: [] for way in WAYS}
@@ -71,7 +73,7 @@ def measured(teacher: str, name: str, rounds: int) -> list[dict[str, Any]]:
 
 
 def student_of(teacher: str) -> nn.Module:
-    """RD's student of a teacher, every parameter with a gradient."""
+    """Make RD's student of a teacher and give every parameter a random gradient."""
     torch.manual_seed(0)
     student = build("rd", Teacher(teacher, default_strides(teacher)), settings_for("rd")).student
     for parameter in student.parameters():

@@ -1,11 +1,11 @@
-"""Write a data set of held-out good pictures with defects drawn on them: what a recipe can be chosen by.
+"""Write a data set of held-out good pictures with drawn defects. A recipe can be chosen by it.
 
     python benchmarks/pasted.py --data REALBENCH --out PASTED
 
-Only good training pictures are read. A fifth of each category is held out: as good test pictures, and as
-those that the demo factory's defects are drawn on, each somewhere on a square of the picture and more or less
-strong. What is left is to be learned from. The set is in the MVTec AD layout, so that every other script
-takes its folder as ``--data``.
+Only good training pictures are read. A fifth of each category is held out. These pictures are the good test
+pictures, and defects are drawn on copies of them. The defects are those of the demo's factory; each gets a
+random place and a random strength. The other pictures are for training. The set has the MVTec AD layout, so
+every other script takes its folder as ``--data``.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from apart import SIX
-from understudy.lab.factory.defects import DEFECTS, Defect, spoil
-from understudy.lab.factory.scenes import Scene
 from understudy.data.layouts import open_pictures
 from understudy.data.records import Record
-from understudy.train.split import split_off
+from understudy.lab.factory.defects import DEFECTS, Defect, spoil
+from understudy.lab.factory.scenes import Scene
 from understudy.runtime.images import read_picture
+from understudy.train.split import split_off
 
 KINDS = {
     name: defect
     for own in DEFECTS.values()
     for name, defect in own.items()
-    if name not in ("chip", "knot")  # of a rim, of wood
+    if name not in ("chip", "knot")  # a chip needs a rim, a knot needs wood
 }
 EACH = 6  # pictures of every kind, per category
-SHARE = 0.2  # of the good pictures is held out
-_SIDE = 256  # of the square that a defect is drawn in, which is then scaled
-_GROUND = 0.3  # what shows through a hole is this much of the median colour
+SHARE = 0.2  # share of the good pictures that is held out
+_SIDE = 256  # side of the square that a defect is drawn in; it is scaled afterwards
+_GROUND = 0.3  # a hole shows this share of the median colour
 
 
 def main() -> None:
@@ -46,12 +46,12 @@ def main() -> None:
     parser.add_argument("--categories", default=SIX)
     asked = parser.parse_args()
     if asked.out.exists():
-        parser.error(f"{asked.out} is there already; name a folder that is not, or delete it")
+        parser.error(f"{asked.out} exists already; name a new folder, or delete it")
     paste(asked.data, asked.out, asked.categories.split(","))
 
 
 def paste(data: Path, out: Path, categories: list[str]) -> None:
-    """Link the good pictures into their parts, and draw every kind of defect on those held out."""
+    """Link the good pictures into their parts, and draw every kind of defect on the held-out ones."""
     learn, held_out = split_off(open_pictures(data).only(categories).train(), SHARE, seed=0)
     for split, records in (("train", learn), ("test", held_out)):
         for record in records:
@@ -69,7 +69,7 @@ def paste(data: Path, out: Path, categories: list[str]) -> None:
 def _spoiled(
     rng: np.random.Generator, records: list[Record], defect: Defect
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """One of the pictures with a defect on a square of it, and the mask."""
+    """Draw a defect on a square of one of the pictures: the picture and its mask."""
     picture = read_picture(records[rng.integers(len(records))].path)
     h, w = picture.shape[:2]
     side = int(min(h, w) * rng.uniform(0.4, 1.0))
@@ -86,14 +86,14 @@ def _spoiled(
 
 
 def _scaled(picture: NDArray[np.generic], side: int) -> NDArray[np.float64]:
-    """(S, S, C) -> (side, side, C), bilinear."""
+    """Resize (S, S, C) -> (side, side, C), bilinear."""
     channels = np.moveaxis(picture.astype(np.float32), -1, 0)
     scaled = [Image.fromarray(c).resize((side, side), Image.Resampling.BILINEAR) for c in channels]
     return np.stack([np.asarray(c, np.float64) for c in scaled], axis=-1)
 
 
 def _write(folder: Path, kind: str, number: int, picture: NDArray[np.uint8], mask: NDArray[np.bool_]) -> None:
-    """The picture and its mask, in the MVTec AD layout."""
+    """Write a picture and its mask, in the MVTec AD layout."""
     for path, pixels in (
         (folder / "test" / kind / f"{number:03}.png", picture),
         (folder / "ground_truth" / kind / f"{number:03}_mask.png", mask.astype(np.uint8) * 255),

@@ -1,10 +1,10 @@
-"""What training in bf16 costs in quality and gains in time: against float32, seed by seed.
+"""Training in bf16 against float32, seed by seed: what it costs in quality and gains in time.
 
     python benchmarks/precision.py --data REALBENCH --out benchmarks/results/precision.csv
 
-One model over the categories. Every run is what a run of ``unified.py`` is, in a
-process of its own, both precisions of a seed one after the other; scores are float32 either way. Rows are
-added as runs finish; a run whose rows are there is not repeated.
+One model learns all categories. Every run trains and evaluates like ``unified.py``, in its own process. Both
+precisions of a seed run one after the other. Scores are float32 in both. Rows are added as runs finish. A run
+whose rows exist is not repeated.
 """
 
 from __future__ import annotations

@@ -2,11 +2,10 @@
 
     python benchmarks/recipe.py --data REALBENCH --out benchmarks/results/recipe.csv
 
-Every training is one ``understudy fit``, in a process of its own. While it runs at a constant rate, copies of
-the student are put aside at some steps; afterwards each is evaluated as ``understudy evaluate`` does. A rate
-that falls to zero is over at the end of a training alone, so there each length is a training of its own.
-Seconds are those of the training, without the copies. Rows are added as runs finish; a run whose rows are
-there is not repeated.
+Every training is one ``understudy fit`` in its own process. At a constant rate, copies of the student are
+kept at some steps, and each copy is evaluated afterwards as ``understudy evaluate`` does. A falling rate
+reaches zero only at the end of a training, so each length needs its own training. Seconds are those of the
+training, without the copies. Rows are added as runs finish. A run whose rows exist is not repeated.
 """
 
 from __future__ import annotations
@@ -20,15 +19,13 @@ from typing import Any
 
 from torch import Tensor
 
-import understudy
 from apart import parser_of, print_rows, run_missing
 from machine import read
 from tables.choices import recipe as table_of
+from understudy import METHODS, Model, Reporter
 from understudy.distill.distiller import Distiller
 from understudy.distill.teacher import Teacher
-from understudy.methods import METHODS
-from understudy.methods.recipe import Schedule
-from understudy.progress import Reporter
+from understudy.types import Schedule
 from unified import RECIPE, rows_of
 
 RECIPES = "8:0.005:constant,8:0.005:cosine,16:0.005:cosine"
@@ -45,7 +42,7 @@ def main() -> None:
         print_rows(run(asked.data, **json.loads(asked.run)))
         return
     if any(int(point) % 10 for point in asked.points.split(",")):
-        parser.error(f"a training tells of its progress every ten steps, so {asked.points} will not do")
+        parser.error(f"a training reports every ten steps; give multiples of ten, not {asked.points}")
     for seed in map(int, asked.seeds.split(",")):
         for recipe in asked.recipes.split(","):
             batch_size, lr, schedule = recipe.split(":")
@@ -68,13 +65,13 @@ class Copies:
     """Copies of a student at some steps of its training, and when they were taken.
 
     Args:
-        method: whose next student is watched.
-        points: the steps.
+        method: name of the method; the next student that it makes is watched.
+        points: steps to take a copy after.
 
     Attributes:
-        weights: of the student, by step.
-        seconds: from the first sign of progress to each step, without the time for copies.
-        last: the same to the last sign of progress.
+        weights: weights of the student, by step.
+        seconds: seconds from the first report to each step, without those for the copies.
+        last: seconds from the first report to the last one, likewise.
         copying: seconds that the copies took.
     """
 
@@ -92,7 +89,7 @@ class Copies:
         METHODS[method] = replace(known, compose=compose)
 
     def advance(self, what: str, done: int, total: int, note: str) -> None:
-        """Take a copy where it is time."""
+        """Take a copy if this is one of the steps."""
         if what != "train":
             return
         now = time.monotonic()
@@ -114,16 +111,16 @@ def run(
     points: str,
     trained_on: str,
 ) -> list[dict[str, Any]]:
-    """Fit once and evaluate every copy: a row a point and category."""
+    """Fit once and evaluate every copy: one row for each point and category."""
     key = {"method": method, "lr": lr, "schedule": schedule, "seed": seed, "points": points}
     key["trained_on"] = trained_on
     steps, categories = [int(point) for point in points.split()], trained_on.split()
     copies = Copies(method, steps)
     with tempfile.TemporaryDirectory() as folder:
-        model = understudy.fit(
+        model = Model.fit(
             data,
-            Path(folder) / "model",
-            reporter=Reporter(say=print, advance=copies.advance),
+            out=Path(folder) / "model",
+            progress=Reporter(say=print, advance=copies.advance),
             method=method,
             categories=tuple(categories),
             max_steps=max(steps),
@@ -131,13 +128,14 @@ def run(
             lr=lr,
             schedule=schedule,
             seed=seed,
-            **RECIPE | {"sampling": "balanced"},  # averages no weights, as a copy is of the last
+            **RECIPE | {"sampling": "balanced"},  # it averages no weights: a copy holds the last ones
         )
+    model.inspector.calibration = None  # its thresholds are those of the last step
     trained = model.manifest.training.seconds - copies.copying
     rows = []
     for step in steps:
         model.distiller.load_learned(copies.weights[step])
-        evaluation = understudy.evaluate(replace(model, calibration=None), data, categories)
+        evaluation = model.evaluate(data, categories=categories, progress=False)
         at = {"step": step, "seconds": round(trained - copies.last + copies.seconds[step], 1)}
         rows += [key | at | row for row in rows_of(model, evaluation.metrics)]
     return rows

@@ -1,17 +1,20 @@
-"""Write tables and drawings from benchmarks/results/*.csv into the pages: python benchmarks/render.py."""
+"""Write tables and drawings from benchmarks/results/*.csv into the pages.
+
+python benchmarks/render.py
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
+import plot
 from machine import read
 from tables import (
     ceilings,
     choices,
     comparison,
     cost,
-    drawings,
     export,
     interference,
     quality,
@@ -31,6 +34,7 @@ PAGES = tuple(
         "benchmarks/README.md",
         "docs/metrics.md",
         "docs/from-score-to-decision.md",
+        "docs/methods/dskd.md",
         "docs/results.md",
         "docs/decisions/0020-every-category-equally-often.md",
     )
@@ -73,12 +77,12 @@ TABLES: dict[str, Callable[[list[Row]], str]] = {
     "export_precision": export.precision,
     **versus.TABLES,
 }
-JOINT: dict[str, Callable[[Callable[[str], list[Row]]], str]] = {  # from several files
+JOINT: dict[str, Callable[[Callable[[str], list[Row]]], str]] = {  # made from several files
     "summary": comparison.summary,
-    "required": comparison.required,
+    "differences": comparison.differences,
     "processors": comparison.processors,
 }
-FILES = {  # where a table's results have another name
+FILES = {  # table -> results file, where the names differ
     "export_parity": "export",
     "export_precision": "export",
     "diagnoses": "interference",
@@ -88,13 +92,13 @@ FILES = {  # where a table's results have another name
     "variations_once": "variations",
 }
 DRAWINGS: dict[str, Callable[[list[Row]], str]] = {
-    "affinity": drawings.affinity,
-    "recipe": drawings.recipe,
+    "affinity": plot.affinity,
+    "recipe": plot.recipe,
 }
 
 
 def main() -> None:
-    """Replace what stands between each pair of markers, and every drawing."""
+    """Replace the text between each pair of markers, and every drawing."""
     for page in PAGES:
         page.write_text(rendered(page.read_text(encoding="utf-8")), encoding="utf-8")
     for path, drawing in drawn().items():
@@ -102,7 +106,7 @@ def main() -> None:
 
 
 def rendered(page: str) -> str:
-    """The page with every table made anew; one that has no results yet says so."""
+    """Make every table of a page anew. A table without results says so."""
     for name in (*TABLES, *JOINT):
         begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
         before, _, rest = page.partition(begin)
@@ -113,7 +117,7 @@ def rendered(page: str) -> str:
 
 
 def _table(name: str) -> str:
-    """Empty where there are no results yet."""
+    """Make a table; it is empty if there are no results."""
     if name in JOINT:
         return JOINT[name](_read)
     rows = _read(FILES.get(name, name))
@@ -125,7 +129,7 @@ def _read(name: str) -> list[Row]:
 
 
 def drawn() -> dict[Path, str]:
-    """The SVG of every drawing that has results, by its file."""
+    """Make every drawing that has results: file -> SVG."""
     found = {name: _read(name) for name in DRAWINGS}
     return {IMAGES / f"{name}.svg": DRAWINGS[name](rows) for name, rows in found.items() if rows}
 

@@ -1,10 +1,10 @@
-"""A table of the SNL paper on other real pictures, as ``understudy reproduce`` makes it.
+"""A table of the SNL paper on other real pictures, made as ``understudy reproduce`` makes it.
 
     python benchmarks/reproduction.py --data REALBENCH --out benchmarks/results/reproduction.csv --work DIR
 
-Runs are kept in ``--work``, so that a run that was stopped goes on with the same command; as soon as one ends
-the results file gets a line for every category that it lacks. As in the papers, every picture is learned from
-equally often, none is held out, and the last step's student counts.
+Runs are kept in ``--work``. A stopped run goes on with the same command. When a run ends, the results file
+gets a line for every category that it lacks. As in the papers, every picture is learned from equally often,
+none is held out, and the student of the last step counts.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ from pathlib import Path
 
 import torch
 
-import understudy
 from machine import append, provenance, read
 from tables.reproduced import baselines, centres, terms
-from understudy.distill.teacher import EMBEDDED_TEACHER
-from understudy.progress import Reporter
-from understudy.lab.reproduce import TABLES
+from understudy import Reporter
+from understudy.lab.reproduce import TABLES, reproduce
+from understudy.types import EMBEDDED_TEACHER
 
 _KEY = (
     *("table", "row", "models", "trained_on", "seed", "length"),
@@ -33,9 +32,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--work", type=Path, required=True, help="folder of the runs")
+    parser.add_argument("--work", type=Path, required=True, help="folder that keeps the runs")
     parser.add_argument("--table", default="snl-1")
-    parser.add_argument("--rows", help="of the table, separated by commas; all by default")
+    parser.add_argument("--rows", help="rows of the table, separated by commas; all by default")
     parser.add_argument("--models", choices=("unified", "one-class"), default="unified")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--steps", type=int, default=800)
@@ -54,8 +53,8 @@ def main() -> None:
 
 
 def run(asked: argparse.Namespace, label: str, seed: int) -> list[dict[str, str]]:
-    """One row of the table with one seed: what a results file holds of it, a line a category."""
-    made = understudy.reproduce(
+    """Run one row of the table with one seed: one line of the results file for each category."""
+    made = reproduce(
         asked.table,
         asked.data,
         asked.work,
@@ -64,7 +63,7 @@ def run(asked: argparse.Namespace, label: str, seed: int) -> list[dict[str, str]
         max_steps=asked.steps,
         rows=[label],
         models=asked.models,
-        reporter=Reporter(say=print),
+        progress=Reporter(say=print),
     )
     here = {"table": asked.table, "threads": str(torch.get_num_threads())} | provenance()
     return [

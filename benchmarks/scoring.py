@@ -1,11 +1,11 @@
-"""Latency, throughput and memory of scoring: torch and the exported runtimes, on one core and on two.
+"""Latency, throughput and memory of scoring, in torch and in the exported runtimes, on one core and on two.
 
     python benchmarks/scoring.py --data REALBENCH --out benchmarks/results/scoring.csv
 
-Every measurement has a process of its own that is held to so many cores. Pictures are scored as files, and
-as arrays of the model's size, which leaves nothing to decode. How well a model was trained changes no time,
-so that one is trained briefly where none is named; but an export in int8 may be refused of a poor one, and
-is then left out. Rows are added as runs finish; a run whose rows are there is not repeated.
+Every measurement runs in its own process, which is held to so many cores. Pictures are scored as files, and
+as arrays of the model's size, which need no decoding. The quality of a model changes no time, so a short
+training is enough if no model is named. An export of a poor model in int8 may be refused; it is then left
+out. Rows are added as runs finish. A run whose rows exist is not repeated.
 """
 
 from __future__ import annotations
@@ -20,18 +20,17 @@ from statistics import median, quantiles
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import understudy
 from apart import print_rows, run_missing
 from machine import provenance, read
 from memory import peak_mib
 from tables.cost import scoring
-from understudy.runtime.manifest import read_manifest
-from understudy.runtime.inspector import Inspector
+from understudy import Inspector, Result, WorkError
 from understudy.runtime.images import Picture, find_pictures, read_picture
+from understudy.runtime.manifest import read_manifest
 
 Pictures = Sequence[Path | Picture]
-Scorer = Callable[[Pictures, int], Iterable[object]]
-"""Takes pictures and a batch size; gives a result a picture."""
+Scorer = Callable[[Pictures, int], Iterable[Result]]
+"""Takes pictures and a batch size; gives one result a picture."""
 
 EXPORTS: dict[str, dict[str, Any]] = {
     "onnx": {"format": "onnx"},
@@ -44,14 +43,14 @@ KINDS = ("files", "arrays")
 
 
 def main() -> None:
-    """Train, export, and run what is missing, contenders in turn; print the table."""
+    """Train, export, and run what is missing, with the contenders in turn; print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--category", default="hazelnut")
-    parser.add_argument("--model", type=Path, help="a trained one is fitted where none is named")
-    parser.add_argument("--image-size", type=int, default=256, help="of a model that is fitted here")
-    parser.add_argument("--steps", type=int, default=300, help="likewise")
+    parser.add_argument("--model", type=Path, help="a trained model; one is trained if none is named")
+    parser.add_argument("--image-size", type=int, default=256, help="of a model that is trained here")
+    parser.add_argument("--steps", type=int, default=300, help="of a model that is trained here")
     parser.add_argument("--count", type=int, default=100, help="pictures")
     parser.add_argument("--rounds", type=int, default=3, help="passes over them")
     parser.add_argument("--batch-sizes", default="1,8,32")
@@ -63,7 +62,7 @@ def main() -> None:
         return
     with TemporaryDirectory() as scratch:
         work = Path(scratch)
-        model = asked.model or fitted(asked.data, asked.category, asked.image_size, asked.steps, work)
+        model = asked.model or trained(asked.data, asked.category, asked.image_size, asked.steps, work)
         (work / "torch").symlink_to(model.resolve())
         contenders = ["torch", *exported(model, asked.data / asked.category, work)]
         gather(find_pictures(asked.data / asked.category / "test"), asked.count, work / "pictures")
@@ -83,20 +82,30 @@ def main() -> None:
     print(scoring(read(asked.out)))
 
 
-def fitted(data: Path, category: str, image_size: int, steps: int, work: Path) -> Path:
-    """A model of one category."""
-    folder = work / "fitted"
-    understudy.fit(data, folder, categories=(category,), image_size=image_size, max_steps=steps)
-    return folder
+def trained(data: Path, category: str, image_size: int, steps: int, work: Path) -> Path:
+    """Train a model of one category and give its folder."""
+    from understudy import Model  # imports torch, which the processes of the exported runtimes do without
+
+    model = Model.fit(
+        data,
+        out=work / "trained",
+        categories=(category,),
+        image_size=image_size,
+        max_steps=steps,
+        progress=False,
+    )
+    return model.folder
 
 
 def exported(model: Path, data: Path, work: Path) -> list[str]:
-    """Export the model in every way that can be had of it; the names of the exports."""
-    names = []
+    """Export the model in every way that works, and list the names of the exports."""
+    from understudy import Model
+
+    trained_model, names = Model.load(model), []
     for name, how in EXPORTS.items():
         try:
-            understudy.export(model, work / name, data=data, **how)
-        except understudy.WorkError as error:
+            trained_model.export(work / name, data=data, progress=False, **how)
+        except WorkError as error:
             print(f"{name} is left out: {error}", flush=True)
         else:
             names.append(name)
@@ -104,7 +113,7 @@ def exported(model: Path, data: Path, work: Path) -> list[str]:
 
 
 def gather(found: Sequence[Path], count: int, folder: Path) -> None:
-    """Make a folder of so many pictures, the same again where there are too few."""
+    """Make a folder of so many pictures; repeat them if there are too few."""
     folder.mkdir()
     for i in range(count):
         path = found[i % len(found)].resolve()
@@ -114,7 +123,7 @@ def gather(found: Sequence[Path], count: int, folder: Path) -> None:
 def run(
     work: Path, contender: str, threads: int, batch_size: int, pictures: str, count: int, rounds: int
 ) -> dict[str, Any]:
-    """Score the pictures in batches, and one by one where batches are of one: one row."""
+    """Score the pictures in batches; with a batch of one, time each picture too: one row."""
     job = {k: v for k, v in locals().items() if k != "work"}
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     score = opened(contender, work / contender, threads)
@@ -122,7 +131,7 @@ def run(
     given: Pictures = sorted((work / "pictures").iterdir())
     if pictures == "arrays":
         given = [manifest.preprocess.resize(read_picture(path)) for path in find_pictures(work / "pictures")]
-    list(score(given[: 2 * batch_size], batch_size))  # the first ones find nothing warm
+    list(score(given[: 2 * batch_size], batch_size))  # warm-up
     passes = [timed(score, given, batch_size) for _ in range(rounds)]
     figures: dict[str, Any] = {"per_second": round(count / median(passes), 2), "p50_ms": "", "p99_ms": ""}
     if batch_size == 1:
@@ -138,23 +147,25 @@ def run(
 
 
 def opened(contender: str, folder: Path, threads: int) -> Scorer:
-    """What scores with a contender, on so many threads."""
-    if contender == "torch":
-        import torch  # the other contenders do without
+    """Load a contender that scores on so many threads."""
+    if contender != "torch":
+        inspector = Inspector.load(folder, threads)
+    else:
+        import torch
+
+        from understudy import Model
 
         torch.set_num_threads(threads)
-        model = understudy.load(folder, "cpu")
-        return lambda pictures, batch_size: model.predict(pictures, batch_size)
-    inspector = Inspector.load(folder, threads)
-    return lambda pictures, batch_size: inspector.inspect(pictures, batch_size)
+        inspector = Model.load(folder, "cpu").inspector
+    return lambda pictures, batch_size: inspector.predict(pictures, batch_size=batch_size)
 
 
 def timed(score: Scorer, pictures: Pictures, batch_size: int) -> float:
-    """Seconds until all results are there."""
+    """Measure the seconds until all results are there."""
     began = time.perf_counter()
     results = list(score(pictures, batch_size))
     seconds = time.perf_counter() - began
-    broken = [result for result in results if isinstance(result, understudy.PictureError)]
+    broken = [result.error for result in results if not result.ok]
     if broken or len(results) != len(pictures):
         raise SystemExit(f"{len(broken)} of {len(pictures)} pictures were not scored: {broken[:1]}")
     return seconds

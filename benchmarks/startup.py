@@ -1,4 +1,4 @@
-"""How long a user waits for help, beside Python's own start: wall time of whole processes, alternating.
+"""How long a user waits for a help text: wall time of whole processes in turn, beside Python's own start.
 
 python benchmarks/startup.py --out benchmarks/results/startup.csv
 """
@@ -24,7 +24,7 @@ COMMANDS = {
 
 
 def main() -> None:
-    """Time every command, round by round, and add one row for each."""
+    """Time every command, round by round, and add one row for each command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=20)
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def alternating(commands: Mapping[str, Sequence[str]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each whole process, round by round; a first round, that fills caches, is left out."""
+    """Measure the seconds of each process, round by round. The first round fills caches and is left out."""
     taken: dict[str, list[float]] = {name: [] for name in commands}
     for number in range(rounds + 1):
         for name, command in commands.items():

@@ -1,33 +1,37 @@
-"""What SNL's terms add to a training step of RD in time and memory, with features computed each time or once.
+"""What SNL's terms add to a training step of RD, in time and memory, with features computed or cached.
 
     python benchmarks/structure_cost.py --out benchmarks/results/structure_cost.csv
 
-Both methods alternate (A-B-A-B), each training in a process of its own, on synthetic pictures, with a
-WideResNet-50 of random weights. Then SNL learns from one large picture at a time within
-``--memory-cap`` gigabytes, with our affinity error and with the papers' matrices in its place; what does
-not fit is a row that says so. Rows are added as runs finish; a run whose rows are there is not repeated.
+Both methods alternate (A-B-A-B). Each training runs in its own process, on synthetic pictures, with a
+WideResNet-50 of random weights. Then SNL learns from one large picture at a time within ``--memory-cap``
+gigabytes: once with our affinity kernels (``ours``), and once with the plain equations, which hold the whole
+matrices (``naive``). What does not fit gets a row that says so. Rows are added as runs finish. A run whose
+rows exist is not repeated.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from unittest.mock import patch
 
 from apart import print_rows, run_missing
 from feature_cache import FIGURES, WAYS
 from machine import provenance, read
-from memory import cap_memory, is_out_of_memory
-from naive_affinity import naive_affinity_distillation, naive_bytes
+from memory import cap_memory, is_out_of_memory, matrix_bytes
 from tables.cost import structure_cost
 from timed_training import good_pictures, timed_training
+from understudy.distill.acceleration import plain_equations, use_kernels
+from understudy.distill.affinity import inter_affinity_distillation, intra_affinity_distillation
 from understudy.distill.teacher import default_strides
+from understudy.kernels import KERNELS
 
 METHODS = ("rd", "snl-rd")
+AFFINITIES = (intra_affinity_distillation, inter_affinity_distillation)
 
 
 def main() -> None:
@@ -41,7 +45,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--image-size", type=int, default=256)
     parser.add_argument("--precisions", default="auto,32")
-    parser.add_argument("--large", type=int, default=1024, help="side of the large picture; 0 for none")
+    parser.add_argument("--large", type=int, default=1024, help="side of the large picture; 0 leaves it out")
     parser.add_argument("--memory-cap", type=float, default=20.0, help="gigabytes for the large picture")
     parser.add_argument("--run", help=argparse.SUPPRESS)
     parser.add_argument("--data", type=Path, help=argparse.SUPPRESS)
@@ -71,13 +75,12 @@ def main() -> None:
 
 
 def run(data: Path, affinity: str, memory_cap_gb: float, number: int, **training: Any) -> dict[str, Any]:
-    """Train once: one row, without figures where memory was not enough."""
+    """Train once: one row, without figures if the memory was not enough."""
     if memory_cap_gb:
         cap_memory(memory_cap_gb)
-    ours = "understudy.methods.snl.affinity_distillation"
     outcome, found = "measured", dict.fromkeys(FIGURES, "")
     try:
-        with patch(ours, naive_affinity_distillation) if affinity == "naive" else nullcontext():
+        with plain_affinities() if affinity == "naive" else nullcontext():
             found = timed_training(data, **training)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
@@ -85,7 +88,7 @@ def run(data: Path, affinity: str, memory_cap_gb: float, number: int, **training
         outcome = "does not fit"
     positions = (training["image_size"] // default_strides(training["teacher"])[0]) ** 2
     batch_size = training["batch_size"]
-    needed = naive_bytes(batch_size, positions, terms=1 if batch_size == 1 else 2)
+    needed = matrix_bytes(batch_size, positions, terms=1 if batch_size == 1 else 2)
     return (
         training
         | {"number": number}
@@ -94,6 +97,14 @@ def run(data: Path, affinity: str, memory_cap_gb: float, number: int, **training
         | {name: found[name] for name in FIGURES}
         | provenance()
     )
+
+
+@contextmanager
+def plain_affinities() -> Iterator[None]:
+    """Compute the affinity terms by their plain equations, and all else with its kernels."""
+    with plain_equations():
+        use_kernels({plain: twin for plain, twin in KERNELS.items() if plain not in AFFINITIES})
+        yield
 
 
 if __name__ == "__main__":

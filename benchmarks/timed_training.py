@@ -1,4 +1,4 @@
-"""One training, as ``understudy fit`` makes it, and what its steps cost: shared by several scripts."""
+"""One training as ``understudy fit`` does it, and what its steps cost. Several scripts share this."""
 
 from __future__ import annotations
 
@@ -12,25 +12,27 @@ from typing import Any
 import torch
 
 from memory import peak_mib
-from understudy.lab.factory import FactoryPlan, write_factory
 from understudy.data.layouts import open_pictures
 from understudy.data.store import PictureStore
 from understudy.distill.network import resolve_device, resolve_precision
 from understudy.distill.teacher import default_strides
 from understudy.distill.weights import load_teacher
-from understudy.train.features import cache_for
-from understudy.train.loop import Plan, train
+from understudy.lab.factory.write import FactoryPlan, write_factory
 from understudy.methods import METHODS, build, settings_for
 from understudy.progress import Reporter
 from understudy.runtime.manifest import TeacherCard
 from understudy.runtime.preprocess import Preprocess
 from understudy.runtime.roi import NO_ROIS
+from understudy.train.features import cache_for
+from understudy.train.loop import train
+from understudy.train.plan import TrainingPlan
+from understudy.types import PrecisionChoice
 
 __all__ = ["good_pictures", "timed_training"]
 
 
 def good_pictures(folder: Path, side: int, each: int = 16) -> Path:
-    """Make synthetic pictures to learn from, so many a category."""
+    """Make synthetic pictures to learn from, so many in each category."""
     write_factory(folder, FactoryPlan(train=each, good=0, each_defect=0, size=side))
     return folder
 
@@ -44,28 +46,28 @@ def timed_training(
     steps: int,
     batch_size: int,
     image_size: int,
-    precision: str,
+    precision: PrecisionChoice,
     cache_features: str = "off",
     compiled: bool = False,
 ) -> dict[str, Any]:
-    """Train once, without progress but that which is timed.
+    """Train once and time the reports of progress.
 
     Args:
-        data: pictures.
-        method: with its default settings, from seed 0.
-        teacher: timm name.
-        weights: of the teacher: a file, the word ``random``, or nothing for its own.
-        steps: at least 20: progress is told every ten.
+        data: folder of pictures.
+        method: name of the method; it has its default settings and starts from seed 0.
+        teacher: timm name of the teacher.
+        weights: weights of the teacher: a file, the word ``random``, or nothing for its own.
+        steps: steps of the training, at least 20, because progress is reported every ten.
         batch_size: pictures a step.
         image_size: side of the network's input.
-        precision: as ``fit`` takes it.
-        cache_features: likewise.
+        precision: precision of the training, as ``fit`` takes it.
+        cache_features: where features are kept, as ``fit`` takes it.
         compiled: train through torch.compile.
 
     Returns:
-        ``computed_in`` (the precision), ``pictures``, ``step_ms`` (median over reports, the first left out),
-        ``first_report_s`` (from the start to the first ten steps' end), ``filling_s`` (of the cache),
-        ``features_mb``, ``loss`` (of the last step), ``peak_mib``.
+        ``computed_in`` (the precision), ``pictures``, ``step_ms`` (median between reports),
+        ``first_report_s`` (from the start to the end of the first ten steps), ``filling_s`` (time to fill the
+        cache), ``features_mb``, ``loss`` (of the last step), ``peak_mib``.
     """
     torch.manual_seed(0)
     strides, device = default_strides(teacher, image_size), resolve_device("auto")
@@ -73,9 +75,17 @@ def timed_training(
     preprocess = Preprocess(image_size=image_size, mean=look.mean, std=look.std)
     card = TeacherCard(name=network.name, strides=strides, origin=source.origin, sha256=source.sha256)
     distiller = build(method, network, settings_for(method))
-    computed = resolve_precision(precision, device)  # type: ignore[arg-type]
-    optimiser = METHODS[method].recipes["paper"].optimiser
-    plan = Plan(steps, batch_size, optimiser, 0, computed, device, steps, compiled)
+    computed = resolve_precision(precision, device)
+    plan = TrainingPlan(
+        steps=steps,
+        batch_size=batch_size,
+        optimiser=METHODS[method].recipes["paper"].optimiser,
+        seed=0,
+        precision=computed,
+        device=device,
+        checkpoint_every=steps,
+        compiled=compiled,
+    )
     pictures = PictureStore([r.path for r in open_pictures(data).train()], preprocess)
     began = time.perf_counter()
     cache = cache_for(

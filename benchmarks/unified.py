@@ -1,10 +1,10 @@
-"""One unified model over several categories of real pictures: quality and training time, per method and seed.
+"""One model over several categories of real pictures: quality and training time, per method and seed.
 
     python benchmarks/unified.py --data REALBENCH --out benchmarks/results/unified.csv
 
-Every run is what ``understudy fit --recipe paper --statistics recomputed`` and ``understudy evaluate`` do: a
-share of the good pictures is held out, the length is fixed, nothing is chosen on test pictures. Rows are
-added as runs finish; a run whose rows are there is not repeated.
+Every run is ``understudy fit --recipe paper --statistics recomputed`` and ``understudy evaluate``. A share of
+the good pictures is held out, the length is fixed, and nothing is chosen on test pictures. Rows are added as
+runs finish. A run whose rows exist is not repeated.
 """
 
 from __future__ import annotations
@@ -15,27 +15,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import understudy
 from machine import append, provenance, read
-from understudy.evaluate import NAMES
-from understudy.evaluate.job import MapResolution
-from understudy.progress import Reporter
+from understudy import Model, Reporter
+from understudy.evaluate import NAMES, MapResolution
 
-# label -> method and settings; all with the batch of 8 that the SNL paper gives to both
+# label -> method and settings; all have the batch of 8 that the SNL paper gives to both
 RUNS: dict[str, tuple[str, dict[str, object]]] = {
     "RD, cosine of whole tensors (release)": ("rd", {}),
     "SNL(RD)": ("snl-rd", {}),
     "RD, cosine per position (paper)": ("rd", {"cosine": "local"}),
 }
 BATCH_SIZE = 8
-RECIPE: dict[str, Any] = {
-    "recipe": "paper",
-    "statistics": "recomputed",
-}  # the literature's, and no product lost to chance
+RECIPE: dict[str, Any] = {"recipe": "paper", "statistics": "recomputed"}
+"""The literature's recipe. With running statistics some products would be lost by chance."""
 
 
 def main() -> None:
-    """Run what is missing."""
+    """Run what is missing, seed by seed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
@@ -76,13 +72,13 @@ def fit_and_evaluate(
     seed: int,
     options: Mapping[str, Any] | None = None,
     map_resolution: MapResolution = "model",
-) -> tuple[understudy.Model, dict[str, Any]]:
+) -> tuple[Model, dict[str, Any]]:
     """Fit by :data:`RECIPE`, unless options say otherwise, and evaluate: model and metrics."""
     with tempfile.TemporaryDirectory() as folder:
-        model = understudy.fit(
+        model = Model.fit(
             data,
-            Path(folder) / "model",
-            reporter=Reporter(say=print),
+            out=Path(folder) / "model",
+            progress=Reporter(say=print),
             method=method,
             settings=settings,
             categories=tuple(categories),
@@ -91,11 +87,12 @@ def fit_and_evaluate(
             seed=seed,
             **RECIPE | dict(options or {}),
         )
-        return model, understudy.evaluate(model, data, categories, map_resolution).metrics
+        found = model.evaluate(data, categories=categories, map_resolution=map_resolution, progress=False)
+        return model, found.metrics
 
 
-def rows_of(model: understudy.Model, metrics: dict[str, Any]) -> list[dict[str, Any]]:
-    """What a results file holds of one evaluated model: a row a category."""
+def rows_of(model: Model, metrics: dict[str, Any]) -> list[dict[str, Any]]:
+    """Make the rows of one evaluated model: one row a category."""
     facts = provenance() | {
         "batch_size": model.manifest.training.batch_size,
         "image_size": metrics["image_size"],

@@ -1,11 +1,11 @@
-"""The default recipe and SNL as printed with one or two things changed, and other models: quality.
+"""Quality of the default recipe, of SNL as printed with one or two things changed, and of other models.
 
     python benchmarks/variations.py --data REALBENCH --out benchmarks/results/variations.csv
 
-Every run is ``understudy fit`` and ``understudy evaluate`` in a process of its own. One-class models see each
-picture as often as the unified one does, but for those that are each as long. Rows are added as runs finish;
-a run whose rows are there is not repeated. ``--variants`` and ``OMP_NUM_THREADS=1`` let two commands share
-two cores; a row says how many threads its training had.
+Every run is ``understudy fit`` and ``understudy evaluate`` in its own process. One-class models see each
+picture as often as the unified model does; those called "each as long" take as many steps each as the unified
+model. Rows are added as runs finish. A run whose rows exist is not repeated. ``--variants`` and
+``OMP_NUM_THREADS=1`` let two commands share two cores. A row says how many threads its training had.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import Any
 
 import torch
 
-import understudy
 from apart import SIX, parser_of, print_rows, run_missing
 from machine import read
 from tables.variations import variations
-from understudy.train.options import fit_options, recipe_of
-from understudy.progress import Reporter
+from understudy import Model, Reporter
+from understudy.train.options import fit_options
+from understudy.train.plan import recipe_of
 from unified import rows_of
 
-KEPT: dict[str, Any] = {"structure": "kept", "affinity_map": 1.0}
-"""SNL as it is printed: all terms to the end, and the affinity map in the score."""
+KEPT: dict[str, Any] = {"anneal_structural_terms": False, "affinity_map": 1.0}
+"""Settings of SNL as it is printed: all terms to the end, and the whole affinity map in the score."""
 RD_BY_THE_PAPER: dict[str, Any] = {"method": "rd", "recipe": "paper", "max_steps": 400, "batch_size": 8}
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -86,7 +86,7 @@ OF_KEPT: dict[str, dict[str, Any]] = {
     "EfficientNet-Lite1": {"teacher": "tf_efficientnet_lite1"},
     "EfficientNet-Lite2": {"teacher": "tf_efficientnet_lite2"},
 }
-OF_KEPT |= {  # as maps were once smoothed
+OF_KEPT |= {  # with the smoothing that was once the default
     f"{name} and smoothing of 4 pixels": {**own, "settings": {**own.get("settings", {}), "smoothing": 4}}
     for name, own in OF_KEPT.items()
     if name in ("every cell alike", "last weights", "no affinity terms", "no CRAM")
@@ -110,7 +110,7 @@ def main() -> None:
 
 
 def run(data: Path, variant: str, seed: int, trained_on: str) -> list[dict[str, Any]]:
-    """Fit and evaluate one model for all, or one a category: a row a category."""
+    """Fit and evaluate one model for all, or one for each category: one row a category."""
     categories = trained_on.split()
     options = {"seed": seed, **VARIANTS[variant]}
     key = {"variant": variant, "seed": seed, "trained_on": trained_on}
@@ -125,14 +125,9 @@ def run(data: Path, variant: str, seed: int, trained_on: str) -> list[dict[str, 
 
 def _rows(data: Path, categories: list[str], options: dict[str, Any]) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
-        model = understudy.fit(
-            data,
-            Path(folder) / "model",
-            reporter=Reporter(say=print),
-            categories=tuple(categories),
-            **options,
-        )
-        found = understudy.evaluate(model, data, categories).metrics
+        out, said = Path(folder) / "model", Reporter(say=print)
+        model = Model.fit(data, out=out, progress=said, categories=tuple(categories), **options)
+        found = model.evaluate(data, categories=categories, progress=False).metrics
         return [{"steps": model.manifest.training.steps} | row for row in rows_of(model, found)]
 
 

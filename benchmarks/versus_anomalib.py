@@ -3,21 +3,20 @@
     python benchmarks/versus_anomalib.py --data REALBENCH --category hazelnut --out benchmarks/results \
         [--rounds 2] [--parts training,scoring,footprint,accuracy] [--anomalib-env DIR]
 
-Both sides do the same on the same machine, alternating round by round, every measurement in a process of
-its own and by the same code (``versus/measure.py``):
+Both sides do the same on the same machine, in turn, round by round. Every measurement runs in its own
+process, by the same code (``versus/measure.py``):
 
 - ``training``: STPM on ResNet-18 and RD on WideResNet-50 at 256 px, with each side's default batch and
-  precision and with equal ones. A training starts as it would by default and is ended after some steps.
-  The good pictures of the category are copied until there are ``--pictures``: a category of usual size.
-- ``scoring``: one picture at a time and in batches; teachers as above.
-- ``accuracy``: STPM on the embedded teacher, on the category as it is, for equally many steps in float32;
-  Understudy's metrics on the maps and scores of both.
-- ``footprint``: what ``pip install`` brings, and how long whole processes take; see ``versus/footprint.py``.
+  precision and with equal ones. A training starts as it does by default and is stopped after some steps.
+  The good pictures of the category are copied until there are ``--pictures``, as in a category of usual size.
+- ``scoring``: one picture at a time, and in batches, with the same teachers.
+- ``accuracy``: STPM on the embedded teacher, on the category without copies, for equally many steps in
+  float32. Understudy's metrics measure the maps and scores of both.
+- ``footprint``: what ``pip install`` adds, and how long whole processes take; see ``versus/footprint.py``.
 
-Nothing is downloaded but packages: teachers have random weights where only time is measured, since weights
-change no arithmetic. Validation is off on both sides, and both learn from all good pictures. Each part
-has a CSV of its own, ``versus_PART.csv``; rows are added as runs finish, and a run whose rows are there is
-not repeated.
+Only packages are downloaded. Teachers have random weights where only time is measured, because weights change
+no arithmetic. Validation is off on both sides, and both learn from all good pictures. Each part has its own
+CSV, ``versus_PART.csv``. Rows are added as runs finish. A run whose rows exist is not repeated.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ SIZE = 256
 SIDES = {"understudy": "ours", "anomalib": "theirs"}
 EQUAL_BATCH, LARGEST_BATCH = 8, 32
 SCORED_BATCHES = (1, 8)
-# of each side, what scores; understudy's onnx and openvino are its light runtime
+# ways to score on each side; understudy's onnx and openvino are its light runtime
 WAYS = {
     "understudy": ("torch", "onnx", "openvino", "openvino in bf16"),
     "anomalib": ("torch", "torch without gradients", "openvino", "openvino in float32"),
@@ -62,7 +61,7 @@ Job = dict[str, Any]
 
 
 def main() -> None:
-    """Run what is missing of the parts, and print their tables."""
+    """Run what the parts lack, and print their tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=HERE / "results", help="folder of the CSVs")
@@ -79,7 +78,7 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.pictures % LARGEST_BATCH:
         parser.error(
-            f"--pictures must be a multiple of {LARGEST_BATCH}: a batch cut short would count as whole"
+            f"--pictures must be a multiple of {LARGEST_BATCH}: a short last batch would count as a whole one"
         )
     asked.data, asked.out = asked.data.resolve(), asked.out.resolve()
     asked.out.mkdir(parents=True, exist_ok=True)
@@ -92,13 +91,13 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class Bench:
-    """What every job of a part shares.
+    """What all jobs of a part share.
 
     Attributes:
-        part: its name.
+        part: name of the part.
         out: CSV of its rows.
-        pythons: of each contender.
-        scratch: a folder for what jobs leave behind, emptied before each.
+        pythons: the Python of each contender.
+        scratch: folder for what jobs leave behind; it is emptied before each job.
         places: folders and files that jobs work on.
     """
 
@@ -111,7 +110,7 @@ class Bench:
     def run(
         self, job: Job, places: dict[str, Path] | None = None, complete: Callable[[Job], Job] = dict
     ) -> None:
-        """Run a job, whose ``contender`` says in which environment, unless its rows are there."""
+        """Run a job in the environment of its ``contender``, unless its rows exist."""
         shutil.rmtree(self.scratch, ignore_errors=True)
         self.scratch.mkdir(parents=True)
         used = self.places | (places or {}) | {"scratch": self.scratch}
@@ -122,7 +121,7 @@ class Bench:
 
 
 def bench(asked: argparse.Namespace, part: str, out: Path, folder: Path, **places: Path) -> Bench:
-    """Make anomalib's environment ready, and the places."""
+    """Prepare anomalib's environment and the places."""
     environment = (asked.anomalib_env or folder / "anomalib").absolute()
     theirs = python_with(environment, ANOMALIB.format("[openvino]"), EMBEDDED_WEIGHTS)
     pythons = {"understudy": Path(sys.executable), "anomalib": theirs}
@@ -130,7 +129,7 @@ def bench(asked: argparse.Namespace, part: str, out: Path, folder: Path, **place
 
 
 def training(asked: argparse.Namespace, out: Path, folder: Path) -> None:
-    """Speed of a training step, and what precedes the first one."""
+    """Measure the speed of a training step, and the time before the first one."""
     pictures = sorted((asked.data / asked.category / "train" / "good").iterdir())
     data = folder / "training" / asked.category
     copies(pictures, data / "train" / "good", asked.pictures)
@@ -145,7 +144,7 @@ def training(asked: argparse.Namespace, out: Path, folder: Path) -> None:
 
 
 def training_cases(method: str) -> Iterator[Job]:
-    """Each side's defaults, then what is equal; without the features' cache where one is the default."""
+    """Yield each side's defaults, then equal settings; where features are cached by default, also without."""
     caches = ["auto", "off"] if method == "rd" else ["off"]  # STPM's student looks at the pictures
     ours = [{"contender": "understudy", "cache_features": cache} for cache in caches]
     for batch, precision in (("default", "default"), (EQUAL_BATCH, "32"), (EQUAL_BATCH, "bf16")):
@@ -154,7 +153,7 @@ def training_cases(method: str) -> Iterator[Job]:
 
 
 def scoring(asked: argparse.Namespace, out: Path, folder: Path) -> None:
-    """Latency, throughput and memory of the scoring of pictures."""
+    """Measure latency, throughput and memory of scoring."""
     test = sorted(p for p in (asked.data / asked.category / "test").rglob("*") if p.is_file())
     pictures = copies(test, folder / "pictures", asked.scored)
     np.save(folder / "arrays.npy", np.stack([small(path) for path in pictures]))
@@ -172,7 +171,7 @@ def scoring(asked: argparse.Namespace, out: Path, folder: Path) -> None:
 
 
 def prepared(work: Bench, folder: Path, contender: str, method: str, exported: bool) -> Path:
-    """A model of a contender for torch, and perhaps in every other form that it scores with."""
+    """Prepare a contender's model for torch, and if asked in every other form that it scores with."""
     model = folder / "models" / contender / method
     model.mkdir(parents=True)
     preparing = Bench(
@@ -183,7 +182,7 @@ def prepared(work: Bench, folder: Path, contender: str, method: str, exported: b
 
 
 def accuracy(asked: argparse.Namespace, out: Path, folder: Path) -> None:
-    """Detection and localisation after equally many steps, a seed a round."""
+    """Measure detection and localisation after equally many steps, one seed a round."""
     data = asked.data / asked.category
     records = open_pictures(asked.data).only([asked.category]).test()
     (folder / "files.json").write_text(json.dumps([str(r.path) for r in records]), encoding="utf-8")
@@ -210,7 +209,7 @@ def accuracy(asked: argparse.Namespace, out: Path, folder: Path) -> None:
 
 
 def footprint(asked: argparse.Namespace, out: Path, folder: Path) -> None:
-    """Installed size and start of whole processes; its rows are made anew together, or not at all."""
+    """Measure installed sizes and whole processes. All its rows are made together, or none."""
     if not read(out):
         work = bench(asked, "footprint", out, folder, data=few(asked, folder))
         models = {contender: prepared(work, folder, contender, "stpm", False) for contender in SIDES}
@@ -219,7 +218,7 @@ def footprint(asked: argparse.Namespace, out: Path, folder: Path) -> None:
 
 
 def few(asked: argparse.Namespace, folder: Path) -> Path:
-    """A category of four good pictures, for models whose scores nobody reads."""
+    """Make a category of four good pictures, for models whose scores do not matter."""
     category: Path = folder / "few" / asked.category
     if not category.exists():
         good = sorted((asked.data / asked.category / "train" / "good").iterdir())
@@ -228,14 +227,14 @@ def few(asked: argparse.Namespace, folder: Path) -> Path:
 
 
 def copies(pictures: list[Path], folder: Path, count: int) -> list[Path]:
-    """Copy pictures into a folder, again and again in turn, until there are so many."""
+    """Copy pictures into a folder, in turn and repeatedly, until there are so many."""
     folder.mkdir(parents=True)
     numbered = enumerate(islice(cycle(pictures), count))
     return [Path(shutil.copy(path, folder / f"{i:04}{path.suffix}")) for i, path in numbered]
 
 
 def small(path: Path) -> Any:
-    """A picture as (256, 256, 3) uint8."""
+    """Read a picture as (256, 256, 3) uint8."""
     return np.asarray(Image.fromarray(read_picture(path)).resize((SIZE, SIZE), Image.Resampling.BILINEAR))
 
 

@@ -1,8 +1,8 @@
-"""One job of ``versus_anomalib.py``, in the environment of its side.
+"""One job of ``versus_anomalib.py``, run in the environment of its side.
 
     python versus_child.py ours|theirs PART TASK
 
-TASK is a JSON object: ``job`` is what the rows are found by again, ``places`` are folders.
+TASK is a JSON object. Its ``job`` identifies the rows, and its ``places`` are folders.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ Row = dict[str, Any]
 
 
 def main(side: str, part: str, task: dict[str, Any]) -> None:
-    """Do the job and say its rows."""
+    """Do the job and print its rows."""
     places = {name: Path(place) for name, place in task["places"].items()}
-    os.chdir(places["scratch"])  # where a library leaves files behind
+    os.chdir(places["scratch"])  # libraries leave files behind there
     rows = PARTS[part](importlib.import_module(f"versus.{side}"), places, task["job"])
     print_rows([task["job"] | row | {"versions": versions()} for row in rows])
 
@@ -47,7 +47,7 @@ def train(side: Any, places: dict[str, Path], job: Row) -> list[Row]:
 
 
 def prepare(side: Any, places: dict[str, Path], job: Row) -> list[Row]:
-    """Leave a model for scoring."""
+    """Save a model for scoring."""
     side.prepare(places["data"], places["model"], job["method"], job["exported"])
     return [{}]
 
@@ -60,7 +60,7 @@ def score(side: Any, places: dict[str, Path], job: Row) -> list[Row]:
 
 
 def learn(side: Any, places: dict[str, Path], job: Row) -> list[Row]:
-    """Train, and leave maps and scores of the test pictures behind."""
+    """Train, and save maps and scores of the test pictures."""
     files = json.loads(places["files"].read_text(encoding="utf-8"))
     began = time.perf_counter()
     model = side.learned(places["data"], places["scratch"], job["steps"], job["batch_size"], job["seed"])

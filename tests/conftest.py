@@ -6,16 +6,19 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny inputs: threads would only wait for each other
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import torch
 
-from understudy import Model, export, fit, load
-from understudy.lab.factory import FactoryPlan, write_factory
+from understudy import Inspector, Model, fit
 from understudy.distill.teacher import Teacher
 from understudy.distill.weights import load_teacher
+from understudy.lab.factory.write import FactoryPlan, write_factory
 from understudy.progress import Reporter
+from understudy.runtime.manifest import BUNDLE_SCHEMA, Manifest, SeenPictures, TeacherCard, TrainingCard
+from understudy.runtime.scoring import Scorer
 
 QUICK = {"image_size": 64, "max_steps": 6, "batch_size": 4, "precision": "32", "device": "cpu"}
 TINY = {**QUICK, "strides": (8, 16)}
@@ -40,7 +43,7 @@ def embedded() -> Teacher:
 def model_folder(factory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A saved model of all four categories, trained for a few steps; not to be changed."""
     out = tmp_path_factory.mktemp("model") / "model"
-    fit(factory, out, holdout=0.34, false_alarm_rate=0.15, **TINY)
+    fit(factory, out=out, holdout=0.34, false_alarm_rate=0.15, progress=False, **TINY)
     return out
 
 
@@ -56,14 +59,52 @@ def exported(
 ) -> Path:
     """The same as ONNX, compared on the pictures that it knows; not to be changed."""
     out = tmp_path_factory.mktemp("exported") / "model"
-    export(model_folder, out, data=factory, reporter=Reporter(say=said.append))
+    Model.load(model_folder, "cpu").export(out, data=factory, progress=Reporter(say=said.append))
     return out
 
 
 @pytest.fixture(scope="session")
 def model(model_folder: Path) -> Model:
-    """The saved model, loaded."""
-    return load(model_folder, "cpu")
+    """The saved model, loaded; not to be changed."""
+    return Model.load(model_folder, "cpu")
+
+
+@pytest.fixture(scope="session")
+def inspector_of() -> Callable[..., Inspector]:
+    """Make an Inspector around a scorer, such as one with a network of a test's own."""
+
+    def make(
+        scorer: Scorer, categories: Sequence[str] = ("nut",), folder: Path = Path("no folder")
+    ) -> Inspector:
+        training = TrainingCard(
+            seed=0,
+            steps=1,
+            batch_size=1,
+            optimiser={},
+            precision="32",
+            device="cpu",
+            seconds=0.0,
+            loss=None,
+            kept_step=1,
+            layout="none",
+            categories=dict.fromkeys(categories, 1),
+            validation=0,
+            held_out=0,
+            holdout_share=0.0,
+        )
+        manifest = Manifest(
+            bundle_schema=BUNDLE_SCHEMA,
+            method="none",
+            settings={},
+            teacher=TeacherCard(name="none", strides=(8,), origin="test", sha256="0"),
+            preprocess=scorer.preprocess,
+            training=training,
+            versions={},
+            files={"student.safetensors": "0"},
+        )
+        return Inspector(scorer, manifest, SeenPictures(trained=[], validation=[], held_out=[]), folder)
+
+    return make
 
 
 @pytest.fixture(autouse=True)

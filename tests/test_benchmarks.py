@@ -25,9 +25,10 @@ from understudy.data.layouts import open_pictures
 from understudy.distill.losses import affinity_distillation
 from understudy.evaluate.job import Evaluation
 from understudy.evaluate.marks import read_masks
-from understudy.train.options import fit_options, recipe_of
 from understudy.methods import settings_for
 from understudy.runtime.images import read_picture
+from understudy.train.options import fit_options
+from understudy.train.plan import recipe_of
 from understudy.types import Pair
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"

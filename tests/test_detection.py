@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from understudy import evaluate, fit
-from understudy.lab.factory import FactoryPlan, LogicalPlan, write_factory, write_logical
 from understudy.distill.fusion import Fusion
 from understudy.evaluate import read_masks
+from understudy.lab.factory.write import FactoryPlan, LogicalPlan, write_factory, write_logical
 from understudy.runtime.images import resize_mask
 from understudy.runtime.scoring import Scored
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from understudy import Inspector, Result, Model
+from understudy import Inspector, Model, Result
 from understudy.export.parity import TOLERANCE
 from understudy.runtime.manifest import read_calibration, read_manifest
 

@@ -1,1 +1,1 @@
-"""Results files -> Markdown tables with the note below each."""
+"""Results files -> Markdown tables, each with a note below it."""

@@ -1,4 +1,4 @@
-"""A table of what models find, by category: image / pixel AUROC, their mean, and the time of a training."""
+"""A table of models by category: image / pixel AUROC, their mean, and the time of a training."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["by_category"]
 
 
 def by_category(models: Mapping[str, list[Row]], what: str, made_by: str) -> str:
-    """A line a model, and a note; empty without any.
+    """Make one line a model, and a note. Empty without any model.
 
     Args:
-        models: label of a line -> its rows, of the same seeds and categories as those of the others.
-        what: the note says of all of them.
-        made_by: commands.
+        models: label of a line -> its rows; all lines have the same seeds and categories.
+        what: text of the note.
+        made_by: commands that made the rows.
     """
     rows = [row for own in models.values() for row in own]
     if not rows:
@@ -32,20 +32,20 @@ def by_category(models: Mapping[str, list[Row]], what: str, made_by: str) -> str
     else:
         header, lines = header[:-1], [line[:-1] for line in lines]
     note = (
-        f"\nImage / pixel AUROC in percent, {_of(seeds_of(rows))}. {what}.{timed} {where(rows)}. "
+        f"\nImage / pixel AUROC in percent, {_over(seeds_of(rows))}. {what}.{timed} {where(rows)}. "
         f"Made by {made_by}.\n"
     )
     return table(header, lines) + note
 
 
-def _of(seeds: set[str]) -> str:
+def _over(seeds: set[str]) -> str:
     if len(seeds) == 1:
         return f"seed {min(seeds)} alone"
     return f"mean over seeds {', '.join(sorted(seeds))} (± half the range in the mean column)"
 
 
 def _seconds(rows: list[Row]) -> str:
-    """Of a training on two cores, all models of a seed together; nothing where the cores were shared."""
+    """Seconds of a training on two cores, all models of a seed together; empty if the cores were shared."""
     if any(row["threads"] != "2" for row in rows):
         return ""
     per_seed = (

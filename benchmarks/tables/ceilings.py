@@ -12,7 +12,7 @@ _PRECISIONS = {"32": "float32", "bf16": "bf16"}
 
 
 def ceilings(rows: list[Row]) -> str:
-    """A training step beside the machine's ceilings: counted work, and how far the time is from it."""
+    """Set a training step beside the machine's ceilings: counted work, and how far the time is from it."""
     lines = [
         "| training step | precision | multiply-adds | bytes (estimate) | at the ceilings | measured | gap |",
         "|---|---|---|---|---|---|---|",

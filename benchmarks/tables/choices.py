@@ -10,7 +10,7 @@ __all__ = ["calibration", "framing", "points_of", "precision", "recipe", "recipe
 
 
 def calibration(rows: list[Row]) -> str:
-    """False alarms per category by one threshold for all, by its own and by that of what is recognised."""
+    """Show false alarms per category by one threshold for all, its own, or the recognised category's."""
     first = rows[0]
     rows = [r for r in rows if all(r[k] == first[k] for k in ("method", "steps", "rate", "draws", "commit"))]
     ways = {"global": "one for all", "category": "its own", "recognised": "of the category recognised"}
@@ -41,7 +41,7 @@ def calibration(rows: list[Row]) -> str:
 
 
 def framing(rows: list[Row]) -> str:
-    """Quality and cost of each way to bring pictures to a network."""
+    """Show quality and cost of each way to give pictures to a network."""
     first = rows[0]
     seeds, lines = sorted(seeds_of(rows)), []
     for name in dict.fromkeys(row["framing"] for row in rows):
@@ -62,7 +62,7 @@ def framing(rows: list[Row]) -> str:
 
 
 def recipes_of(rows: list[Row]) -> dict[str, list[Row]]:
-    """Rows by recipe, in the order of the file; those points only that all seeds have come to."""
+    """Group rows by recipe, in the order of the file; only points that all seeds have reached."""
     seeds = seeds_of(rows)
     found: dict[str, list[Row]] = {}
     for row in rows:
@@ -76,12 +76,12 @@ def recipes_of(rows: list[Row]) -> dict[str, list[Row]]:
 
 
 def points_of(rows: list[Row]) -> dict[int, list[Row]]:
-    """Rows by the step after which they were measured, in order."""
+    """Group rows by the step after which they were measured, in order."""
     return {step: chosen(rows, step=str(step)) for step in sorted({int(row["step"]) for row in rows})}
 
 
 def recipe(rows: list[Row]) -> str:
-    """Quality and seconds at several points of a training, a line a recipe."""
+    """Show quality and seconds at several points of a training, one line a recipe."""
     steps = list(points_of(rows))
     asked, lines = [], []
     for label, own in recipes_of(rows).items():
@@ -108,7 +108,7 @@ def recipe(rows: list[Row]) -> str:
 
 
 def precision(rows: list[Row]) -> str:
-    """bf16 against float32, seed by seed, and the means."""
+    """Compare bf16 with float32, seed by seed, and by the means."""
     names = {"image_auroc": "image AUROC", "pixel_auroc": "pixel AUROC", "aupro": "AUPRO"}
     sides = {p: chosen(rows, precision=p) for p in ("bf16", "32")}
     seeds = sorted(seeds_of(rows))

@@ -1,4 +1,4 @@
-"""What the work costs in time and memory."""
+"""Tables of time and memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = [
 
 
 def metrics(rows: list[Row]) -> str:
-    """Time and memory of every contender, and how long the others take against ours on as many maps."""
+    """Show time and memory of every contender, and its time relative to ours on as many maps."""
     lines = [
         "| maps | contender | time | against ours | peak memory | AUPRO | pixel AUROC |",
         "|---|---|---|---|---|---|---|",
@@ -49,7 +49,7 @@ def metrics(rows: list[Row]) -> str:
 
 
 def startup(rows: list[Row]) -> str:
-    """How long each command takes, the newest figures of each."""
+    """Show how long each command takes, by its newest figures."""
     newest = {row["command"]: row for row in rows}.values()
     lines = [
         [f"`{r['command']}`", f"{r['median_s']} s", f"{r['least_s']} to {r['most_s']} s"] for r in newest
@@ -62,7 +62,7 @@ def startup(rows: list[Row]) -> str:
 
 
 def feature_cache(rows: list[Row]) -> str:
-    """A training step with features computed at each step, and once."""
+    """Compare a training step with features computed at each step, and once."""
     lines = []
     for method in dict.fromkeys(row["method"] for row in rows):
         off, once = (chosen(rows, method=method, cache_features=way) for way in ("off", "auto"))
@@ -79,7 +79,7 @@ def feature_cache(rows: list[Row]) -> str:
 
 
 def compiled(rows: list[Row]) -> str:
-    """A training step as it is and through torch.compile, the time until ten are done, and the last loss."""
+    """Compare a step with and without torch.compile: its time, the first ten steps and the last loss."""
     lines = []
     for method, precision in dict.fromkeys((row["method"], row["computed_in"]) for row in rows):
         own = chosen(rows, method=method, computed_in=precision)
@@ -102,7 +102,7 @@ def compiled(rows: list[Row]) -> str:
 
 
 def structure_cost(rows: list[Row]) -> str:
-    """A training step of SNL on the reverse base against one of RD; and one on a large picture."""
+    """Compare a training step of SNL(RD) with one of RD, and tell of a step on a large picture."""
     usual, capped = chosen(rows, memory_cap_gb="0"), [row for row in rows if row["memory_cap_gb"] != "0"]
     lines = []
     for precision in dict.fromkeys(row["computed_in"] for row in usual):
@@ -126,7 +126,7 @@ def _comparing(one: str, other: str) -> list[str]:
 
 
 def _compared(one: list[Row], other: list[Row]) -> list[str]:
-    """Time of a step and peak memory, of one, of the other, and their ratio."""
+    """Cells for the time of a step and for peak memory: one side, the other, and their ratio."""
     step, step2 = (middle(side, "step_ms") for side in (one, other))
     peak, peak2 = (middle(side, "peak_mib") / 1024 for side in (one, other))
     times = [f"{step:.0f} ms", f"{step2:.0f} ms", f"{step2 / step:.2f}"]
@@ -134,7 +134,7 @@ def _compared(one: list[Row], other: list[Row]) -> list[str]:
 
 
 def _large(row: Row) -> str:
-    """What became of a step on a large picture."""
+    """Say how a step on a large picture went."""
     said = (
         f" A step of `{row['method']}` at {row['image_size']} px, batch of {row['batch_size']}, "
         f"{row['computed_in'] or row['precision']}, affinity {row['affinity']}, within "
@@ -146,11 +146,11 @@ def _large(row: Row) -> str:
 
 
 def affinity(rows: list[Row]) -> str:
-    """Time and memory of the affinity terms, of every form at every size."""
+    """Show time and memory of the affinity terms in every form at every size."""
     forms = list(dict.fromkeys(row["form"] for row in rows))
     lines = []
     for batch_size, size in dict.fromkeys((row["batch_size"], row["image_size"]) for row in rows):
-        cells = {row["form"]: _fitted(row) for row in chosen(rows, batch_size=batch_size, image_size=size)}
+        cells = {row["form"]: _measured(row) for row in chosen(rows, batch_size=batch_size, image_size=size)}
         lines.append([batch_size, f"{size} px", *(cells.get(form, "") for form in forms)])
     first, exponent = rows[0], memory_exponent(rows, "squared")
     batches = ",".join(dict.fromkeys(row["batch_size"] for row in rows))
@@ -165,7 +165,7 @@ def affinity(rows: list[Row]) -> str:
     return table(["batch", "picture", *(f"`{form}`" for form in forms)], lines) + note
 
 
-def _fitted(row: Row) -> str:
+def _measured(row: Row) -> str:
     if row["outcome"] == "measured":
         return f"{float(row['seconds']):.2f} s, {float(row['own_mib']) / 1024:.2f} GiB"
     naive = row["form"].startswith("naive") and row["outcome"] == "does not fit"
@@ -173,7 +173,7 @@ def _fitted(row: Row) -> str:
 
 
 def memory_exponent(rows: list[Row], form: str) -> float | None:
-    """Slope of log memory over log pixels of a form at the largest batch; ``None`` with one size."""
+    """Slope of log memory over log pixels of a form at the largest batch; ``None`` for a single size."""
     measured = chosen(rows, form=form, outcome="measured")
     largest = max((int(row["batch_size"]) for row in measured), default=0)
     points = [
@@ -184,7 +184,7 @@ def memory_exponent(rows: list[Row], form: str) -> float | None:
 
 
 def scoring(rows: list[Row]) -> str:
-    """Latency, throughput and memory of the ways to score."""
+    """Show latency, throughput and memory of the ways to score."""
     batch_sizes = sorted({int(row["batch_size"]) for row in rows})
     lines = []
     for contender, threads in dict.fromkeys((row["contender"], row["threads"]) for row in rows):
@@ -194,7 +194,7 @@ def scoring(rows: list[Row]) -> str:
             for kind in ("files", "arrays")
         )
         if not taken.keys() == ready.keys() == set(batch_sizes):
-            continue  # not all of it is measured yet
+            continue  # some of it is not measured yet
         latencies = [f"{one[1][name]} ms" for name in ("p50_ms", "p99_ms") for one in (taken, ready)]
         rates = [f"{taken[b]['per_second']} ({ready[b]['per_second']})" for b in batch_sizes]
         peak = max(float(row["peak_mib"]) for row in own) / 1024
@@ -215,7 +215,7 @@ def scoring(rows: list[Row]) -> str:
 
 
 def optimiser(rows: list[Row]) -> str:
-    """Time of one optimiser step in PyTorch's three ways."""
+    """Show the time of one optimiser step in PyTorch's three ways."""
     ways = list(dict.fromkeys(row["way"] for row in rows))
     lines = []
     for teacher, name in dict.fromkeys((row["teacher"], row["optimiser"]) for row in rows):

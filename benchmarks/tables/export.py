@@ -10,7 +10,7 @@ _RUNTIMES = {"onnx": "onnxruntime", "openvino": "OpenVINO"}
 
 
 def parity(rows: list[Row]) -> str:
-    """How equal maps, scores and verdicts of float32 graphs are to the model's own in torch."""
+    """Show how equal maps, scores and verdicts of float32 graphs are to those of the model in torch."""
     lines = [
         "| method | runtime | map error | score error | rank correlation | verdicts alike |",
         "|---|---|---|---|---|---|",
@@ -28,7 +28,7 @@ def parity(rows: list[Row]) -> str:
 
 
 def precision(rows: list[Row]) -> str:
-    """What bf16 and int8 cost in image AUROC, and gain in time and size, beside torch in float32."""
+    """Show what bf16 and int8 cost in image AUROC, and gain in time and size, beside torch in float32."""
     lines = [
         "| method | runtime | in | AUROC, torch | AUROC | rank correlation | speed | size |",
         "|---|---|---|---|---|---|---|---|",

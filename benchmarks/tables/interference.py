@@ -1,4 +1,4 @@
-"""What more categories cost, and what a model makes of pictures that are of two of them."""
+"""What more categories cost, and how a model judges pictures that mix two of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["diagnoses", "interference"]
 
 
 def interference(rows: list[Row]) -> str:
-    """Image / pixel AUROC on the same five categories: one-class models, and one model of 5, 10, 20."""
+    """Show AUROC on the same five categories: of one-class models, and of one model of 5, 10 and 20."""
     counts, seeds = sorted({int(row["count"]) for row in rows}), seeds_of(rows)
     lines = []
     for recipe in dict.fromkeys(row["recipe"] for row in rows):
@@ -29,7 +29,7 @@ def interference(rows: list[Row]) -> str:
 
 
 def diagnoses(rows: list[Row]) -> str:
-    """MixDiag and PasteDiag of the models of five categories; the index is one-class less multi-class."""
+    """Show MixDiag and PasteDiag of models of five categories; the index is one-class minus multi-class."""
     lines = []
     for recipe in dict.fromkeys(row["recipe"] for row in rows if row["what"] == "mix"):
         cells = [

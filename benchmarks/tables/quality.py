@@ -1,4 +1,4 @@
-"""How well methods do: tables of metrics over categories and seeds."""
+"""How good methods are: tables of metrics over categories and seeds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["balance", "logical", "memory_bank", "methods", "normalisation", "uni
 
 
 def unified(rows: list[Row]) -> str:
-    """Image / pixel AUROC in percent per method and category: mean over seeds and range."""
+    """Show image / pixel AUROC in percent per method and category: mean over seeds, and range."""
     categories = rows[0]["trained_on"].split()
     seeds = sorted(seeds_of(rows))
     lines = [
@@ -37,7 +37,7 @@ def unified(rows: list[Row]) -> str:
 
 
 def methods(rows: list[Row]) -> str:
-    """Quality, speed and memory per method, one model for all categories and one a category."""
+    """Show quality, speed and memory per method: one model for all categories, and one for each."""
     first = rows[0]
     unified_on = max((row["trained_on"] for row in rows), key=len)
     categories, seeds = unified_on.split(), sorted(seeds_of(rows))
@@ -86,7 +86,7 @@ def methods(rows: list[Row]) -> str:
 
 
 def _against_base(image: dict[tuple[str, bool], float], snl: str, base: str) -> str:
-    """Say whether SNL is ahead of its base, as one model and one a category."""
+    """Say whether SNL is ahead of its base, as one model for all and as one for each category."""
     said = []
     for one_class, label in ((False, "as one model"), (True, "one model a category")):
         if (snl, one_class) in image and (base, one_class) in image:
@@ -97,7 +97,7 @@ def _against_base(image: dict[tuple[str, bool], float], snl: str, base: str) -> 
 
 
 def logical(rows: list[Row]) -> str:
-    """Image AUROC of each map of the dual student on logical and structural anomalies."""
+    """Show image AUROC of each map of the dual student on logical and structural anomalies."""
     kinds = ("logical", "structural", "all")
     rows = [row for row in rows if (row["steps"], row["settings"]) == (rows[0]["steps"], rows[0]["settings"])]
     seeds = sorted(seeds_of(rows))
@@ -118,7 +118,7 @@ def logical(rows: list[Row]) -> str:
 
 
 def balance(rows: list[Row]) -> str:
-    """Image / pixel AUROC per category where every picture, or every category, is learned equally often."""
+    """Show AUROC per category if every picture, or every category, is learned from equally often."""
     same = ("method", "steps", "batch_size", "trained_on")
     first = rows[0]
     rows = [row for row in rows if all(row[k] == first[k] for k in same)]
@@ -145,7 +145,7 @@ def balance(rows: list[Row]) -> str:
 
 
 def memory_bank(rows: list[Row]) -> str:
-    """Image / pixel AUROC of a memory bank by category, a line a size and grid."""
+    """Show image / pixel AUROC of a memory bank by category, one line for each size and grid."""
     categories, seeds = rows[0]["trained_on"].split(), sorted(seeds_of(rows))
     lines = []
     for size, grid in dict.fromkeys((row["size"], row["grid"]) for row in rows):
@@ -161,15 +161,15 @@ def memory_bank(rows: list[Row]) -> str:
 
 
 def normalisation(rows: list[Row]) -> str:
-    """Image / pixel AUROC by category and seed with running and with recomputed statistics."""
+    """Show image / pixel AUROC by category and seed, with running and with recomputed statistics."""
     first, seeds = rows[0], sorted(seeds_of(rows))
     categories, lines = first["trained_on"].split(), []
     for seed in seeds:
-        for statistics_ in dict.fromkeys(row["statistics"] for row in rows):
-            own = chosen(rows, seed=seed, statistics=statistics_)
+        for kind in dict.fromkeys(row["statistics"] for row in rows):
+            own = chosen(rows, seed=seed, statistics=kind)
             if own:
                 cells = [pair(chosen(own, category=c)) for c in categories]
-                lines.append([f"{statistics_}, seed {seed}", *cells, pair(own)])
+                lines.append([f"{kind}, seed {seed}", *cells, pair(own)])
     note = (
         f"\nImage / pixel AUROC in percent; `{first['method']}`, one model for all, every category equally "
         f"often, {first['steps']} steps of {first['batch_size']}, {where(rows)}. Made by `python "

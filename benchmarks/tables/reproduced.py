@@ -1,4 +1,4 @@
-"""The SNL paper's tables on other real pictures, a line a row of theirs."""
+"""The SNL paper's tables on other real pictures, with the paper's rows as lines."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ __all__ = ["baselines", "centres", "terms"]
 
 
 def baselines(rows: list[Row]) -> str:
-    """RD and the forward base, alone and with SNL: table snl-1."""
+    """Show RD and the forward base, alone and with SNL: table snl-1."""
     return _of_table(rows, "snl-1")
 
 
 def terms(rows: list[Row]) -> str:
-    """SNL's terms one after the other: table snl-5."""
+    """Show SNL's terms one after the other: table snl-5."""
     return _of_table(rows, "snl-5")
 
 
 def centres(rows: list[Row]) -> str:
-    """SNL with so many of CRAM's centres: table snl-6."""
+    """Show SNL with several numbers of centres in CRAM: table snl-6."""
     return _of_table(rows, "snl-6")
 
 
 def _of_table(rows: list[Row], name: str) -> str:
-    """Those rows of a table that have all seeds and categories: a mean over fewer would not compare."""
+    """Show the rows of a table that have all seeds and categories; a mean over fewer would not compare."""
     rows = chosen(rows, table=name, models="unified")
     if not rows:
         return ""

@@ -1,4 +1,4 @@
-"""The default recipe beside variations of it, a line a variation."""
+"""The default recipe beside variations of it, one line a variation."""
 
 from __future__ import annotations
 
@@ -30,45 +30,40 @@ LADDER = (
 
 
 def recipe_step_by_step(rows: list[Row]) -> str:
-    """From RD by its release to the default, a part of the recipe after the other; then parts alone."""
+    """Show the way from RD by its release to the default, part by part; then some parts alone."""
     return _by_variant(
         [row for variant in LADDER for row in chosen(rows, variant=variant)],
-        "The first line is the release: the cosine of a whole picture, natural sampling, running statistics, "
-        "the last weights, maps smoothed by four pixels; here at the default's length, a tenth of the good "
-        "pictures held out. The second keeps the cosine alone of these, the third has hard cells in its "
-        "place, the fourth SNL as printed as well; in the default SNL's terms fall, and the affinity map "
-        "weighs half. Below, RD by our recipe in twice the steps; and the cosine by cell: in the release, "
-        "and in our recipe without the mean of weights, with every cell alike and with hard ones. The "
-        "release has batches of 16, here of 8 as all the others",
+        "The release is trained at the default's length, in batches of 8 as all the others, with a tenth of "
+        "the good pictures held out",
         _command(LADDER),
     )
 
 
 def variations(rows: list[Row]) -> str:
-    """The default, and what becomes of SNL as printed with one thing changed."""
+    """Show the default, and SNL as printed with one thing changed."""
     rows = [row for row in _of_all_seeds(rows) if not row["variant"].startswith("RD ")]
     return _by_variant(
         rows,
-        f"Each line below '{KEPT}' is that one with what it says changed, and where it says so with maps "
-        "smoothed by four pixels too, to be set beside the line that has these alone; one-class models, by "
-        "the default's recipe, together see as many pictures as the unified one",
+        f"Each line below '{KEPT}' is that one with the named thing changed. Where a line says 'and "
+        "smoothing of 4 pixels', compare it with the line 'smoothing of 4 pixels'. The one-class models are "
+        "trained by the default's recipe; together they see as many pictures as the unified model",
         _command(_variants(rows)),
     )
 
 
 def once(rows: list[Row]) -> str:
-    """What was trained with seed 0 alone, beside the training with it that it varies."""
+    """Show what was trained with seed 0 alone, beside the training that it varies."""
     names = [name for name in _variants(rows) if seeds_of(chosen(rows, variant=name)) == {"0"}]
     return _by_variant(
         [row for row in chosen(rows, seed="0") if row["variant"] in (KEPT, *names)],
-        "One training each, so that what is within a point of the first may be chance; each is the first "
-        "with what it says changed",
+        "One training each: a difference of less than a point from the first line may be chance. Each line "
+        "is the first one with the named thing changed",
         _command([KEPT, *names], seeds="0"),
     )
 
 
 def elsewhere(rows: list[Row]) -> str:
-    """The default beside the papers' recipe on products that nothing was chosen on."""
+    """Show the default beside the papers' recipe on products that no choice was made on."""
     return _by_variant(
         rows,
         "The demo's synthetic products with 30 good test pictures each, written by "
@@ -78,7 +73,7 @@ def elsewhere(rows: list[Row]) -> str:
 
 
 def pasted(rows: list[Row]) -> str:
-    """The default and what it was chosen from, by defects drawn on held-out good pictures."""
+    """Show the default and the other candidates, on defects drawn on held-out good pictures."""
     return _by_variant(
         rows,
         "A fifth of the good pictures is kept from training; defects are drawn on copies of some of them, "
@@ -96,7 +91,7 @@ def _command(variants: Iterable[str], *, data: str = "REALBENCH", seeds: str = "
 
 
 def _by_variant(rows: list[Row], what: str, made_by: str) -> str:
-    """A line a variant that has all seeds."""
+    """Make one line for each variant that has all seeds."""
     models: dict[str, list[Row]] = {}
     for row in _of_all_seeds(rows):
         alone = {"trained_on": row["category"]} if row["variant"].startswith("one-class") else {}
@@ -109,6 +104,6 @@ def _variants(rows: list[Row]) -> list[str]:
 
 
 def _of_all_seeds(rows: list[Row]) -> list[Row]:
-    """Rows of those variants that have all seeds; a mean over fewer would not compare."""
+    """Keep the variants that have all seeds; a mean over fewer would not compare."""
     seeds = seeds_of(rows)
     return [row for row in rows if seeds_of(chosen(rows, variant=row["variant"])) == seeds]

@@ -1,1 +1,1 @@
-"""The same work by Understudy and by anomalib, measured by the same code in either environment."""
+"""The same work by Understudy and by anomalib, measured by the same code in two environments."""

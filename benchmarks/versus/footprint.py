@@ -1,4 +1,4 @@
-"""What ``pip install`` of each side brings to a fresh environment, and how long whole processes take."""
+"""What ``pip install`` of each side adds to a new environment, and how long whole processes take."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _TRUST = "import os; os.environ['TRUST_REMOTE_CODE'] = '1'; "
 
 
 def footprint_rows(places: Path, models: Mapping[str, Path], rounds: int) -> Iterator[dict[str, Any]]:
-    """Sizes first, then times of processes, alternating.
+    """Measure sizes first, then the times of processes in turn.
 
     Args:
-        places: folder of the environments; those that are missing are made.
+        places: folder of the environments; missing ones are made.
         models: a prepared model of each side.
-        rounds: how often each process runs, times three.
+        rounds: a third of the runs of each process.
     """
     pythons = {name: python_with(places / name, *what) for name, what in ENVIRONMENTS.items()}
     command = str(Path(__file__).parent / "installed.py")
@@ -53,7 +53,7 @@ def footprint_rows(places: Path, models: Mapping[str, Path], rounds: int) -> Ite
 
 
 def installed(environment: Path) -> dict[str, float]:
-    """MiB of all that was installed but pip itself, and of what is for GPUs alone, as its name tells."""
+    """MiB of all that was installed except pip itself, and of the files that are for GPUs by their name."""
     (packages,) = environment.glob("lib/python*/site-packages")
     files = [p.relative_to(packages) for p in packages.rglob("*") if p.is_file() and not p.is_symlink()]
     files = [p for p in files if not p.parts[0].startswith(("pip", "setuptools"))]
@@ -65,7 +65,7 @@ def installed(environment: Path) -> dict[str, float]:
 
 
 def _programs(models: Mapping[str, Path]) -> Iterator[tuple[tuple[str, str], str]]:
-    """What whole processes do, of each environment."""
+    """Yield (environment, name) and the code of every process to time."""
     for name in ENVIRONMENTS:
         yield (name, "Python alone"), "pass"
         yield (name, "import"), f"import {name.partition('[')[0]}"

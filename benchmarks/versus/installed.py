@@ -1,4 +1,4 @@
-"""What is installed in the environment that runs this; imports nothing that is installed."""
+"""Versions of what is installed in the environment that runs this. Imports only the standard library."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NAMES = ("understudy", "anomalib", "torch", "timm", "lightning", "onnxruntime",
 
 
 def versions() -> str:
-    """Of Python and of what both sides depend on, as far as it is there."""
+    """List the versions of Python and of the packages that both sides depend on, if they are installed."""
     found = [f"python {platform.python_version()}"]
     for name in _NAMES:
         try:

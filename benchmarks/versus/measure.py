@@ -1,4 +1,4 @@
-"""What is measured, by the same functions on either side; imports neither of the two."""
+"""The measurements. Both sides use the same functions; this module imports neither of them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from memory import peak_mib
 
 __all__ = ["Scorer", "Training", "scoring_rows", "training_row"]
 
-WARM_UP = 3  # training steps, or calls of a scorer, that no figure holds
+WARM_UP = 3  # training steps, or calls of a scorer, that count in no figure
 
 
 class Training(NamedTuple):
-    """A training that was not started yet.
+    """A training that has not started yet.
 
     Attributes:
-        run: starts it; it would go on for as long as its side's default says.
+        run: starts it; it would go on for the default length of its side.
         batch_size: pictures a step.
         computed_in: precision of the forward and backward pass.
     """
@@ -35,11 +35,11 @@ class Training(NamedTuple):
 
 
 class Scorer(NamedTuple):
-    """A loaded model; each function scores everything it is given, so many at once.
+    """A loaded model. Each of its functions scores all pictures that it is given, a batch at a time.
 
     Attributes:
-        of_files: (paths, batch size)
-        of_arrays: ((N, 256, 256, 3) uint8 pictures, batch size)
+        of_files: takes (paths, batch size).
+        of_arrays: takes ((N, 256, 256, 3) uint8 pictures, batch size).
     """
 
     of_files: Callable[[Sequence[Path], int], object]
@@ -47,11 +47,11 @@ class Scorer(NamedTuple):
 
 
 class _EnoughError(Exception):
-    """Ends a training whose time is known."""
+    """Stops a training after enough steps."""
 
 
 def training_row(training: Training, steps: int) -> dict[str, Any]:
-    """Train for some steps after the warm-up: time between two steps, and until the first one is done."""
+    """Train for some steps after the warm-up; measure the time between steps and until the first one ends."""
     began = time.perf_counter()
     stamps = _stamps(training.run, WARM_UP + steps)
     taken = sorted(1000 * (b - a) for a, b in zip(stamps[WARM_UP - 1 :], stamps[WARM_UP:], strict=False))
@@ -68,7 +68,7 @@ def training_row(training: Training, steps: int) -> dict[str, Any]:
 
 
 def _stamps(run: Callable[[], object], steps: int) -> list[float]:
-    """When each step of an optimiser was done; the training is ended after so many."""
+    """Record when each optimiser step ended, and stop the training after so many."""
     stamps: list[float] = []
 
     def stamp(*_: object) -> None:
@@ -91,7 +91,7 @@ def _stamps(run: Callable[[], object], steps: int) -> list[float]:
 def scoring_rows(
     scorer: Scorer, files: Sequence[Path], arrays: NDArray[np.uint8], batch_size: int
 ) -> Iterator[dict[str, Any]]:
-    """Score all pictures in batches, decoded on the way and then from memory: a row each."""
+    """Score all pictures in batches, first from files and then from memory: one row each."""
     ways: list[tuple[str, Callable[[Any, int], object], Any]] = [
         ("included", scorer.of_files, files),
         ("apart", scorer.of_arrays, arrays),
@@ -103,7 +103,7 @@ def scoring_rows(
 
 
 def _rates(score: Callable[[Any, int], object], pictures: Any, batch_size: int) -> dict[str, Any]:
-    """Throughput of one call with all; for a batch of one, time of a call with one picture instead."""
+    """Measure the throughput of one call with all pictures; of a batch of one, time each picture instead."""
     count = len(pictures)
     if batch_size > 1:
         return {

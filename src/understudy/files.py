@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and their hashes. Imports nothing heavy."""
+"""File output that is whole or absent, and file hashes. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -15,14 +15,19 @@ __all__ = ["prepare_folder", "sha256_of", "write_json", "write_text", "writing"]
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
 def writing(path: Path, way_out: str = "choose another folder") -> Iterator[None]:
-    """Turn a failed write below into one sentence that names the path and the way out."""
+    """Turn an :class:`OSError` of the block into a :class:`WorkError` with the path and the way out.
+
+    Args:
+        path: file or folder that the block writes.
+        way_out: advice for the user; a full disk has its own.
+    """
     try:
         yield
     except OSError as error:
@@ -32,10 +37,11 @@ def writing(path: Path, way_out: str = "choose another folder") -> Iterator[None
 
 
 def prepare_folder(folder: Path) -> None:
-    """Create a folder and prove that it can be written, before any work is spent.
+    """Create a folder and check that it can be written, before any work is spent.
 
     Raises:
-        BundleError: it cannot (exit code 2: the argument is at fault, nothing was done yet).
+        BundleError: the folder cannot be written; exit code 2, because the argument is wrong and no work was
+            done.
     """
     probe = folder / ".understudy-probe"
     try:
@@ -50,7 +56,7 @@ def prepare_folder(folder: Path) -> None:
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write JSON; see :func:`write_text`."""
+    """Write an object as JSON; see :func:`write_text`."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -58,9 +64,9 @@ def write_text(path: Path, text: str) -> None:
     """Write a text through a temporary file, so that a reader never sees half of it.
 
     Raises:
-        WorkError: it cannot be written.
+        WorkError: the file cannot be written.
     """
     part = path.with_name(path.name + ".part")
     with writing(path):
-        part.write_text(text, encoding="utf-8", errors="backslashreplace")  # names that are no Unicode
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")  # for invalid Unicode in names
         part.replace(path)

@@ -1,4 +1,4 @@
-"""A trained model: what ``understudy.fit`` gives back, and ``understudy.load`` of its folder."""
+"""A trained model. ``understudy.fit`` returns one, and ``understudy.load`` of its folder does too."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ __all__ = ["FitCall", "Model"]
 
 
 class FitCall(FitOptions):
-    """Keywords of :func:`understudy.fit`: its options, where the model goes, and whether progress is shown."""
+    """Keywords of :func:`understudy.fit`: the options of a training, the output folder and the progress."""
 
     out: str | Path
-    """Folder for the model; an unfinished training lives in its subfolder ``training``."""
+    """Folder for the model. An unfinished training keeps its state in the subfolder ``training``."""
     progress: Progress = True
     """Show a progress bar in a terminal or notebook; ``False`` shows nothing."""
 
@@ -48,7 +48,7 @@ Options = ParamSpec("Options")
 def _takes(
     options: Callable[Options, FitCall],
 ) -> Callable[[Callable[[str | Path, FitCall], Model]], Callable[Concatenate[str | Path, Options], Model]]:
-    """Give a function of (data, options) the options' own names, types and defaults as keywords."""
+    """Give a function of (data, options) the names, types and defaults of the options as keywords."""
 
     def decorate(
         function: Callable[[str | Path, FitCall], Model],
@@ -57,21 +57,25 @@ def _takes(
         def call(data: str | Path, out: str | Path, *, progress: Progress = True, **keywords: Any) -> Model:
             return function(data, FitCall(**dict(fit_options(keywords)), out=out, progress=progress))
 
-        data = Parameter("data", Parameter.POSITIONAL_OR_KEYWORD, annotation=str | Path)
-        shown = signature(FitCall).parameters.values()
-        call.__signature__ = signature(function).replace(parameters=[data, *shown])  # type: ignore[attr-defined]
+        keywords = dict(signature(FitCall).parameters)
+        first = [
+            Parameter("data", Parameter.POSITIONAL_OR_KEYWORD, annotation=str | Path),
+            keywords.pop("out"),
+        ]
+        shown = signature(function).replace(parameters=[*first, *keywords.values()])
+        call.__signature__ = shown  # type: ignore[attr-defined]
         return cast("Callable[Concatenate[str | Path, Options], Model]", call)
 
     return decorate
 
 
 class Model:
-    """A trained model.
+    """A trained model: fit, load, predict, calibrate, evaluate, diagnose, export.
 
     Args:
         distiller: teacher and student.
         inspector: judges pictures with them.
-        device: what it scores on.
+        device: device that scores pictures.
 
     Example:
         >>> model = Model.fit("pictures", out="model", seed=0)        # doctest: +SKIP
@@ -88,14 +92,17 @@ class Model:
         """Train one model over all categories of a folder, calibrate it on held-out pictures, save it.
 
         Args:
-            data: Folder in MVTec AD, MVTec LOCO or VisA layout, one category of it, good pictures alone, or a
-                list of pictures (.csv, .parquet).
-            asked: the options, given as keywords; see :class:`understudy.train.options.FitOptions`. ``out``, the
-                folder for the model, must be given.
+            data: folder in MVTec AD, MVTec LOCO or VisA layout, one category of such a folder, a folder of
+                good pictures, or a list of pictures (.csv, .parquet).
+            asked: options, given as keywords; see :class:`understudy.train.options.FitOptions`. ``out``, the
+                folder for the model, is required.
+
+        Returns:
+            The model. It is calibrated if there were held-out pictures.
 
         Raises:
             InputError: an option, the data or the teacher cannot be used.
-            WorkError: the work itself failed; the last checkpoint is kept.
+            WorkError: the work failed; the last checkpoint is kept.
         """
         out = Path(asked.out)
         with reporting(asked.progress) as reporter:
@@ -108,15 +115,16 @@ class Model:
 
     @classmethod
     def load(cls, folder: str | Path, device: DeviceChoice = "auto", *, calibrated: bool = True) -> Model:
-        """Load a saved model.
+        """Load a trained model.
 
         Args:
-            folder: that ``fit`` wrote.
-            device: ``auto`` takes a GPU where there is one.
-            calibrated: read its thresholds too; ``False`` where they may be damaged or missing.
+            folder: folder that ``fit`` wrote.
+            device: device that scores pictures; ``auto`` takes a GPU if there is one.
+            calibrated: also read the thresholds; ``False`` if that file may be damaged or missing.
 
         Raises:
-            BundleError: no model is there, or it is exported, incomplete, altered or of a newer version.
+            BundleError: the folder holds no trained model, or the model is incomplete, altered or of another
+                version.
             InputError: the device is not there.
         """
         place = resolve_device(device)
@@ -125,32 +133,32 @@ class Model:
 
     @property
     def folder(self) -> Path:
-        """Where it is saved."""
+        """Folder of the saved model."""
         return self.inspector.folder
 
     @property
     def manifest(self) -> Manifest:
-        """Method, settings, teacher, preprocessing, training and versions."""
+        """Method, settings, teacher, preprocessing, training and versions of the model."""
         return self.inspector.manifest
 
     @property
     def preprocess(self) -> Preprocess:
-        """How a picture becomes input."""
+        """How a picture becomes the network's input."""
         return self.manifest.preprocess
 
     @property
     def categories(self) -> list[str]:
-        """Names of the products that it was trained on, sorted."""
+        """Names of the products that the model was trained on, sorted."""
         return self.inspector.categories
 
     @property
     def calibration(self) -> Calibration | None:
-        """Thresholds and limits; ``None`` while the model is not calibrated."""
+        """Thresholds and limits; ``None`` if the model is not calibrated."""
         return self.inspector.calibration
 
     @property
     def thresholds(self) -> Thresholds | None:
-        """For a picture of any category; ``None`` while the model is not calibrated."""
+        """Thresholds for a picture of any category; ``None`` if the model is not calibrated."""
         return self.inspector.thresholds
 
     def predict(
@@ -165,7 +173,7 @@ class Model:
         return self.inspector.predict(pictures, category=category, batch_size=batch_size, lap=lap)
 
     def defect_mask(self, result: Result) -> Mask:
-        """Where the defect is; see :meth:`understudy.Inspector.defect_mask`."""
+        """Return the mask of the defects of a result; see :meth:`understudy.Inspector.defect_mask`."""
         return self.inspector.defect_mask(result)
 
     def calibrate(
@@ -178,7 +186,10 @@ class Model:
         min_area: int = MIN_AREA,
         progress: Progress = True,
     ) -> Calibration:
-        """Set thresholds that hold at once; see :func:`understudy.calibrate.calibrate`."""
+        """Set thresholds from good pictures that the training has not seen; they take effect at once.
+
+        See :func:`understudy.calibrate.calibrate`.
+        """
         return calibrate(
             self.inspector,
             data,
@@ -199,7 +210,7 @@ class Model:
         thresholds: ThresholdChoice = "auto",
         progress: Progress = True,
     ) -> Evaluation:
-        """Score test pictures and measure; see :func:`understudy.evaluate.evaluate`."""
+        """Score test pictures and compute metrics; see :func:`understudy.evaluate.evaluate`."""
         return evaluate(
             self.inspector,
             data,
@@ -220,7 +231,7 @@ class Model:
         seed: int = 0,
         progress: Progress = True,
     ) -> Diagnosis:
-        """Show it mixtures of its categories; see :func:`understudy.lab.diagnose.diagnose`."""
+        """Measure how far categories disturb each other; see :func:`understudy.lab.diagnose.diagnose`."""
         return diagnose(
             self.inspector,
             data,
@@ -243,7 +254,7 @@ class Model:
         overwrite: bool = False,
         progress: Progress = True,
     ) -> Manifest:
-        """Write it as a graph that needs no torch; see :func:`understudy.export.export`."""
+        """Write the model as a graph that needs no torch; see :func:`understudy.export.export`."""
         return export(
             self.folder,
             out,

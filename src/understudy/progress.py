@@ -1,4 +1,4 @@
-"""How a run says how it is getting on, and where its time goes. Imports nothing heavy."""
+"""Progress reports and timing of a run. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from typing import NamedTuple
 __all__ = ["Advance", "Lap", "Progress", "Reporter", "Stopwatch", "ignore_progress", "reporting", "untimed"]
 
 Advance = Callable[[str, int, int, str], None]
-"""Takes what is being done, how many are done, how many there are, and a note."""
+"""Progress callback. Arguments: task, number of items done, number of items in all, note."""
 
 
 def ignore_progress(what: str, done: int, total: int, note: str) -> None:
-    """Say nothing."""
+    """Ignore progress; the default :data:`Advance`."""
 
 
 @dataclass(frozen=True)
 class Reporter:
-    """Where a run says how it is getting on.
+    """Two callbacks through which a run reports its progress.
 
     Attributes:
-        say: takes a line.
-        advance: takes progress.
+        say: takes one line of text.
+        advance: takes progress; see :data:`Advance`.
     """
 
     say: Callable[[str], None] = lambda line: None
@@ -35,17 +35,17 @@ class Reporter:
 
 
 Progress = bool | Reporter
-"""``True`` shows a bar in a terminal or notebook, ``False`` shows nothing, a Reporter takes all that is said."""
+"""``True`` shows a bar in a terminal or notebook; ``False`` shows nothing; a Reporter gets every report."""
 
 
 @contextmanager
 def reporting(progress: Progress = True, *, plain_lines: bool = False) -> Iterator[Reporter]:
-    """Give the reporter that was asked for.
+    """Yield the reporter for a ``progress`` argument.
 
     Args:
-        progress: what was asked for.
-        plain_lines: print plain lines to stderr where it is neither a terminal nor a notebook; else say nothing
-            there.
+        progress: see :data:`Progress`.
+        plain_lines: print plain lines to stderr where there is no terminal and no notebook, as in a log file;
+            else nothing is shown there.
     """
     if isinstance(progress, Reporter):
         yield progress
@@ -76,9 +76,9 @@ def reporting(progress: Progress = True, *, plain_lines: bool = False) -> Iterat
 
 
 class _PlainLines:
-    """Prints a line whenever another fifth of a task is done."""
+    """Prints a line each time another fifth of a task is done."""
 
-    _LINES = 5  # a task, at most
+    _LINES = 5  # at most, per task
 
     def __init__(self) -> None:
         self._printed: dict[str, int] = {}
@@ -94,30 +94,32 @@ class _PlainLines:
 
 
 Lap = Callable[[str, int], AbstractContextManager[None]]
-"""Takes a part of the work and for how many pictures it is done, 0 for the run as a whole; times a block."""
+"""Times a ``with`` block. Arguments: name of the part, number of pictures (0 for the run as a whole)."""
 
 _NOTHING = nullcontext()
 
 
 def untimed(part: str, pictures: int) -> AbstractContextManager[None]:
-    """Time nothing."""
+    """Time nothing; the default :data:`Lap`."""
     return _NOTHING
 
 
 class _Timed(NamedTuple):
+    """One lap: its duration, its number of pictures, and whether another thread ran it."""
+
     seconds: float
     pictures: int
     is_beside: bool
 
 
 class Stopwatch:
-    """Times parts of a run from its creation on; what other threads do is told apart.
+    """Times the parts of a run, from its creation on; lists the work of other threads apart.
 
     Args:
-        clock: seconds, from anywhere.
+        clock: returns a time in seconds.
 
     Attributes:
-        synchronize: waits until a device has done what it was given; called at the end of each lap.
+        synchronize: waits until the device has finished; called at the end of each lap.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -140,19 +142,19 @@ class Stopwatch:
             self._laps.setdefault(part, []).append(timed)
 
     def report(self) -> list[str]:
-        """A line for each part in the order of their first ends, then the rest and the whole."""
+        """Return a table, line by line: one line per part, then the rest and the sum."""
         whole = self._clock() - self._began
         lines = [f"{'part':<14}{'total':>12}{'share':>8}{'a picture (median)':>22}"]
-        own = 0.0
+        accounted = 0.0
         for part, laps in self._laps.items():
             total = sum(lap.seconds for lap in laps)
             beside = any(lap.is_beside for lap in laps)
-            own += 0 if beside else total
+            accounted += 0 if beside else total
             each = [lap.seconds / lap.pictures for lap in laps if lap.pictures]
             share = "beside" if beside else f"{total / whole:.0%}"
             typical = f"{1000 * median(each):.1f} ms" if each else ""
             lines.append(f"{part:<14}{1000 * total:>9.1f} ms{share:>8}{typical:>22}".rstrip())
-        lines.append(f"{'other':<14}{1000 * (whole - own):>9.1f} ms{(whole - own) / whole:>8.0%}")
+        lines.append(f"{'other':<14}{1000 * (whole - accounted):>9.1f} ms{(whole - accounted) / whole:>8.0%}")
         lines.append(f"{'whole':<14}{1000 * whole:>9.1f} ms")
         if any(lap.is_beside for laps in self._laps.values() for lap in laps):
             lines.append("beside: on other threads, while the rest goes on")

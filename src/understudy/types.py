@@ -1,4 +1,4 @@
-"""The shapes that travel through the package. Imports nothing heavy."""
+"""Types that all packages share: results, regions, feature pairs, choices. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -30,11 +30,12 @@ __all__ = [
 ]
 
 Features: TypeAlias = "list[Tensor]"
-"""Teacher features, one (B, D, H, W) tensor a level, finest level first."""
+"""Features of a batch of images: one (B, D, H, W) tensor per level, the finest level first."""
 
 Verdict: TypeAlias = Literal["PASS", "REVIEW", "FAIL"]
+"""PASS: no defect. REVIEW: a person should look. FAIL: defect."""
 
-# What can be asked for by a word; the command line lists the same words.
+# Choices that options take; the command line lists the same words.
 DeviceChoice: TypeAlias = Literal["auto", "cpu", "cuda"]
 PrecisionChoice: TypeAlias = Literal["auto", "32", "bf16"]
 RecipeName: TypeAlias = Literal["tuned", "paper"]
@@ -46,11 +47,16 @@ GraphPrecision: TypeAlias = Literal["float32", "bf16", "int8"]
 
 
 EMBEDDED_TEACHER = "tf_efficientnet_lite0"
-"""The teacher whose weights come with the installation."""
+"""timm name of the teacher whose weights come with the installation."""
 
 
 class Level(NamedTuple):
-    """One feature level of a teacher: how many channels, and input pixels per feature pixel."""
+    """One feature level of a teacher.
+
+    Attributes:
+        channels: number of channels D.
+        stride: input pixels per feature cell, along each side.
+    """
 
     channels: int
     stride: int
@@ -60,9 +66,9 @@ class Pair(NamedTuple):
     """Teacher and student features of one level.
 
     Attributes:
-        teacher: (B, D, H, W).
-        student: (B, D, H, W).
-        valid: (B, 1, H, W), 1 where a cell counts and 0 where it does not; ``None`` if every cell does.
+        teacher: (B, D, H, W) features.
+        student: (B, D, H, W) features.
+        valid: (B, 1, H, W) mask, 1 where a cell counts and 0 where it does not; ``None`` if all cells count.
     """
 
     teacher: Tensor
@@ -71,15 +77,17 @@ class Pair(NamedTuple):
 
 
 class Region(NamedTuple):
-    """Where a defect is, in the picture's own pixels. Rows count from the top, columns from the left, from 0.
+    """One defect: a box around it, its area and its peak, in pixels of the original picture.
+
+    Rows count from the top and columns from the left; both start at 0.
 
     Attributes:
-        left: first column of the box around it.
+        left: first column of the box.
         top: first row of the box.
-        right: first column beyond the box; ``right - left`` is its width.
-        bottom: first row beyond the box; ``bottom - top`` is its height.
-        area: pixels of the region itself, at least 1 and at most those of the box.
-        peak: highest value of the anomaly map in it; above the model's pixel threshold.
+        right: first column to the right of the box; ``right - left`` is the width.
+        bottom: first row below the box; ``bottom - top`` is the height.
+        area: area of the region in pixels, from 1 to the area of the box.
+        peak: largest value of the anomaly map in the region; above the model's pixel threshold.
     """
 
     left: int
@@ -94,21 +102,21 @@ class Region(NamedTuple):
 class Result:
     """What a model says about one picture.
 
-    A picture that could not be judged has an ``error``. Its score is then NaN, its verdict and category are
-    ``None``, it has no regions, and its map is empty. So a loop over results never fails.
+    If a picture cannot be judged, ``error`` is set. Then the score is NaN, the verdict and the category are
+    ``None``, there are no regions, and the map is empty. So a loop over results never fails.
 
     Attributes:
-        path: the picture's file; a picture without one has its place among the others, such as ``picture-0``.
-        score: image-level anomaly score, the maximum of the map. Raw, at least 0, without an upper bound; larger
-            is more abnormal. NaN where the picture could not be judged.
-        anomaly_map: (h, w) float32 at the model's own resolution, at least 0; larger is more abnormal. Where
-            nothing counts it has its lowest value. (0, 0) where the picture could not be judged.
-        size: (height, width) of the picture in pixels.
-        verdict: PASS, REVIEW or FAIL; ``None`` while the model is not calibrated.
-        category: the product that it shows, as said or recognised; ``None`` for an unknown one.
-        reason: why the verdict does not come from the score, such as ``unknown product``; else ``None``.
-        regions: of the defect, the highest peak first; none while the model is not calibrated.
-        error: why the picture could not be judged, one sentence that names it; ``None`` if it was.
+        path: file of the picture; for a picture in memory, a name with its position, such as ``picture-0``.
+        score: image-level anomaly score: the maximum of the map. At least 0, no upper bound, not normalised;
+            larger is more abnormal. NaN if the picture cannot be judged.
+        anomaly_map: (h, w) float32 at the model's resolution. At least 0; larger is more abnormal. Pixels
+            that do not count have the map's lowest value. Shape (0, 0) if the picture cannot be judged.
+        size: (height, width) of the picture in pixels; (0, 0) if the picture cannot be judged.
+        verdict: PASS, REVIEW or FAIL; ``None`` if the model is not calibrated.
+        category: product that the picture shows, as given or recognised; ``None`` for an unknown product.
+        reason: why the verdict does not follow from the score, such as ``unknown product``; else ``None``.
+        regions: defects, the highest peak first; empty if the model is not calibrated.
+        error: why the picture cannot be judged, in one sentence that names it; ``None`` if it was judged.
     """
 
     path: Path
@@ -123,5 +131,5 @@ class Result:
 
     @property
     def ok(self) -> bool:
-        """Whether the picture could be judged."""
+        """True if the picture was judged."""
         return self.error is None

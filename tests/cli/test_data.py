@@ -17,11 +17,6 @@ def run(*arguments: object) -> int:
     return main([str(a) for a in arguments])
 
 
-@pytest.fixture
-def data(factory: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(factory, tmp_path / "data"))
-
-
 def test_a_sound_data_set_is_told_in_a_table_with_exit_code_0(
     data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

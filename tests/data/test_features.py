@@ -14,9 +14,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from understudy import WorkError
-from understudy.data import feature_files
-from understudy.data.features import read_features, write_features
-from understudy.data.features import FeatureStore, Layout, as_features, bytes_of, keep_in_memory
+from understudy.data import features
+from understudy.data.features import (
+    FeatureStore,
+    Layout,
+    as_features,
+    bytes_of,
+    keep_in_memory,
+    read_features,
+    write_features,
+)
 
 DIGESTS = ["a", "b", "c", "d", "e"]
 LAYOUTS = [Layout((4, 4, 3), torch.float32), Layout((2, 1, 5), torch.bfloat16)]
@@ -68,9 +75,9 @@ def test_pictures_are_found_by_what_they_hold_in_any_order_and_number(
 def test_a_loader_gives_features_in_the_layout_of_a_channels_last_network(levels: list[Tensor]) -> None:
     store = keep_in_memory(5, LAYOUTS, parts(levels))
     (batch,) = DataLoader(store, batch_sampler=[[4, 1, 2]])
-    features, valid = as_features(batch)
+    found, valid = as_features(batch)
     assert valid is None
-    for given, level in zip(features, levels, strict=True):
+    for given, level in zip(found, levels, strict=True):
         assert torch.equal(given, level[[4, 1, 2]].permute(0, 3, 1, 2))
         assert given.is_contiguous(memory_format=torch.channels_last)
 
@@ -144,10 +151,10 @@ def test_a_disk_without_room_is_named_before_anything_is_computed(
         raise AssertionError
         yield levels
 
-    monkeypatch.setattr(feature_files.shutil, "disk_usage", lambda _: Room(5 * 212 - 1))
+    monkeypatch.setattr(features.shutil, "disk_usage", lambda _: Room(5 * 212 - 1))
     with pytest.raises(WorkError, match=r"cannot be written: No space left on device; make room there"):
         write_features(tmp_path, "t", DIGESTS, LAYOUTS, computed())
-    monkeypatch.setattr(feature_files.shutil, "disk_usage", lambda _: Room(5 * 212))
+    monkeypatch.setattr(features.shutil, "disk_usage", lambda _: Room(5 * 212))
     write_features(tmp_path, "t", DIGESTS, LAYOUTS, parts(levels))
 
 

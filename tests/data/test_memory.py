@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from understudy.data import memory
-from understudy.data.memory import MEMORY_BUDGET, budget_of, statement, worker_count
+from understudy.data.memory import available_memory, budget_of, statement, worker_count
 
 PICTURE = 256 * 256 * 3
+
+
+class Told(NamedTuple):
+    """What psutil tells of the machine's memory, in bytes."""
+
+    available: int
 
 
 @pytest.mark.parametrize(
@@ -42,9 +49,7 @@ def test_anything_else_is_no_size(cache: str) -> None:
 def test_auto_is_half_of_the_available_memory_and_four_gib_at_most(
     free_kib: int, budget: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = tmp_path / "meminfo"
-    told.write_text(f"MemTotal:       99999999 kB\nMemFree:   1 kB\nMemAvailable:   {free_kib} kB\n")
-    monkeypatch.setattr(memory, "_MEMINFO", told)
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: Told(free_kib * 1024))
     monkeypatch.setattr(memory, "_CGROUP", tmp_path)
     assert budget_of("auto") == budget
 
@@ -53,27 +58,15 @@ def test_auto_is_half_of_the_available_memory_and_four_gib_at_most(
 def test_a_containers_limit_is_kept(
     limit: str, budget: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = tmp_path / "meminfo"
-    told.write_text(f"MemAvailable:   {2**40} kB\n")
     (tmp_path / "memory.max").write_text(limit)
     (tmp_path / "memory.current").write_text("400000\n")
-    monkeypatch.setattr(memory, "_MEMINFO", told)
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: Told(2**50))
     monkeypatch.setattr(memory, "_CGROUP", tmp_path)
     assert budget_of("auto") == budget
 
 
-def test_a_system_that_does_not_tell_its_available_memory_gets_a_modest_cache(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "none")
-    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    assert budget_of("auto") == min(MEMORY_BUDGET, whole // 4 // 2)
-
-    def unknown(name: str) -> int:
-        raise ValueError("unrecognized configuration name")
-
-    monkeypatch.setattr(os, "sysconf", unknown)
-    assert budget_of("auto") == 2**30
+def test_the_memory_that_is_available_here_is_more_than_nothing_and_less_than_all() -> None:
+    assert 0 < available_memory() < memory.psutil.virtual_memory().total
 
 
 def test_workers_are_as_many_as_asked_for_or_one_a_usable_core_up_to_eight(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
-from understudy import PictureError
+from understudy import InputError, PictureError
 from understudy.data.layouts import open_pictures
 from understudy.data.store import PictureStore
 from understudy.runtime.preprocess import Preprocess
@@ -62,3 +63,19 @@ def test_a_store_sent_to_another_process_leaves_what_it_keeps_behind_and_gives_t
 def test_no_pictures_take_no_memory_and_no_workers() -> None:
     store = PictureStore([], LOOK, budget=0, workers=2)
     assert (len(store), store.kept_bytes, store.workers) == (0, 0, 0)
+
+
+def test_pictures_are_the_same_from_memory_and_from_disk(factory: Path) -> None:
+    paths = [r.path for r in open_pictures(factory).train()[:5]]
+    kept, decoded = PictureStore(paths, LOOK), PictureStore(paths, LOOK, budget=0)
+    assert all(bool((kept[i] == decoded[i]).all()) for i in range(5))
+    assert kept.digests == decoded.digests
+    assert kept[0].shape == (32, 32, 3)
+
+
+def test_broken_pictures_are_named_before_any_training(factory: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(factory / "nut" / "train" / "good", tmp_path / "good"))
+    for name in ("000.png", "003.png"):
+        (data / name).write_bytes(b"broken")
+    with pytest.raises(InputError, match=r"000\.png is no picture.*\(and 1 more\)"):
+        PictureStore(sorted(data.iterdir()), LOOK)

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import torch
 
-from understudy.distill.cram import CRAM
+from understudy.distill.cram import CRAM, assign_softly
 
 
 def test_assignments_sum_to_one_and_are_soft_at_the_start() -> None:
-    shares = CRAM(256, 50).assign(torch.randn(32, 256))
+    cram = CRAM(256, 50)
+    shares = assign_softly(torch.randn(32, 256), cram.centers, cram.alpha)
     assert torch.allclose(shares.sum(1), torch.ones(32))
     assert shares.max() < 0.1
 

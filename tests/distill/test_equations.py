@@ -12,14 +12,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from understudy.distill.affinity import inter_affinity_distillation, intra_affinity_distillation
 from understudy.distill.cram import CRAM
-from understudy.distill.losses import (
-    affinity_distillation,
-    channel_distillation,
-    cosine_distance,
-)
+from understudy.distill.losses import channel_distillation, cosine_distance, spatial_distillation
 from understudy.distill.maps import MapRecipe, image_score
-from understudy.kernels.spatial import spatial_distillation
 from understudy.distill.weights import load_teacher
 from understudy.methods import build, settings_for
 from understudy.types import Pair
@@ -140,8 +136,10 @@ def test_equation_3_and_4_is_the_divergence_of_softmaxes_over_positions_summed_o
 def test_equation_5_and_6_is_the_mean_error_of_affinities_to_the_partner(
     pair: Pair, shift: int, form: str
 ) -> None:
-    found = affinity_distillation(pair, shift, form).item()
-    assert found == pytest.approx(affinity_term(pair, shift, form), abs=ROOT if form == "rms" else 1e-5)
+    expected = pytest.approx(affinity_term(pair, shift, form), abs=ROOT if form == "rms" else 1e-5)
+    assert inter_affinity_distillation(pair, shift, form).item() == expected
+    if shift == 0:
+        assert intra_affinity_distillation(pair, form).item() == expected
 
 
 @pytest.mark.parametrize("shift", [0, 1])
@@ -156,7 +154,9 @@ def test_the_printed_double_sum_of_equation_5_and_6_is_n_squared_times_the_absol
         for i in range(n):
             for j in range(n):
                 printed += math.sqrt(errors[i][j] ** 2)  # the 2-norm of a number
-    assert n**2 * affinity_distillation(pair, shift, "abs").item() == pytest.approx(printed / B, rel=1e-5)
+    assert n**2 * inter_affinity_distillation(pair, shift, "abs").item() == pytest.approx(
+        printed / B, rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("shift", [1, 2])

@@ -7,13 +7,11 @@ import math
 import pytest
 import torch
 
-from understudy.distill.affinity import affinity_error, affinity_rows
-from understudy.kernels.gram import unit_vectors
-from understudy.kernels.spatial import spatial_distillation
+from understudy.distill.losses import Term, spatial_distillation
+from understudy.distill.valid import unit_vectors
 from understudy.types import Pair
 
 B, D, H, W = 3, 5, 4, 3
-FORMS = ("rms", "abs", "squared")
 
 
 @pytest.fixture
@@ -52,22 +50,10 @@ def test_every_normalisation_makes_unit_length_along_its_axis(norm: str) -> None
     assert torch.allclose(length[norm], torch.ones(()))
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("depth", [3, 40])
-def test_affinity_without_the_matrix_equals_the_matrix(form: str, depth: int) -> None:
-    t, s, t2, s2 = (unit_vectors(torch.randn(2, depth, 5, 4), "channel") for _ in range(4))
-    difference = (s.mT @ s2 - t.mT @ t2).double()
-    literal = {
-        "abs": difference.abs().mean(2),
-        "squared": difference.square().mean(2),
-        "rms": difference.square().mean(2).sqrt(),
-    }
-    assert torch.allclose(affinity_rows(t, s, t2, s2, form).double(), literal[form], atol=2e-4)
-
-
-def test_the_absolute_form_in_tiles_has_the_gradient_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    t, s = (torch.randn(2, 6, 30, requires_grad=True) for _ in range(2))
-    (whole,) = torch.autograd.grad(affinity_error(t, s, t, s, "abs"), s)
-    monkeypatch.setattr("understudy.distill.affinity._TILE_ELEMENTS", 100)
-    (tiled,) = torch.autograd.grad(affinity_error(t, s, t, s, "abs"), s)
-    assert torch.allclose(whole, tiled, atol=1e-7)
+def test_a_weight_falls_linearly_to_zero_only_where_it_is_to() -> None:
+    shares = (0.0, 0.25, 1.0)
+    falling, constant = (
+        Term("a", 2.0, lambda pair, shift: pair.student.sum(), anneals=a) for a in (True, False)
+    )
+    assert [falling.weight_after(done) for done in shares] == [2.0, 1.5, 0.0]
+    assert [constant.weight_after(done) for done in shares] == [2.0, 2.0, 2.0]

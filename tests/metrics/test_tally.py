@@ -143,7 +143,10 @@ def _evaluate_a_share(rank: int, rendezvous: str, out: str) -> None:
     dist.destroy_process_group()
 
 
-def test_three_processes_one_of_them_idle_compute_the_figures_of_one(tmp_path: Path) -> None:
+def test_three_processes_one_of_them_idle_compute_the_figures_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])  # where another process finds this module
     out = str(tmp_path / "found")
     torch.multiprocessing.spawn(_evaluate_a_share, (str(tmp_path / "meeting"), out), nprocs=3)
     maps, masks = draw(7)

@@ -15,12 +15,11 @@ from onnx import TensorProto, helper
 
 from understudy import Model
 from understudy.errors import BundleError, InputError
-from understudy import files
-from understudy.runtime import manifest as manifests
-from understudy.runtime.manifest import GraphCard, GraphFormat, Manifest
-from understudy.runtime.graph import open_graph
-from understudy.runtime.graph import Network
+from understudy.files import sha256_of
 from understudy.progress import Stopwatch, untimed
+from understudy.runtime.graph import Network, open_graph
+from understudy.runtime.manifest import GraphCard, Manifest
+from understudy.types import GraphFormat
 
 SIDE = 8
 
@@ -62,12 +61,12 @@ def manifest_for(model: Model, folder: Path, form: GraphFormat, valid: bool = Fa
         file=names[0],
         precision="float32",
         opset=18,
-        valid=valid,
+        care=valid,
         student_sha256="0" * 64,
         parity=None,
     )
-    files = {name: files.sha256_of(folder / name) for name in names}
-    return model.manifest.model_copy(update={"files": files, "graph": card})
+    hashes = {name: sha256_of(folder / name) for name in names}
+    return model.manifest.model_copy(update={"files": hashes, "graph": card})
 
 
 def tiny(model: Model, folder: Path, form: GraphFormat, valid: bool = False) -> Network:

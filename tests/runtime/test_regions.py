@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from understudy.runtime.regions import find_regions, large_regions, highest_threshold_with_region
+from understudy.runtime.regions import find_regions, highest_threshold_with_region, large_regions
 from understudy.types import Region
 
 shapes = st.tuples(st.integers(1, 9), st.integers(1, 9))

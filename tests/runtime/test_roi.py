@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from understudy.errors import InputError, PictureError
-from understudy.runtime.manifest import read_rois, write_rois
-from understudy.runtime.roi import NO_ROIS, Rois, fitted
-from understudy.runtime.roi import read_rois as read_drawn
+from understudy.runtime.manifest import load_rois, save_rois
+from understudy.runtime.roi import NO_ROIS, Rois, read_roi_masks, resize_roi
 
 PICTURE = Path("picture.png")
 
@@ -36,7 +35,7 @@ def test_nothing_shown_where_nothing_counts_reaches_a_pixel_that_counts(
 ) -> None:
     size = (40 * finer, 60 * finer)
     try:
-        valid = fitted(mask(), size, (height, width), PICTURE)
+        valid = resize_roi(mask(), size, (height, width), PICTURE)
     except PictureError:
         return  # nothing is left of it
     drawn = np.kron(mask(), np.ones((finer, finer), bool))
@@ -48,7 +47,7 @@ def test_nothing_shown_where_nothing_counts_reaches_a_pixel_that_counts(
 
 def test_a_region_keeps_its_middle_at_any_size() -> None:
     for side in (20, 40, 100, 160):
-        valid = fitted(mask(), (40, 60), (side, side), PICTURE)
+        valid = resize_roi(mask(), (40, 60), (side, side), PICTURE)
         inner = np.asarray(Image.fromarray(mask()).resize((side, side), 0))
         border = -(-3 * max(side, 60) // 40)
         rows, columns = (
@@ -59,21 +58,21 @@ def test_a_region_keeps_its_middle_at_any_size() -> None:
 
 
 def test_a_region_of_interest_fits_pictures_of_its_aspect_at_any_scale() -> None:
-    assert 0 < fitted(mask(), (80, 120), (40, 60), PICTURE).sum() < mask().sum()
-    assert fitted(mask(), (401, 600), (40, 60), PICTURE).any()  # 600x400 rounded up
+    assert 0 < resize_roi(mask(), (80, 120), (40, 60), PICTURE).sum() < mask().sum()
+    assert resize_roi(mask(), (401, 600), (40, 60), PICTURE).any()  # 600x400 rounded up
 
 
 @pytest.mark.parametrize("size", [(60, 40), (80, 124), (40, 63)])
 def test_a_picture_of_another_aspect_is_told_so(size: tuple[int, int]) -> None:
     with pytest.raises(PictureError, match=r"picture\.png.*another aspect"):
-        fitted(mask(), size, (32, 32), PICTURE)
+        resize_roi(mask(), size, (32, 32), PICTURE)
 
 
 def test_a_region_that_vanishes_at_the_models_size_is_an_error() -> None:
     thin = np.zeros((400, 400), bool)
     thin[7] = True
     with pytest.raises(PictureError, match="no pixel left"):
-        fitted(thin, (400, 400), (32, 32), PICTURE)
+        resize_roi(thin, (400, 400), (32, 32), PICTURE)
 
 
 def test_without_regions_everything_counts_and_nothing_is_made() -> None:
@@ -92,11 +91,11 @@ def test_a_category_has_its_own_region_and_others_count_wholly() -> None:
 
 
 def test_a_drawn_mask_is_for_all_and_a_folder_names_its_categories(tmp_path: Path) -> None:
-    one = read_drawn(draw(tmp_path / "all.png", mask()), ["nut", "bolt"])
+    one = read_roi_masks(draw(tmp_path / "all.png", mask()), ["nut", "bolt"])
     assert one.overall is not None
     assert not one.depend_on_category
     draw(tmp_path / "each" / "nut.png", mask())
-    each = read_drawn(tmp_path / "each", ["nut", "bolt"])
+    each = read_roi_masks(tmp_path / "each", ["nut", "bolt"])
     assert each.overall is None
     assert list(each.categories) == ["nut"]
     assert each.depend_on_category
@@ -123,16 +122,16 @@ def test_masks_that_are_of_no_use_are_refused(
         else:
             draw(tmp_path / name, drawn)
     with pytest.raises(InputError, match=message):
-        read_drawn(tmp_path / asked, ["nut", "bolt"])
+        read_roi_masks(tmp_path / asked, ["nut", "bolt"])
 
 
 @pytest.mark.parametrize(
     "rois", [NO_ROIS, Rois(mask()), Rois(None, {"a/b": mask(), "nut": ~mask()}), Rois(mask(), {"": ~mask()})]
 )
 def test_regions_written_beside_a_model_are_read_as_they_were(rois: Rois, tmp_path: Path) -> None:
-    names = write_rois(tmp_path, rois)
+    names = save_rois(tmp_path, rois)
     assert all((tmp_path / name).is_file() for name in names)
-    assert read_rois(tmp_path).digest == rois.digest
+    assert load_rois(tmp_path).digest == rois.digest
 
 
 def test_the_digest_tells_regions_apart() -> None:
@@ -152,5 +151,5 @@ def test_a_mask_counts_where_it_looks_white_whatever_its_mode(tmp_path: Path) ->
     painted.save(tmp_path / "transparent.png")
     gray.save(tmp_path / "compressed.jpg", quality=60)
     for name in ("gray.png", "palette.png", "transparent.png", "compressed.jpg"):
-        found = read_drawn(tmp_path / name, []).overall
+        found = read_roi_masks(tmp_path / name, []).overall
         np.testing.assert_array_equal(found, drawn, err_msg=name)

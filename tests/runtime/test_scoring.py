@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from understudy.errors import PictureError
+from understudy.progress import Lap
 from understudy.runtime.graph import Answers
 from understudy.runtime.preprocess import Preprocess
 from understudy.runtime.roi import Rois
 from understudy.runtime.scoring import Scored, Scorer
-from understudy.progress import Lap
 
 PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 WHOLE = Preprocess(image_size=32, **PLAIN)
@@ -65,7 +65,13 @@ def test_results_keep_their_order_and_a_broken_picture_its_place(batch_size: int
     del results[2]
     for i, found in enumerate(ok(results)):
         assert np.argmax(found.anomaly_map) == i * 33
-    assert [str(r.path) for r in ok(results)] == ["array-0", "array-1", "array-3", "array-4", "array-5"]
+    assert [str(r.path) for r in ok(results)] == [
+        "picture-0",
+        "picture-1",
+        "picture-3",
+        "picture-4",
+        "picture-5",
+    ]
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 64])
@@ -145,7 +151,7 @@ def test_arrays_of_other_kinds_are_converted_or_refused() -> None:
     for strange in (gray.astype(np.float64), np.zeros((4, 4, 2), np.uint8), np.zeros((0, 4), np.uint8)):
         (result,) = scorer().score([strange])
         assert isinstance(result, PictureError)
-        assert "array-0" in str(result)
+        assert "picture-0" in str(result)
 
 
 def test_a_files_digest_names_its_content(tmp_path: Path) -> None:

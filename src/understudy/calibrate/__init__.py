@@ -1,4 +1,4 @@
-"""Good pictures that a model has not seen -> thresholds with a promise: what ``understudy calibrate`` does."""
+"""Good pictures that the training has not seen -> thresholds with a promise: ``understudy calibrate``."""
 
 from understudy.calibrate.job import calibrate
 

@@ -1,4 +1,4 @@
-"""Scores of held-out good pictures -> a limit, and what it promises (split-conformal quantiles)."""
+"""Scores of held-out good pictures -> a threshold and what it promises, by split conformal prediction."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ __all__ = [
 ]
 
 
-CONFIDENCE = 0.95  # of what is said about one calibration
+CONFIDENCE = 0.95  # of the bound for one calibration
 
 
 def good_pictures_needed(rate: float) -> int:
-    """How many held-out good pictures can promise a false-alarm rate: 99 for 1 %."""
+    """Return the number of held-out good pictures needed to promise a rate in (0, 1): 99 for 1 %."""
     return math.ceil(round(1 / rate, 9)) - 1
 
 
 def smallest_rate(n_good: int) -> float:
-    """The smallest false-alarm rate that ``n_good`` pictures can promise: 1 / (n + 1)."""
+    """Return the smallest rate that ``n_good`` held-out good pictures can promise: 1 / (n + 1)."""
     return 1 / (n_good + 1)
 
 
 def conformal_threshold(scores: Sequence[float], rate: float) -> float:
-    """The score that a good picture exceeds with probability ``rate`` at most.
+    """Return the threshold that a good picture exceeds with probability ``rate`` at most.
 
-    It is the ceil((n + 1)·(1 - rate))-th smallest of n scores. For exchangeable scores, ties
-    included, the next good picture lies above it with probability <= rate on average over
-    calibrations: split conformal prediction (Vovk et al., 2005).
+    It is the ceil((n + 1)·(1 - rate))-th smallest of n scores. If the scores are exchangeable, ties included,
+    the next good picture exceeds it with probability <= rate, on average over calibrations (split conformal
+    prediction, Vovk et al., 2005).
 
     Args:
-        scores: of good pictures that no training has seen.
-        rate: in (0, 1).
+        scores: scores of good pictures that the training has not seen.
+        rate: probability, in (0, 1).
 
     Raises:
-        InputError: the rate is out of range, a score is no number, or there are too few scores.
+        InputError: the rate is out of range, a score is infinite or NaN, or there are too few scores.
     """
     if not 0 < rate < 1:
         raise InputError(f"a rate lies between 0 and 1, got {rate}")
@@ -66,20 +66,30 @@ def conformal_threshold(scores: Sequence[float], rate: float) -> float:
 
 
 def true_rate(n_good: int, rate: float) -> tuple[int, int]:
-    """Parameters (a, b) of the beta distribution that the true rate has over calibrations.
+    """Return the parameters (a, b) of the beta distribution of the true rate over calibrations.
 
-    The threshold leaves k - 1 of n scores above it, k = floor((n + 1)·rate), so the share of all
-    good pictures above it is Beta(k, n + 1 - k); less, if scores are tied (Vovk, "Conditional
+    The threshold leaves k - 1 of n scores above it, with k = floor((n + 1)·rate). So the share of all good
+    pictures above it is distributed as Beta(k, n + 1 - k), and smaller if scores are tied (Vovk, "Conditional
     validity of inductive conformal predictors", 2012).
+
+    Args:
+        n_good: number of scores n.
+        rate: promised rate, in (0, 1).
     """
     k = max(1, math.floor(round((n_good + 1) * rate, 9)))
     return k, n_good + 1 - k
 
 
 def rate_bound(n_good: int, rate: float, confidence: float = CONFIDENCE) -> float:
-    """Below which the true rate of one calibration lies, in so many of them: the beta's quantile.
+    """Return the rate that the true rate of one calibration stays below, with a given confidence.
 
-    Beta(k, n + 1 - k) lies below p exactly if of n draws, each above with probability p, at least k are.
+    It is the quantile of the beta distribution of :func:`true_rate`. Beta(k, n + 1 - k) lies below p exactly
+    if at least k of n draws hit, each with probability p.
+
+    Args:
+        n_good: number of scores n.
+        rate: promised rate, in (0, 1).
+        confidence: share of calibrations for which the bound holds, in (0, 1).
     """
     k, _ = true_rate(n_good, rate)
     low, high = 0.0, 1.0
@@ -89,14 +99,20 @@ def rate_bound(n_good: int, rate: float, confidence: float = CONFIDENCE) -> floa
 
 
 def _fewer(k: int, n: int, p: float) -> float:
-    """Probability that of n draws fewer than k hit, each with probability p in (0, 1)."""
+    """Return the probability that fewer than k of n draws hit, each with probability p in (0, 1)."""
     i = np.arange(k)
-    chances = np.append(0, np.cumsum(np.log((n - i[:-1]) / i[1:])))  # log of n over i
+    chances = np.append(0, np.cumsum(np.log((n - i[:-1]) / i[1:])))  # log of the binomial coefficients
     return float(np.exp(chances + i * math.log(p) + (n - i) * math.log1p(-p)).sum())
 
 
 def promise(n_good: int, rate: float, happens: str = "fail") -> str:
-    """What a threshold of ``n_good`` pictures at ``rate`` promises, in words; ``happens`` says what of."""
+    """Return in words what a threshold from ``n_good`` pictures at ``rate`` promises.
+
+    Args:
+        n_good: number of held-out good pictures.
+        rate: promised rate, in (0, 1).
+        happens: what happens to a good picture above the threshold, such as ``fail``.
+    """
     bound = rate_bound(n_good, rate)
     return (
         f"at most {_percent(rate, 3)} of good pictures {happens}, on average over calibrations; with "
@@ -105,6 +121,6 @@ def promise(n_good: int, rate: float, happens: str = "fail") -> str:
 
 
 def _percent(share: float, digits: int) -> str:
-    """In percent, rounded up: a promise must not be smaller in print than it is."""
+    """Format a share in percent, rounded up: a promise must not look smaller than it is."""
     scale = 10.0 ** (digits - 1 - math.floor(math.log10(100 * share)))
     return f"{math.ceil(round(100 * share * scale, 6)) / scale:g} %"

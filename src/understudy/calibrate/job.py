@@ -1,4 +1,4 @@
-"""Held-out good pictures -> thresholds with a promise: what ``understudy calibrate`` does."""
+"""The steps of a calibration: score good pictures that the training has not seen, set thresholds, save."""
 
 from __future__ import annotations
 
@@ -40,19 +40,21 @@ __all__ = [
 ]
 
 
-REVIEW_FACTOR = 5  # the REVIEW band ends at this multiple of the false-alarm rate unless asked otherwise
-MIN_AREA = 16  # pixels of the map: smaller regions are no defect unless asked otherwise
+REVIEW_FACTOR = 5  # default review rate, as a multiple of the false-alarm rate
+MIN_AREA = 16  # default: regions of fewer pixels of the map are no defect
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What a model says of one good picture that it was not trained on.
+    """Figures of one good picture that the training has not seen.
 
     Attributes:
-        category: by the model's name; ``None`` for a product that it does not know.
-        score: image-level anomaly score.
-        distance: from the category's prototype; from the nearest for an unknown product.
-        level: of its map, up to which a region of the least area survives; see
+        category: category of the model that the picture shows; ``None`` for a product that the model does not
+            know.
+        score: image-level anomaly score; larger is more abnormal.
+        distance: distance from the prototype of the category, in [0, 2]; for an unknown product, from the
+            nearest prototype.
+        level: highest threshold at which the map has a region of the smallest defect area; see
             :func:`understudy.runtime.regions.highest_threshold_with_region`.
     """
 
@@ -64,13 +66,15 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Rates:
-    """Promised shares of good pictures, at most.
+    """Promised upper bounds on shares of good pictures, each in (0, 1).
 
     Attributes:
-        false_alarm: that FAIL, or whose mask is not empty.
-        review: that are no PASS by their score; five times the former by default, 0.5 at most.
-        unknown: that are taken for an unknown product where the category is not said; as
-            ``false_alarm`` by default.
+        false_alarm: share that FAIL; also the share with a defect mask that is not empty.
+        review: share that do not PASS; by default five times ``false_alarm``, but at most 0.5.
+        unknown: share taken for an unknown product if the category is not given; ``false_alarm`` by default.
+
+    Raises:
+        InputError: a rate is out of range.
     """
 
     false_alarm: float
@@ -88,16 +92,18 @@ class Rates:
 def thresholds_from(
     scores: Sequence[float], false_alarm_rate: float, review_rate: float | None = None
 ) -> Thresholds:
-    """Both thresholds from one set of held-out good scores.
+    """Compute both thresholds from the scores of held-out good pictures.
 
     Args:
-        scores: of good pictures that no training has seen.
-        false_alarm_rate: promised share of good pictures that FAIL, at most.
-        review_rate: promised share that is no PASS; five times the former by default, 0.5 at most.
+        scores: scores of good pictures that the training has not seen.
+        false_alarm_rate: promised upper bound on the share of good pictures that FAIL, in (0, 1).
+        review_rate: the same for good pictures that do not PASS; by default five times the false-alarm rate,
+            but at most 0.5.
 
     Raises:
-        InputError: see :func:`understudy.calibrate.conformal.conformal_threshold`; or the review rate is the
-            smaller one.
+        InputError: there are too few scores or a rate is out of range (see
+            :func:`understudy.calibrate.conformal.conformal_threshold`), or the review rate is below the
+            false-alarm rate.
     """
     if review_rate is None:
         review_rate = max(false_alarm_rate, min(REVIEW_FACTOR * false_alarm_rate, 0.5))
@@ -115,7 +121,12 @@ def thresholds_from(
 
 
 def calibration_from(found: Sequence[HeldOut], rates: Rates, min_area: int = MIN_AREA) -> Calibration:
-    """Thresholds and limits for all, and of every category with pictures enough to promise a rate by itself.
+    """Compute thresholds and limits for all categories together, and for each with enough pictures.
+
+    Args:
+        found: figures of held-out good pictures.
+        rates: rates to promise.
+        min_area: smallest area of a defect, in pixels of the map.
 
     Raises:
         InputError: see :func:`thresholds_from`.
@@ -125,8 +136,8 @@ def calibration_from(found: Sequence[HeldOut], rates: Rates, min_area: int = MIN
     return Calibration(
         thresholds=thresholds,
         categories={
-            category: thresholds_from([each.score for each in own], rates.false_alarm, rates.review)
-            for category, own in _enough(found, rates.false_alarm).items()
+            category: thresholds_from([each.score for each in members], rates.false_alarm, rates.review)
+            for category, members in _enough(found, rates.false_alarm).items()
         },
         masks=_limits(found, rates.false_alarm, lambda each: each.level),
         min_area=min_area,
@@ -135,26 +146,27 @@ def calibration_from(found: Sequence[HeldOut], rates: Rates, min_area: int = MIN
     )
 
 
-def _limits(found: Sequence[HeldOut], rate: float, figure: Callable[[HeldOut], float]) -> Limits:
+def _limits(pictures: Sequence[HeldOut], rate: float, figure: Callable[[HeldOut], float]) -> Limits:
     return Limits(
         rate=rate,
-        overall=conformal_threshold([figure(each) for each in found], rate),
+        overall=conformal_threshold([figure(each) for each in pictures], rate),
         categories={
-            category: conformal_threshold([figure(each) for each in own], rate)
-            for category, own in _enough(found, rate).items()
+            category: conformal_threshold([figure(each) for each in members], rate)
+            for category, members in _enough(pictures, rate).items()
         },
     )
 
 
-def _enough(found: Sequence[HeldOut], rate: float) -> dict[str, list[HeldOut]]:
-    """Pictures of each category that has enough of them to promise a rate."""
-    return {c: own for c, own in _by_category(found).items() if len(own) >= good_pictures_needed(rate)}
+def _enough(pictures: Sequence[HeldOut], rate: float) -> dict[str, list[HeldOut]]:
+    """Return the pictures of each category that has enough of them to promise a rate."""
+    need = good_pictures_needed(rate)
+    return {name: members for name, members in _by_category(pictures).items() if len(members) >= need}
 
 
-def _by_category(found: Sequence[HeldOut]) -> dict[str, list[HeldOut]]:
-    """Pictures of each category that the model knows, in order of their names."""
-    names = sorted({each.category for each in found if each.category is not None})
-    return {name: [each for each in found if each.category == name] for name in names}
+def _by_category(pictures: Sequence[HeldOut]) -> dict[str, list[HeldOut]]:
+    """Return the pictures of each category that the model knows, sorted by name."""
+    names = sorted({each.category for each in pictures if each.category is not None})
+    return {name: [each for each in pictures if each.category == name] for name in names}
 
 
 def calibrate(
@@ -167,23 +179,28 @@ def calibrate(
     min_area: int = MIN_AREA,
     progress: Progress = True,
 ) -> Calibration:
-    """Set thresholds, for all and per category, from good pictures that the model has never seen.
+    """Set thresholds, for all categories and for each, from good pictures that the training has not seen.
 
-    They hold in the model at once, and replace the ``calibration.json`` in its folder.
+    The thresholds take effect in the model at once and replace ``calibration.json`` in its folder.
 
     Args:
-        inspector: the model, trained or exported.
-        data: Folder or list of pictures. Of several categories those that the model knows are taken. Test pictures
-            never are.
-        false_alarm_rate: Share of good pictures that may FAIL, at most, in (0, 1).
-        review_rate: Share of good pictures that may not PASS, at most; 5 times the false-alarm rate by default.
-        unknown_rate: Share of good pictures that may be taken for an unknown product; as the false-alarm rate by
+        inspector: model, trained or exported.
+        data: folder or list of good pictures. Categories that the model does not know are left out. Test
+            pictures are never used.
+        false_alarm_rate: promised upper bound on the share of good pictures that FAIL, in (0, 1).
+        review_rate: the same for good pictures that do not PASS; by default five times the false-alarm rate,
+            but at most 0.5.
+        unknown_rate: the same for good pictures taken for an unknown product; the false-alarm rate by
             default.
-        min_area: Least area of a marked defect, in pixels of the anomaly map.
+        min_area: smallest area of a defect, in pixels of the anomaly map.
         progress: see :data:`understudy.progress.Progress`.
 
+    Returns:
+        The new calibration.
+
     Raises:
-        InputError: the data cannot be used, there are too few pictures, or a rate or the area is out of range.
+        InputError: the data cannot be used, there are too few pictures, or a rate or the area is out of
+            range.
     """
     with reporting(progress) as reporter:
         known = open_pictures(Path(data)).keep_known(inspector.categories)
@@ -196,7 +213,17 @@ def calibrate(
 def calibrate_fresh(
     inspector: Inspector, held_out: Sequence[Record], asked_rate: float, reporter: Reporter
 ) -> Calibration | None:
-    """Calibrate a fresh model at the asked rate, or at the smallest that its held-out pictures allow."""
+    """Calibrate a new model at the asked rate, or at the smallest rate that its held-out pictures allow.
+
+    Args:
+        inspector: model.
+        held_out: good pictures that were held out from its training.
+        asked_rate: false-alarm rate, in (0, 1).
+        reporter: takes progress, and a line if another rate is used.
+
+    Returns:
+        The calibration; ``None`` if no picture was held out.
+    """
     unseen = unseen_pictures(inspector.seen, held_out)
     if not unseen:
         return None
@@ -210,7 +237,7 @@ def calibrate_fresh(
 
 
 def unseen_pictures(pictures: SeenPictures, records: Sequence[Record]) -> list[Record]:
-    """Those pictures whose content the training has not seen, under whatever name."""
+    """Return the pictures whose content the training has not seen, whatever their file names."""
     seen = {*pictures.trained, *pictures.validation}
     return [record for record in records if digest_of(read_bytes(record.path)) not in seen]
 
@@ -222,12 +249,23 @@ def calibrate_on(
     reporter: Reporter,
     min_area: int = MIN_AREA,
 ) -> Calibration:
-    """Score good pictures that the model has not seen; what they set holds at once, and is written down."""
-    if len(unseen) < good_pictures_needed(rates.false_alarm):  # say so before the work, not after
+    """Score good pictures that the training has not seen, set the thresholds and save them.
+
+    Args:
+        inspector: model; gets the calibration at once.
+        unseen: good pictures that the training has not seen.
+        rates: rates to promise.
+        reporter: takes progress.
+        min_area: smallest area of a defect, in pixels of the map.
+
+    Raises:
+        InputError: there are too few pictures, a picture cannot be used, or the area is out of range.
+    """
+    if len(unseen) < good_pictures_needed(rates.false_alarm):  # fail before the work, not after it
         conformal_threshold([0.0] * len(unseen), rates.false_alarm)
-    found: list[HeldOut] = []
+    figures: list[HeldOut] = []
     named = [inspector.match_category(record.category) for record in unseen]
-    scorer = replace(inspector.scorer, calibration=None)  # an earlier one must not decide anything
+    scorer = replace(inspector.scorer, calibration=None)  # the old calibration must not matter
     for category, result in zip(named, scorer.score([r.path for r in unseen], categories=named), strict=True):
         if isinstance(result, PictureError):
             raise result
@@ -241,28 +279,28 @@ def calibrate_on(
         away = distances_to(result.embedding, inspector.scorer.prototypes)
         distance = min(away.values()) if category is None else away[category]
         level = highest_threshold_with_region(result.anomaly_map, min_area)
-        found.append(HeldOut(category, result.score, distance, level))
-        reporter.advance("calibrate", len(found), len(unseen), "")
-    _refuse_constant([each.score for each in found])
-    calibration = calibration_from(found, rates, min_area)
+        figures.append(HeldOut(category, result.score, distance, level))
+        reporter.advance("calibrate", len(figures), len(unseen), "")
+    _refuse_constant([each.score for each in figures])
+    calibration = calibration_from(figures, rates, min_area)
     write_calibration(inspector.folder, inspector.manifest, calibration)
     inspector.calibration = calibration
-    counts = Counter(each.category for each in found)
+    counts = Counter(each.category for each in figures)
     _report(calibration, {c: counts[c] for c in inspector.categories}, reporter)
     return calibration
 
 
-def _refuse_no_number(found: Scored) -> None:
-    """A score or an embedding that is no number would make a threshold or a distance that is none."""
-    if not (math.isfinite(found.score) and np.isfinite(found.embedding).all()):
+def _refuse_no_number(scored: Scored) -> None:
+    """Refuse a score or an embedding that is infinite or NaN: no threshold can come from it."""
+    if not (math.isfinite(scored.score) and np.isfinite(scored.embedding).all()):
         raise InputError(
-            f"{found.path} has a score or an embedding that is no number; train the model again, or "
+            f"{scored.path} has a score or an embedding that is no number; train the model again, or "
             "calibrate without that picture"
         )
 
 
 def _refuse_constant(scores: Sequence[float]) -> None:
-    """Scores that are all the same come from copies of one picture, or from a model that sees nothing."""
+    """Refuse equal scores: they come from copies of one picture, or from a model that sees nothing."""
     if len(scores) > 1 and len(set(scores)) == 1:
         raise InputError(
             f"all {len(scores)} held-out good pictures have the same score {scores[0]:g}; calibrate with "
@@ -271,7 +309,7 @@ def _refuse_constant(scores: Sequence[float]) -> None:
 
 
 def _report(calibration: Calibration, counts: Mapping[str, int], reporter: Reporter) -> None:
-    """Say what was set, what it promises, and which categories have no thresholds of their own."""
+    """Report what was set, what it promises, and which categories have no thresholds of their own."""
     t = calibration.thresholds
     reporter.say(
         f"thresholds from {t.n_good} held-out good pictures: FAIL above {t.fail_above:.4f}, "

@@ -1,4 +1,4 @@
-"""The command line: ``understudy VERB``. One module a verb; torch is imported when a verb needs it."""
+"""The command line ``understudy VERB``: one module per verb; torch is imported if a verb needs it."""
 
 from understudy.cli.app import main
 

@@ -1,4 +1,4 @@
-"""The verbs together, and how a run ends: 0 done, 1 the work failed, 2 bad arguments or input."""
+"""All verbs together, and exit codes: 0 done, 1 the work failed, 2 bad arguments or input."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ for verb in (demo, fit, calibrate, evaluate, predict, diagnose, export, reproduc
 app.add_typer(data_app)
 
 INTERRUPTED = 130
-_UsageError: Any = typer.BadParameter.__base__  # the parser's own errors; typer exports only this heir
+_UsageError: Any = typer.BadParameter.__base__  # base class of the parser's errors; typer does not export it
 
 
 def _show_version(asked: bool) -> None:
@@ -50,7 +50,7 @@ def _show_version(asked: bool) -> None:
 
 @app.callback()
 def _common(
-    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback if an error occurs."),
     version: bool = typer.Option(
         False, "--version", help="Print the version and stop.", is_eager=True, callback=_show_version
     ),
@@ -59,7 +59,11 @@ def _common(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code."""
+    """Run one command and return its exit code.
+
+    Args:
+        arguments: arguments without the program's name; those of the process by default.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     try:
@@ -76,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(extra_needed("train", f"this command (it uses {error.name})"), debug)
     except UnderstudyError as error:
         return _fail(error, debug)
-    except Exception as error:  # a fault of ours: still one line, and how to see more
+    except Exception as error:  # a bug: still one line, and how to see more
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         return _fail(UnderstudyError(f"unexpected {reason} (--debug shows where)"), debug, error)
 

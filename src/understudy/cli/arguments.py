@@ -1,4 +1,4 @@
-"""Arguments and options that several verbs share, so that they read alike."""
+"""Arguments and options that several verbs share."""
 
 from __future__ import annotations
 
@@ -28,25 +28,37 @@ DATA_KINDS = (
     "or a list of pictures (.csv, .parquet)"
 )
 DataArgument = Annotated[Path, typer.Argument(metavar="DATA", help=f"A {DATA_KINDS}.")]
-ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a trained model.")]
+ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of the model.")]
 CategoriesOption = Annotated[
     str | None, typer.Option(metavar="A,B,C", help="Only these categories, separated by commas.")
 ]
-DeviceOption = Annotated[DeviceChoice, typer.Option(help="auto takes a GPU where there is one.")]
-PrecisionOption = Annotated[
-    PrecisionChoice, typer.Option(help="Precision of training; auto takes bf16 where the hardware has it.")
+DeviceOption = Annotated[
+    DeviceChoice, typer.Option(help="Device that computes; auto takes a GPU if there is one.")
 ]
-ImageSizeOption = Annotated[int, typer.Option(metavar="N", help="Side of the input in pixels.")]
+PrecisionOption = Annotated[
+    PrecisionChoice,
+    typer.Option(help="Precision of the training; auto takes bf16 if the hardware computes in it."),
+]
+ImageSizeOption = Annotated[
+    int, typer.Option(metavar="N", help="Side of the network's square input, in pixels.")
+]
 TeacherWeightsOption = Annotated[
-    str | None, typer.Option(metavar="FILE", help="Its weights: .safetensors, .pth, or the word random.")
+    str | None,
+    typer.Option(
+        metavar="FILE", help="Weights of the teacher: a .safetensors or .pth file, or the word random."
+    ),
 ]
 
 
 def split_names(text: str | None, option: str = "--categories") -> tuple[str, ...] | None:
-    """``"a, b"`` -> ``("a", "b")``; ``None`` stays.
+    """Split names at commas: ``"a, b"`` -> ``("a", "b")``; ``None`` stays ``None``.
+
+    Args:
+        text: value of the option.
+        option: name of the option, for errors.
 
     Raises:
-        InputError: there is no name in it.
+        InputError: the text holds no name.
     """
     if text is None:
         return None
@@ -57,10 +69,14 @@ def split_names(text: str | None, option: str = "--categories") -> tuple[str, ..
 
 
 def split_numbers(text: str, option: str) -> tuple[int, ...]:
-    """``"8,16"`` -> ``(8, 16)``.
+    """Split whole numbers at commas: ``"8,16"`` -> ``(8, 16)``.
+
+    Args:
+        text: value of the option.
+        option: name of the option, for errors.
 
     Raises:
-        InputError: a part is no number.
+        InputError: a part is no whole number.
     """
     try:
         return tuple(int(part) for part in text.split(","))

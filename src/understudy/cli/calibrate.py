@@ -1,4 +1,4 @@
-"""``understudy calibrate``: good pictures that were not trained on -> thresholds."""
+"""``understudy calibrate``: set the thresholds from good pictures that the training has not seen."""
 
 from __future__ import annotations
 
@@ -17,21 +17,28 @@ def calibrate(
     model: ModelArgument,
     data: DataArgument,
     false_alarm_rate: Annotated[
-        float, typer.Option(metavar="RATE", help="Good pictures that may FAIL, at most.")
+        float, typer.Option(metavar="RATE", help="Largest share of good pictures that may FAIL.")
     ] = 0.01,
     review_rate: Annotated[
         float | None,
-        typer.Option(metavar="RATE", help="Good pictures that may not PASS; 5 x by default."),
+        typer.Option(
+            metavar="RATE",
+            help="Largest share of good pictures that may not PASS; 5 times the false-alarm rate by default.",
+        ),
     ] = None,
     unknown_rate: Annotated[
         float | None,
-        typer.Option(metavar="RATE", help="Good pictures that may be taken for an unknown product."),
+        typer.Option(
+            metavar="RATE",
+            help="Largest share of good pictures that may be taken for an unknown product; "
+            "the false-alarm rate by default.",
+        ),
     ] = None,
     min_area: Annotated[
-        int, typer.Option(metavar="N", help="Pixels of the map that a marked defect has at least.")
+        int, typer.Option(metavar="N", help="Smallest area of a marked defect, in pixels of the anomaly map.")
     ] = 16,
 ) -> None:
-    """Set MODEL's thresholds, for all and per category, from good pictures of DATA that it never saw."""
+    """Set the thresholds of MODEL, for all categories and for each, from good pictures in DATA."""
     from understudy.calibrate.job import calibrate as calibrate_model
 
     with reporting(plain_lines=True) as reporter:

@@ -1,4 +1,4 @@
-"""``understudy data``: look into a data set, or make a synthetic one."""
+"""``understudy data``: check a data set, or make a synthetic one."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
 __all__ = ["data_app", "inspect", "synthesize"]
 
 INSPECTION_SCHEMA = 1
-_LINES = 10  # of each fault, at most
+_LINES = 10  # printed of each kind of fault, at most
 
-data_app = typer.Typer(
-    name="data", help="Look into pictures before a run, or make some.", no_args_is_help=True
-)
+data_app = typer.Typer(name="data", help="Check pictures before a run, or make some.", no_args_is_help=True)
 
 
 @data_app.command()
 def inspect(
     data: DataArgument,
-    format_: Annotated[Literal["text", "json"], typer.Option("--format", help="How to print it.")] = "text",
+    format_: Annotated[
+        Literal["text", "json"], typer.Option("--format", help="Format of the output.")
+    ] = "text",
     decode: Annotated[
         bool,
         typer.Option(
-            "--decode", help="Decode every picture and mask: slower, and finds masks that mark nothing."
+            "--decode", help="Decode every picture and mask, which is slower and also finds empty masks."
         ),
     ] = False,
 ) -> None:
-    """Say what DATA holds and what is wrong with it; exit code 1 if that would break or bias a run."""
+    """Report what DATA holds and what is wrong with it; exit code 1 if that would break or bias a run."""
     from understudy.data.inspect import inspect_data
 
     with reporting(plain_lines=True) as reporter:
@@ -57,11 +57,11 @@ def inspect(
 @data_app.command()
 def synthesize(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="New or empty folder for the pictures.")],
-    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Random seed of every picture.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Random seed of the pictures.")] = 0,
     pictures: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Good pictures of each product to learn from.")
+        int, typer.Option(metavar="N", min=1, help="Number of good pictures of each product to learn from.")
     ] = 60,
-    size: Annotated[int, typer.Option(metavar="N", min=64, help="Side of the pictures in pixels.")] = 256,
+    size: Annotated[int, typer.Option(metavar="N", min=64, help="Side of the pictures, in pixels.")] = 256,
 ) -> None:
     """Make pictures of four products (MVTec AD layout) and of a kit (LOCO layout), with exact masks."""
     from understudy.data.layouts import describe, open_pictures
@@ -116,7 +116,7 @@ def _table(found: Inspection) -> Table:
 
 
 def _sizes(part: Part) -> str:
-    """Smallest to largest width x height, and the most common one."""
+    """Format the smallest and the largest size, width x height, and the most common one."""
     smallest, largest, commonest = (_size(s) for s in (part.smallest, part.largest, part.commonest))
     return smallest if smallest == largest else f"{smallest}..{largest}, mostly {commonest}"
 
@@ -126,16 +126,16 @@ def _size(size: tuple[int, int] | None) -> str:
 
 
 def _lines(found: Inspection) -> Iterator[str]:
-    """A line for each finding, up to a limit for each fault."""
+    """Yield one line per finding, up to a limit for each kind of fault."""
     for fault, findings in groupby(found.findings, key=lambda finding: finding.fault):
-        own = list(findings)
-        yield from (f"{fault}: {finding.text}" for finding in own[:_LINES])
-        if own[_LINES:]:
-            yield f"{fault}: {len(own) - _LINES} more (--format json lists all)"
+        members = list(findings)
+        yield from (f"{fault}: {finding.text}" for finding in members[:_LINES])
+        if members[_LINES:]:
+            yield f"{fault}: {len(members) - _LINES} more (--format json lists all)"
 
 
 def _printable(text: str) -> str:
-    """Names that are no Unicode, with their bytes written out."""
+    """Write out the bytes of names that are not valid Unicode."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 

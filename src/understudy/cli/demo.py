@@ -1,4 +1,4 @@
-"""``understudy demo``: the whole job on synthetic pictures, with no network and nothing to prepare."""
+"""``understudy demo``: the whole job on synthetic pictures, without network and preparation."""
 
 from __future__ import annotations
 
@@ -16,18 +16,24 @@ __all__ = ["demo"]
 
 HOLDOUT = 0.2
 MARKER = ".understudy-demo"
-FALSE_ALARM_RATE = 0.05  # what the few pictures held out can promise
+FALSE_ALARM_RATE = 0.05  # the few held-out pictures can promise no less
 
 
 def demo(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for everything.")] = Path("demo"),
-    seed: Annotated[int, typer.Option(metavar="N", help="Random seed of pictures and training.")] = 0,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for pictures, model and report.")] = Path(
+        "demo"
+    ),
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Random seed of the pictures and of the training.")
+    ] = 0,
     pictures: Annotated[
-        int, typer.Option(metavar="N", min=10, help="Good pictures of each product to learn from.")
+        int, typer.Option(metavar="N", min=10, help="Number of good pictures of each product to learn from.")
     ] = 60,
-    max_steps: Annotated[int, typer.Option(metavar="N", min=1, help="Training steps.")] = 300,
+    max_steps: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Length of the training in optimiser steps.")
+    ] = 300,
 ) -> None:
-    """Make pictures of four products, train one model on the good ones, and report on the rest."""
+    """Make pictures of four products, train one model on the good ones, and report on the others."""
     import understudy
     from understudy.evaluate.report import write_report
     from understudy.files import prepare_folder, write_json

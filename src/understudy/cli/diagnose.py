@@ -1,4 +1,4 @@
-"""``understudy diagnose``: do the categories of one model get in each other's way?"""
+"""``understudy diagnose``: measure whether the categories of one model disturb each other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from understudy.progress import reporting
 
 __all__ = ["diagnose", "mix_table", "parse_pairs", "paste_table"]
 
-_ROWS = 10  # pairs printed of each kind, those of lowest AUROC
+_ROWS = 10  # pairs that each table prints: those with the lowest AUROC
 _PASTE_COLUMNS = {"pixel_auroc": "pixel", "aupro": "aupro", "image_auroc": "image"}
 
 
@@ -29,19 +29,25 @@ def diagnose(
     ] = None,
     one_class: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="One-class models FOLDER/<category>, to compare with."),
+        typer.Option(
+            metavar="FOLDER", help="Folder with one model per category, FOLDER/<category>, to compare with."
+        ),
     ] = None,
     pairs: Annotated[
         str | None,
-        typer.Option(metavar="A:B,C:D", help="Only these; a patch of A lands on B. All by default."),
+        typer.Option(
+            metavar="A:B,C:D", help="Only these pairs, each with a patch of A pasted on B; all by default."
+        ),
     ] = None,
     pictures: Annotated[
         int,
         typer.Option(
-            metavar="N", min=1, help="Mixes of a pair; pastes of a named pair, else of all pairs together."
+            metavar="N",
+            min=1,
+            help="Number of mixes per pair, and of pastes per pair in --pairs, or over all pairs without it.",
         ),
     ] = 100,
-    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Random seed of every draw.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Random seed of mixes and pastes.")] = 0,
     device: DeviceOption = "auto",
 ) -> None:
     """Mix and paste good test pictures of different categories; write diagnosis.json and diagnosis.html."""
@@ -66,7 +72,7 @@ def diagnose(
 
 
 def parse_pairs(text: str | None) -> list[tuple[str, str]] | None:
-    """``"a:b, c:d"`` -> ``[("a", "b"), ("c", "d")]``; ``None`` stays.
+    """Split pairs of categories: ``"a:b, c:d"`` -> ``[("a", "b"), ("c", "d")]``; ``None`` stays ``None``.
 
     Raises:
         InputError: a part is no pair.
@@ -83,7 +89,7 @@ def parse_pairs(text: str | None) -> list[tuple[str, str]] | None:
 
 
 def mix_table(figures: dict[str, Any]) -> Table:
-    """Pairs as rows, AUROC in percent and gap of mixes and of their control, then the mean."""
+    """Return a table of the mixes and their controls: AUROC in percent and gap per pair, then the mean."""
     indexed = figures["one_class"] is not None
     table = _table("mix", ["auroc", "gap", "control auroc", "control gap", *["index"] * indexed])
     rows = sorted(figures["mix"]["pairs"], key=lambda r: r["mixed"]["together"]["auroc"])
@@ -98,7 +104,7 @@ def mix_table(figures: dict[str, Any]) -> Table:
 
 
 def paste_table(figures: dict[str, Any]) -> Table:
-    """Ordered pairs as rows, figures in percent of pastes and of their control, then the mean."""
+    """Return a table of the pastes and their controls: metrics in percent per ordered pair, then the mean."""
     indexed = figures["one_class"] is not None
     names = [f"{kind}{n}" for kind in ("", "control ") for n in _PASTE_COLUMNS.values()]
     table = _table("paste", [*names, *(f"index {n}" for n in _PASTE_COLUMNS.values() if indexed)])

@@ -1,4 +1,4 @@
-"""``understudy evaluate``: test pictures -> metrics.json and report.html."""
+"""``understudy evaluate``: score test pictures; write metrics.json and report.html."""
 
 from __future__ import annotations
 
@@ -35,14 +35,17 @@ def evaluate(
     categories: CategoriesOption = None,
     map_resolution: Annotated[
         Literal["model", "mask"],
-        typer.Option(help="Compare maps and masks at the model's size or the mask's own."),
+        typer.Option(help="Compare maps and masks at the size of the model's map or of the mask."),
     ] = "model",
     aupro_limit: Annotated[
-        float, typer.Option(metavar="RATE", help="False-positive rate up to which AUPRO goes.")
+        float, typer.Option(metavar="RATE", help="Largest false-positive rate of the AUPRO.")
     ] = 0.3,
     thresholds: Annotated[
         Literal["auto", "category", "global"],
-        typer.Option(help="A category's own, those for all, or its own where it has any (auto)."),
+        typer.Option(
+            help="Thresholds of each category, those for all (global), or those of a category "
+            "if it has any and else those for all (auto)."
+        ),
     ] = "auto",
     device: DeviceOption = "auto",
 ) -> None:
@@ -75,17 +78,17 @@ def evaluate(
 
 
 def command_line() -> str:
-    """What was typed to run this, for whoever wants to run it again."""
+    """Return the command that was typed, so that it can be run again."""
     return shlex.join(["understudy", *sys.argv[1:]])
 
 
 def print_table(metrics: dict[str, Any]) -> None:
-    """Print the metrics."""
+    """Print the metrics as a table."""
     show_table(metrics_table(metrics))
 
 
 def show_table(table: Table) -> None:
-    """Print a table, at full width where no terminal sets another."""
+    """Print a table; 120 characters wide if the output is no terminal."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 120
@@ -93,7 +96,7 @@ def show_table(table: Table) -> None:
 
 
 def metrics_table(metrics: dict[str, Any]) -> Table:
-    """Categories as rows, metrics in percent as columns, then the mean and the worst."""
+    """Return a table of metrics in percent: one row per category, then mean, pooled and worst."""
     names = list(metrics["mean"])
     table = Table("category", box=None, pad_edge=False)
     for name in names:

@@ -1,4 +1,4 @@
-"""``understudy export``: a trained model -> a graph that runs without torch."""
+"""``understudy export``: write a trained model as a graph that runs without torch."""
 
 from __future__ import annotations
 
@@ -18,20 +18,27 @@ def export(
     model: ModelArgument,
     out: Annotated[Path, typer.Option(metavar="DIR", help="New or empty folder for the exported model.")],
     format_: Annotated[
-        GraphFormat, typer.Option("--format", help="Run by onnxruntime or by OpenVINO.")
+        GraphFormat, typer.Option("--format", help="Format of the graph: for onnxruntime or for OpenVINO.")
     ] = "onnx",
     precision: Annotated[
         GraphPrecision,
-        typer.Option(help="bf16 (OpenVINO) and int8 are faster and less exact; they need --data."),
+        typer.Option(
+            help="Precision of the graph; bf16 (OpenVINO) and int8 are faster, less exact and need --data."
+        ),
     ] = "float32",
     data: Annotated[
         Path | None,
-        typer.Option(metavar="DATA", help=f"Pictures to compare on, a {DATA_KINDS}; noise by default."),
+        typer.Option(
+            metavar="DATA",
+            help=f"Pictures to compare graph and model on: a {DATA_KINDS}; noise by default.",
+        ),
     ] = None,
-    batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Pictures compared at once.")] = 8,
+    batch_size: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Number of pictures compared at once.")
+    ] = 8,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export in DIR.")] = False,
 ) -> None:
-    """Write MODEL as a graph for the light runtime, and prove that it says the same as in torch."""
+    """Write MODEL as a graph for the light runtime, and check that it gives the same results as in torch."""
     from understudy.export import export as export_model
 
     with reporting(plain_lines=True) as reporter:

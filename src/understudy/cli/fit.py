@@ -1,4 +1,4 @@
-"""``understudy fit``: good pictures -> a trained, calibrated model. Its options are those of ``understudy.fit``."""
+"""``understudy fit``: train a model on good pictures and calibrate it; options as in ``understudy.fit``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from understudy.train.options import FitOptions
 
 __all__ = ["fit"]
 
-_LISTS: dict[str, Callable[[str, str], object]] = {  # typed as A,B,C
+_LISTS: dict[str, Callable[[str, str], object]] = {  # given as A,B,C
     "strides": split_numbers,
     "categories": split_names,
 }
@@ -41,7 +41,7 @@ def fit(data: Path, out: Path, **typed: Any) -> None:
 
 
 def _parameters() -> Iterator[inspect.Parameter]:
-    """What typer makes of :class:`FitOptions`: an option each, with its type, default and description."""
+    """Yield the parameters of the command: one per field of :class:`FitOptions`, and DATA and MODEL."""
     yield _parameter("data", Path, typer.Argument(metavar="DATA", help=f"A {DATA_KINDS}."))
     yield _parameter("out", Path, typer.Option(metavar="MODEL", help="Folder for the model."))
     for name, field in FitOptions.model_fields.items():
@@ -52,7 +52,7 @@ def _parameters() -> Iterator[inspect.Parameter]:
 
 
 def _typed(name: str, field: FieldInfo) -> tuple[Any, str, str | None]:
-    """How an option is typed on the command line: its type, its flag and what stands for its value."""
+    """Return the type, the flag and the metavar of an option on the command line."""
     flag = f"--{name.replace('_', '-')}"
     if name == "settings":
         return list[str] | None, "--set", "KEY=VALUE"
@@ -64,6 +64,7 @@ def _typed(name: str, field: FieldInfo) -> tuple[Any, str, str | None]:
 
 
 def _parameter(name: str, kind: Any, typed: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+    """Return a keyword parameter that typer understands."""
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[kind, typed], default=default
     )
@@ -75,7 +76,7 @@ fit.__annotations__ = {each.name: each.annotation for each in _parameters()}
 
 @contextmanager
 def _stopping(out: Path) -> Iterator[None]:
-    """Say on Ctrl-C whether there is something to go on from."""
+    """Say on Ctrl-C whether the training can be resumed."""
     from understudy.train.loop import checkpoint_file
 
     try:
@@ -88,6 +89,7 @@ def _stopping(out: Path) -> Iterator[None]:
 
 
 def _count(text: str | None) -> int | None:
+    """Return a number of processes; ``None`` for ``auto``."""
     if text in (None, "auto"):
         return None
     try:

@@ -1,4 +1,4 @@
-"""A model's folder -> what judges pictures; an exported model needs no torch."""
+"""Folder of a model -> Inspector, for trained and exported models; an exported model needs no torch."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def open_inspector(
     """Open a trained or an exported model.
 
     Args:
-        model: its folder.
-        device: of a trained one.
-        watch: that waits for the device at the end of each lap.
-        calibrated: read its thresholds too.
+        model: folder of the model.
+        device: device for a trained model.
+        watch: stopwatch; at the end of each lap it will wait for the device.
+        calibrated: also read the thresholds.
 
     Raises:
-        BundleError: no model is there, or it is incomplete, altered or of another version.
+        BundleError: the folder holds no model, or the model is incomplete, altered or of another version.
         InputError: the device is not there, or an exported model was to run on a GPU.
     """
     from understudy.runtime.inspector import Inspector

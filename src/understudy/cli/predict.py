@@ -1,4 +1,4 @@
-"""``understudy predict``: pictures -> score and verdict each, as JSON lines, CSV or Parquet."""
+"""``understudy predict``: score and verdict of each picture, as JSON lines, CSV or Parquet."""
 
 from __future__ import annotations
 
@@ -26,30 +26,32 @@ __all__ = ["predict"]
 
 def predict(
     model: ModelArgument,
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Pictures, or folders of them.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Pictures, or folders of pictures.")],
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder for the results; printed by default.")
+        Path | None, typer.Option(metavar="DIR", help="Folder for the results; they are printed by default.")
     ] = None,
-    format_: Annotated[TableFormat, typer.Option("--format", help="How to write them.")] = "jsonl",
+    format_: Annotated[TableFormat, typer.Option("--format", help="Format of the results.")] = "jsonl",
     heatmaps: Annotated[
         bool,
-        typer.Option("--heatmaps", help="Also write a heat map beside each result; needs --out."),
+        typer.Option("--heatmaps", help="Also write a heat map of each picture; needs --out."),
     ] = False,
     masks: Annotated[
         bool,
-        typer.Option("--masks", help="Also write a mask of the defect beside each result; needs --out."),
+        typer.Option("--masks", help="Also write a defect mask of each picture; needs --out."),
     ] = False,
     category: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="What all pictures show; each one's is recognised otherwise."),
+        typer.Option(
+            metavar="NAME", help="Product that all pictures show; recognised for each picture by default."
+        ),
     ] = None,
     batch_size: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Pictures, or tiles of them, scored at once.")
+        int, typer.Option(metavar="N", min=1, help="Number of pictures or tiles scored at once.")
     ] = 8,
     device: DeviceOption = "auto",
-    profile: Annotated[bool, typer.Option("--profile", help="Say on stderr where the time goes.")] = False,
+    profile: Annotated[bool, typer.Option("--profile", help="Print on stderr where the time goes.")] = False,
 ) -> None:
-    """Score pictures. A picture that cannot be read is reported, the rest is scored; exit code 1."""
+    """Score pictures; one that cannot be read is reported, does not stop the rest, and sets exit code 1."""
     watch = Stopwatch() if profile else None
     lap: Lap = watch.lap if watch else untimed
     with lap("import", 0):
@@ -58,7 +60,7 @@ def predict(
         from understudy.runtime.manifest import holds_graph
 
         if not holds_graph(model):
-            import understudy.model  # noqa: F401  # takes longer than all the rest
+            import understudy.model  # noqa: F401  # the slowest import
 
     asked = {"--heatmaps": heatmaps, "--masks": masks, "--format parquet": format_ == "parquet"}
     if out is None and (files := [name for name, wanted in asked.items() if wanted]):
@@ -110,21 +112,22 @@ def predict(
         raise typer.Exit(1)
 
 
-def _write_heatmap(path: Path, found: Result, thresholds: Thresholds) -> str:
+def _write_heatmap(path: Path, result: Result, thresholds: Thresholds) -> str:
+    """Write the picture with its map in colour, and return the path."""
     from PIL import Image
 
     from understudy.runtime.heatmap import colour_span, heatmap
     from understudy.runtime.images import read_picture
 
-    span = colour_span(thresholds, [found.score])
-    return _write(path, Image.fromarray(heatmap(read_picture(found.path), found.anomaly_map, *span)))
+    span = colour_span(thresholds, [result.score])
+    return _write(path, Image.fromarray(heatmap(read_picture(result.path), result.anomaly_map, *span)))
 
 
-def _write_mask(path: Path, found: Result, mask: NDArray[np.bool_]) -> str:
-    """White on the defect, black elsewhere, at the picture's own size."""
+def _write_mask(path: Path, result: Result, mask: NDArray[np.bool_]) -> str:
+    """Write the mask at the size of the picture, white on defects and black elsewhere; return the path."""
     from PIL import Image
 
-    height, width = found.size
+    height, width = result.size
     return _write(path, Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
 
 

@@ -1,4 +1,4 @@
-"""``understudy reproduce``: a paper's table, run anew and set beside what the paper reports."""
+"""``understudy reproduce``: run a paper's table again and compare with what the paper reports."""
 
 from __future__ import annotations
 
@@ -26,18 +26,19 @@ def reproduce(
         str,
         typer.Argument(
             metavar="TABLE",
-            help="snl-1 to snl-4 (MVTec AD, VisA; image and pixel AUROC), snl-5 (terms), snl-6 (centres), "
-            "stpm, or loco.",
+            help="Table to run: snl-1 to snl-4 (MVTec AD, VisA; image and pixel AUROC), snl-5 (terms), "
+            "snl-6 (centres), stpm, or loco.",
         ),
     ],
     data: Annotated[
-        Path, typer.Option(metavar="DATA", help="Pictures to learn from and to test on, as fit takes them.")
+        Path, typer.Option(metavar="DATA", help="Data set to train and test on, in a layout that fit takes.")
     ],
-    out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder of the results, shared by all tables.")
-    ] = Path("reproduction"),
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the results of all tables.")] = Path(
+        "reproduction"
+    ),
     teacher: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Any timm backbone; the paper's by default.")
+        str | None,
+        typer.Option(metavar="NAME", help="Teacher network: any timm backbone; the paper's by default."),
     ] = None,
     teacher_weights: TeacherWeightsOption = None,
     seeds: Annotated[str, typer.Option(metavar="A,B,C", help="Random seeds to run and average.")] = "0,1,2",
@@ -46,25 +47,30 @@ def reproduce(
         typer.Option(
             metavar="N",
             min=1,
-            help="Length of every training: passes over the pictures; 100 for all categories, 200 for one.",
+            help="Length of every training in passes over the pictures; 100 for all categories, 200 for one.",
         ),
     ] = None,
-    max_steps: Annotated[int | None, typer.Option(metavar="N", min=1, help="Or optimiser steps.")] = None,
+    max_steps: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Length of every training in optimiser steps, in place of epochs."
+        ),
+    ] = None,
     categories: CategoriesOption = None,
     rows: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Only these rows, such as 'RD,SNL(RD)'.")
+        str | None, typer.Option(metavar="A,B", help="Only these rows of the table, such as 'RD,SNL(RD)'.")
     ] = None,
     models: Annotated[
         Literal["unified", "one-class"] | None,
-        typer.Option(help="Only one model for all, or only one a category."),
+        typer.Option(help="Only the unified models, or only the one-class models; both by default."),
     ] = None,
     image_size: ImageSizeOption = 256,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
 ) -> None:
-    """Run what a paper's table still lacks, and write it beside the paper's figures.
+    """Run what is still missing of a paper's table, and write it beside the paper's figures.
 
-    Give the same command again after a stop: what is done is kept, and what was begun goes on.
+    After a stop, give the same command again: finished runs are kept, and an unfinished run is resumed.
     """
     import understudy
 

@@ -1,4 +1,4 @@
-"""Rows of results to a file or to standard output, written as they come: what is done is never lost."""
+"""Tables of results, in a file or on standard output, written row by row: finished work is never lost."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ COLUMNS = ("path", "score", "verdict", "category", "reason", "regions", "error",
 
 @contextmanager
 def table_writer(form: TableFormat, path: Path | None) -> Iterator[Callable[[ResultRow], None]]:
-    """Give a function that writes one row with the keys of ``COLUMNS``.
+    """Yield a function that writes one row with the keys of ``COLUMNS``.
 
     Args:
         form: format of the table.
         path: file to write; ``None`` for standard output.
 
     Raises:
-        InputError: Parquet without pyarrow.
+        InputError: Parquet was asked for and pyarrow is not installed.
         WorkError: the file cannot be written.
     """
     if path is None:
@@ -54,7 +54,7 @@ def _row_writer(form: TableFormat, file: TextIO) -> Callable[[ResultRow], None]:
 
 
 def _flat(row: ResultRow) -> ResultRow:
-    """Regions as JSON, for tables whose cells are text or numbers."""
+    """Turn lists into JSON text, for tables whose cells are text or numbers."""
     return {name: json.dumps(value) if isinstance(value, list) else value for name, value in row.items()}
 
 

@@ -1,1 +1,1 @@
-"""Folders of pictures -> records -> pictures in memory; and the synthetic factory."""
+"""Folders and lists of pictures -> records -> windows or features in memory."""

@@ -1,11 +1,11 @@
-"""A frozen teacher's features of good pictures: with them a training needs neither pictures nor teacher.
+"""Storage for a frozen teacher's features of good pictures, in memory or in files.
 
-Where some pixels may not count, the mask of those that do is kept as one more level, of (S, S, 1) bytes. Features are
-kept in memory, or in files that are mapped into memory, for as many pictures as a disk holds. Such a folder holds one
-set at a time, whole or not at all::
+With stored features a training needs neither the pictures nor the teacher. If some pixels may not count, the
+valid mask is stored as one more level, of (S, S, 1) bytes. Files are mapped into memory, so there may be as
+many as the disk holds. A folder holds one set at a time, complete or absent::
 
-    understudy-features/features.json   what they are of, and every file's hash
-    understudy-features/level0.bin      (N, h, w, D) numbers, nothing else; one file a level
+    understudy-features/features.json   what the features are of, and the hash of every file
+    understudy-features/level0.bin      (N, h, w, D) numbers and nothing else; one file per level
 """
 
 from __future__ import annotations
@@ -42,21 +42,26 @@ __all__ = [
 
 
 class Layout(NamedTuple):
-    """How one level of one picture is kept: (h, w, D), and the type that the teacher computes it in."""
+    """How one level of one picture is stored.
+
+    Attributes:
+        shape: (h, w, D).
+        dtype: type that the teacher computes it in.
+    """
 
     shape: tuple[int, int, int]
     dtype: torch.dtype
 
 
 class FeatureStore(Dataset[list[Tensor]]):
-    """Features as one (h, w, D) tensor a level: the order in which a channels-last network has them.
+    """Features of pictures, as one (h, w, D) tensor per level: the order of a channels-last network.
 
     Args:
-        levels: (N, h, w, D) each, in memory or in mapped files.
-        rows: where each picture's features are in them.
+        levels: (N, h, w, D) tensor of each level, in memory or in mapped files.
+        rows: row of each picture in these tensors.
 
     Attributes:
-        workers: processes to load batches with: none, since nothing is computed.
+        workers: number of processes that load batches; 0, because nothing has to be computed.
     """
 
     workers = 0
@@ -72,27 +77,33 @@ class FeatureStore(Dataset[list[Tensor]]):
 
 
 def as_features(batch: Sequence[Tensor]) -> tuple[Features, Tensor | None]:
-    """(B, h, w, D) a level, as a loader puts a store's items together -> what the teacher gave.
+    """(B, h, w, D) levels of a :class:`FeatureStore` -> teacher features and (B, 1, S, S) valid mask.
 
-    Also (B, 1, S, S), 1 where a pixel counts: the last item where it is of bytes.
+    The mask is 1 where a pixel counts. It is the last level if that is of bytes; else it is ``None``.
     """
     levels = [level.permute(0, 3, 1, 2) for level in batch]
     return (levels[:-1], levels[-1] / 255) if batch[-1].dtype == torch.uint8 else (levels, None)
 
 
 def bytes_of(layouts: Sequence[Layout]) -> int:
-    """Bytes of one picture's features."""
+    """Return the number of bytes of one picture's features."""
     return sum(math.prod(layout.shape) * layout.dtype.itemsize for layout in layouts)
 
 
 def keep_in_memory(n: int, layouts: Sequence[Layout], parts: Iterable[Sequence[Tensor]]) -> FeatureStore:
-    """Keep the features of ``n`` pictures, which come in parts of (b, h, w, D) a level, in order."""
+    """Store features in memory.
+
+    Args:
+        n: number of pictures.
+        layouts: layout of each level.
+        parts: batches of features in order, each (b, h, w, D) per level.
+    """
     levels = [torch.empty((n, *layout.shape), dtype=layout.dtype) for layout in layouts]
     at = 0
     for part in parts:
         size = len(part[0])
-        for level, own in zip(levels, part, strict=True):
-            level[at : at + size] = own
+        for level, rows in zip(levels, part, strict=True):
+            level[at : at + size] = rows
         at += size
     return FeatureStore(levels, range(n))
 
@@ -102,6 +113,8 @@ _UNFINISHED = f"{_SET}-part-"
 
 
 class _LevelCard(BaseModel):
+    """Shape, type and hash of the file of one level."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     shape: tuple[int, int, int]
@@ -110,7 +123,13 @@ class _LevelCard(BaseModel):
 
 
 class _Card(BaseModel):
-    """What a set is: ``origin`` decides its values, ``digests`` name its windows, row by row."""
+    """Content of ``features.json``.
+
+    Attributes:
+        origin: digest of everything that decides the values.
+        digests: digest of each window, row by row.
+        levels: files of the levels.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -122,28 +141,28 @@ class _Card(BaseModel):
 def read_features(
     folder: Path, origin: str, digests: Sequence[str], say: Callable[[str], None]
 ) -> FeatureStore | None:
-    """Map the features of some windows, or say why a set that is there is of no use.
+    """Map the features of some windows; ``None`` if there are none, or none that fit.
 
     Args:
-        folder: where :func:`write_features` wrote.
-        origin: digest of all that decides a picture's features.
-        digests: of the windows; the set may hold others too, in any order.
-        say: takes one line.
+        folder: folder that :func:`write_features` wrote to.
+        origin: digest of everything that decides the features of a picture.
+        digests: digest of each window; the set may hold others too, in any order.
+        say: takes a line that says why a set cannot be used.
     """
-    found = folder / _SET
-    if not found.exists():
+    stored = folder / _SET
+    if not stored.exists():
         return None
     try:
-        card = _Card.model_validate_json((found / _CARD).read_bytes())
+        card = _Card.model_validate_json((stored / _CARD).read_bytes())
         if card.origin != origin or not set(digests) <= set(card.digests):
             say(f"{folder} holds features of another teacher, size or precision, or of other pictures")
             return None
-        if any(sha256_of(_file(found, i)) != level.sha256 for i, level in enumerate(card.levels)):
+        if any(sha256_of(_file(stored, i)) != level.sha256 for i, level in enumerate(card.levels)):
             raise ValueError("altered")
     except (OSError, ValueError):
         say(f"the features in {folder} are damaged")
         return None
-    return _mapped(found, card, digests)
+    return _mapped(stored, card, digests)
 
 
 def write_features(
@@ -153,17 +172,18 @@ def write_features(
     layouts: Sequence[Layout],
     parts: Iterable[Sequence[Tensor]],
 ) -> FeatureStore:
-    """Write a set in place of any other, then map it.
+    """Write a set of features, in place of any other, and map it.
 
     Args:
-        folder: gets one subfolder.
-        origin: digest of all that decides a picture's features.
-        digests: of the windows.
-        layouts: of each level.
-        parts: (b, h, w, D) a level, in the order of the windows.
+        folder: folder that gets one subfolder.
+        origin: digest of everything that decides the features of a picture.
+        digests: digest of each window.
+        layouts: layout of each level.
+        parts: batches of features in the order of the windows, each (b, h, w, D) per level.
 
     Raises:
-        WorkError: it cannot be written (a full disk, say); nothing of it is left behind.
+        WorkError: the set cannot be written, for example because the disk is full; nothing of it is left
+            behind.
     """
     with writing(folder, "name another folder with --cache-features"):
         for old in (folder / _SET, *folder.glob(f"{_UNFINISHED}*")):
@@ -173,7 +193,7 @@ def write_features(
         with TemporaryDirectory(prefix=_UNFINISHED, dir=folder) as unfinished:
             made = Path(unfinished, _SET)
             made.mkdir()
-            # Written, not mapped: a full disk under a map would kill the process.
+            # Written, not mapped: a full disk under a mapped file would kill the process.
             with ExitStack() as stack:
                 files = [stack.enter_context(_file(made, i).open("wb")) for i in range(len(layouts))]
                 for part in parts:
@@ -196,15 +216,17 @@ def write_features(
 
 
 def _file(found: Path, level: int) -> Path:
+    """Return the file of a level."""
     return found / f"level{level}.bin"
 
 
 def _mapped(found: Path, card: _Card, digests: Sequence[str]) -> FeatureStore:
+    """Map the files of a set, and pick the rows of some windows."""
     rows = {digest: row for row, digest in enumerate(card.digests)}
     levels = []
     for i, level in enumerate(card.levels):
         data = np.memmap(_file(found, i), np.uint8, mode="r")
-        with warnings.catch_warnings():  # that nothing may be written there is meant
+        with warnings.catch_warnings():  # read-only is what we want
             warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
             flat = torch.from_numpy(data)
         levels.append(flat.view(getattr(torch, level.dtype)).view(len(card.digests), *level.shape))

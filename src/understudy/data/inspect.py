@@ -1,4 +1,4 @@
-"""What a data set holds, and what in it would break or bias a run, mostly without decoding its pictures."""
+"""What a data set holds, and what would break or bias a run; mostly without decoding its pictures."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ __all__ = ["FileFault", "Finding", "Inspection", "Part", "inspect_data"]
 
 
 SPLITS = ("train", "validation", "test")
-_WINDOW = 512  # files given to the threads at once
-_MIDDLE = 4096  # bytes of a file that tell most files of one size apart
+_WINDOW = 512  # files that the threads get at once
+_MIDDLE = 4096  # bytes in the middle of a file, which differ in most files of one size
 _JPEG_END = b"\xff\xd9"
 
 Item = TypeVar("Item")
@@ -44,13 +44,19 @@ class FileFault(StrEnum):
 
     @property
     def is_serious(self) -> bool:
-        """Whether it would break or bias a run; a defect without a mask only leaves pixel metrics poorer."""
+        """Whether it would break or bias a run; a defect without a mask would not."""
         return self is not FileFault.NO_MASK
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One fault of one file, as a sentence that names it."""
+    """One fault of one file.
+
+    Attributes:
+        fault: kind of fault.
+        path: the file.
+        text: the fault in one sentence that names the file.
+    """
 
     fault: FileFault
     path: Path
@@ -62,13 +68,13 @@ class Part:
     """What one split of one category holds.
 
     Attributes:
-        category: its name.
-        split: its name.
+        category: name of the category.
+        split: name of the split.
         good: number of good pictures.
-        defects: number of others.
-        marked: number of those that have masks.
-        sizes: how many pictures have a (height, width), upright; broken ones are not counted.
-        modes: the same of Pillow's modes, such as RGB, L or I;16.
+        defects: number of pictures with a defect.
+        marked: number of pictures with masks.
+        sizes: number of pictures of each (height, width), upright; without broken pictures.
+        modes: number of pictures of each Pillow mode, such as RGB, L or I;16; without broken pictures.
     """
 
     category: str
@@ -81,17 +87,17 @@ class Part:
 
     @property
     def smallest(self) -> Size | None:
-        """Size of fewest pixels."""
+        """Size with the fewest pixels, as (height, width); ``None`` without pictures."""
         return min(self.sizes, key=_pixels, default=None)
 
     @property
     def largest(self) -> Size | None:
-        """Size of most pixels."""
+        """Size with the most pixels, as (height, width); ``None`` without pictures."""
         return max(self.sizes, key=_pixels, default=None)
 
     @property
     def commonest(self) -> Size | None:
-        """Size of most pictures."""
+        """Size of the most pictures, as (height, width); ``None`` without pictures."""
         return max(self.sizes, key=lambda size: (self.sizes[size], size), default=None)
 
 
@@ -100,14 +106,14 @@ class Inspection:
     """What a data set holds, and what is wrong with it.
 
     Attributes:
-        root: its folder or list.
-        layout: in words.
+        root: folder or list of the data set.
+        layout: layout, in words.
         summary: one line on what was recognised.
-        decoded: every picture and mask was decoded; else only those whose headers and ends did not prove
-            them whole, and masks that mark nothing were not looked for.
-        parts: in order of category, then train, validation and test.
-        copies: of each split, how many pictures repeat another one of it byte for byte.
-        findings: in order of fault, then of the pictures.
+        decoded: whether every picture and mask was decoded. Else only files were decoded whose header and end
+            do not prove them whole, and masks that mark nothing were not searched.
+        parts: splits, in order of category, then train, validation and test.
+        copies: number of pictures of each split that repeat another one of that split byte for byte.
+        findings: faults, in order of their kind, then of the pictures.
     """
 
     root: Path
@@ -120,31 +126,31 @@ class Inspection:
 
     @property
     def is_sound(self) -> bool:
-        """Whether nothing was found that would break or bias a run."""
+        """Whether there is no fault that would break or bias a run."""
         return not any(finding.fault.is_serious for finding in self.findings)
 
 
 def inspect_data(root: Path, decode: bool = False, advance: Advance = ignore_progress) -> Inspection:
     """Look at every picture and mask of a data set.
 
-    By default headers are read and files are checked to be whole: a PNG by its checksums, a JPEG by its
-    end. A file that this does not prove whole is decoded, as is every one of another format.
+    By default files are checked to be whole without decoding: a PNG by its checksums, a JPEG by its end. A
+    file that this does not prove whole is decoded, and so is every file of another format.
 
     Args:
-        root: folder or list.
-        decode: decode everything. It also finds such damage within a JPEG as stops a decoder, and masks that
+        root: folder or list of pictures.
+        decode: decode every file. This also finds damage within a JPEG that stops a decoder, and masks that
             mark nothing.
         advance: called with ("inspect" or "compare", files done, files in all, "").
 
     Raises:
-        InputError: the layout is not recognised or its rules are broken.
+        InputError: the layout is not recognised, or its rules are broken.
     """
-    found = open_pictures(root)
+    pictures = open_pictures(root)
     parts: dict[tuple[str, str], Part] = {}
     maybe_equal: dict[tuple[int, int], list[Record]] = defaultdict(list)
     findings: list[Finding] = []
-    looks = _in_threads(partial(_look, decode=decode), found.records, "inspect", advance)
-    for record, look in zip(found.records, looks, strict=True):
+    looks = _in_threads(partial(_look, decode=decode), pictures.records, "inspect", advance)
+    for record, look in zip(pictures.records, looks, strict=True):
         key = (record.category, record.split)
         _count(parts.setdefault(key, Part(*key)), record, look)
         findings += look.findings
@@ -156,9 +162,9 @@ def inspect_data(root: Path, decode: bool = False, advance: Advance = ignore_pro
             copies[split] += n - 1
         findings += _shared(equal)
     return Inspection(
-        root=found.root,
-        layout=found.layout,
-        summary=describe(found),
+        root=pictures.root,
+        layout=pictures.layout,
+        summary=describe(pictures),
         decoded=decode,
         parts=tuple(sorted(parts.values(), key=lambda p: (p.category, SPLITS.index(p.split)))),
         copies={split: copies[split] for split in SPLITS if copies[split]},
@@ -170,10 +176,10 @@ class _Glance(NamedTuple):
     """What a file shows without being decoded.
 
     Attributes:
-        stored: size of its pixels as they are stored.
-        upright: size once turned as its EXIF data ask for; ``None`` unless the file is proven whole.
-        mode: Pillow's.
-        imprint: number of bytes and a hash of those in the middle, alike in equal files.
+        stored: (height, width) of its pixels as they are stored.
+        upright: (height, width) once turned as the EXIF data say; ``None`` unless the file is proven whole.
+        mode: Pillow mode.
+        imprint: number of bytes, and a hash of the bytes in the middle; the same for equal files.
     """
 
     stored: Size
@@ -183,7 +189,13 @@ class _Glance(NamedTuple):
 
 
 class _Look(NamedTuple):
-    """What is known of one picture and its masks; no size, and nothing of its masks, if it is broken."""
+    """What was learned of one picture and its masks.
+
+    Attributes:
+        glance: what the file shows; ``None`` if it does not open.
+        size: (height, width), upright; ``None`` if the picture is broken.
+        findings: faults of the picture and its masks; without those of the masks if the picture is broken.
+    """
 
     glance: _Glance | None
     size: Size | None
@@ -191,6 +203,7 @@ class _Look(NamedTuple):
 
 
 def _look(record: Record, decode: bool) -> _Look:
+    """Check one picture and its masks."""
     glance = _glance(record.path)
     try:
         size = _size(record.path, None if decode else glance)
@@ -204,7 +217,7 @@ def _look(record: Record, decode: bool) -> _Look:
 
 
 def _glance(path: Path) -> _Glance | None:
-    """Look at a picture's header and end; ``None`` if it does not even open."""
+    """Look at the header and the end of a picture file; ``None`` if it does not open."""
     try:
         with path.open("rb") as file:
             image = Image.open(file)
@@ -213,12 +226,12 @@ def _glance(path: Path) -> _Glance | None:
             length = file.seek(0, os.SEEK_END)
             file.seek(max(0, (length - _MIDDLE) // 2))
             return _Glance(stored, upright, mode, (length, hash(file.read(_MIDDLE))))
-    except Exception:  # whatever is wrong, decoding names it
+    except Exception:  # decoding will name the fault
         return None
 
 
 def _is_whole(image: Image.Image, file: BinaryIO) -> bool:
-    """Whether a file is proven whole, and turned as its header says, without being decoded."""
+    """Tell whether a file is proven whole, and its orientation known, without decoding it."""
     if image.format == "PNG":
         try:
             image.verify()
@@ -233,10 +246,10 @@ def _is_whole(image: Image.Image, file: BinaryIO) -> bool:
 
 
 def _size(path: Path, glance: _Glance | None) -> Size:
-    """Of a picture once upright: as a glance at it proves, else by decoding it.
+    """Return the (height, width) of a picture, upright: from the glance if it proves it, else by decoding.
 
     Raises:
-        PictureError: it does not decode.
+        PictureError: the picture does not decode.
     """
     if glance and glance.upright:
         return glance.upright
@@ -245,7 +258,7 @@ def _size(path: Path, glance: _Glance | None) -> Size:
 
 
 def _check_mask(path: Path, size: Size, decode: bool) -> Finding | None:
-    """What is wrong with a mask of a picture of ``size``."""
+    """Return what is wrong with the mask of a picture of ``size``; ``None`` if nothing is."""
     glance = _glance(path)
     if not decode and glance and glance.upright and glance.stored == size:
         return None
@@ -261,6 +274,7 @@ def _check_mask(path: Path, size: Size, decode: bool) -> Finding | None:
 
 
 def _count(part: Part, record: Record, look: _Look) -> None:
+    """Add one picture to the counts of its part."""
     part.good += record.is_good
     part.defects += not record.is_good
     part.marked += bool(record.masks)
@@ -270,7 +284,7 @@ def _count(part: Part, record: Record, look: _Look) -> None:
 
 
 def _equal(candidates: Iterable[list[Record]], advance: Advance) -> Iterator[list[Record]]:
-    """Records of equal files together, two or more; ``candidates`` may be equal, others are not."""
+    """Yield groups of two or more records with equal files, out of groups whose files may be equal."""
     suspects = [record for group in candidates if len(group) > 1 for record in group]
     digests = _in_threads(lambda record: sha256_of(record.path), suspects, "compare", advance)
     equal: dict[str, list[Record]] = defaultdict(list)
@@ -280,7 +294,7 @@ def _equal(candidates: Iterable[list[Record]], advance: Advance) -> Iterator[lis
 
 
 def _shared(equal: Sequence[Record]) -> list[Finding]:
-    """A finding for every test picture among equal ones of which one is in another split."""
+    """Return a finding for every test picture that equals a picture of another split."""
     other = next((record for record in equal if record.split != "test"), None)
     return [
         Finding(
@@ -297,7 +311,7 @@ def _shared(equal: Sequence[Record]) -> list[Finding]:
 def _in_threads(
     work: Callable[[Item], Result], items: Sequence[Item], what: str, advance: Advance
 ) -> Iterator[Result]:
-    """Results in order, those of one window at most held at a time."""
+    """Work on all items in threads and yield the results in order; holds one window of results at a time."""
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(items), _WINDOW):
             window = items[start : start + _WINDOW]
@@ -306,5 +320,5 @@ def _in_threads(
 
 
 def _pixels(size: Size) -> tuple[int, Size]:
-    """What sizes are ordered by."""
+    """Key that sorts sizes by their number of pixels."""
     return size[0] * size[1], size

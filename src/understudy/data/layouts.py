@@ -1,4 +1,4 @@
-"""A folder or a list -> its records, whatever the layout."""
+"""A folder in any known layout, or a list of pictures -> its records."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from understudy.runtime.images import find_pictures
 __all__ = ["describe", "open_pictures"]
 
 
-# A folder of one of these names means that not every picture below shows a good product.
+# If a subfolder has one of these names, not every picture shows a good product.
 _NOT_GOOD = frozenset(
     word
     for name in (
@@ -36,10 +36,13 @@ _NOT_GOOD = frozenset(
 def open_pictures(root: Path) -> PictureSet:
     """Find the pictures of a folder or of a list.
 
-    A folder is in MVTec AD, MVTec LOCO or VisA layout, is one category of it, or holds good pictures alone.
+    Args:
+        root: folder in MVTec AD, MVTec LOCO or VisA layout, one category of such a folder, a folder of good
+            pictures, or a list of pictures (.csv, .parquet).
 
     Raises:
-        InputError: it is missing, unreadable, breaks its layout's rules, or holds no pictures.
+        InputError: the path is missing or cannot be read, breaks the rules of its layout, or holds no
+            pictures.
     """
     root = Path(root)
     if not root.exists():
@@ -57,7 +60,7 @@ def open_pictures(root: Path) -> PictureSet:
 
 
 def describe(found: PictureSet) -> str:
-    """One line on what was recognised, for a run to state."""
+    """Return one line on what was recognised: root, layout, number of categories and of pictures."""
     categories, pictures = len(found.categories), len(found.records)
     return (
         f"{found.root}: {found.layout}, {categories} {'category' if categories == 1 else 'categories'}, "
@@ -98,7 +101,7 @@ def _is_category(folder: Path) -> bool:
 
 
 def _category(folder: Path, name: str) -> tuple[str, list[Record]]:
-    """Layout and records of one category."""
+    """Return the layout and the records of one category."""
     if published.is_loco_category(folder):
         return "MVTec LOCO", published.loco_records(folder, name)
     return "MVTec AD", published.mvtec_records(folder, name)
@@ -117,7 +120,7 @@ def _set(
 
 
 def _refuse_twins(root: Path, categories: Iterable[str]) -> None:
-    """Two categories whose names a person reads as one would be two products to a model."""
+    """Refuse two categories with names that people read as one: they would be two products to a model."""
     known: dict[str, str] = {}
     for name in sorted(categories):
         twin = known.setdefault(_composed(_composed(name).casefold()), name)

@@ -1,8 +1,8 @@
-"""Records from a list of pictures: a CSV or Parquet file with one row for each.
+"""A list of pictures -> records: a CSV or Parquet file with one row per picture.
 
-Its columns are ``path`` and, as far as wanted, ``category``, ``split``, ``label`` and ``mask``; others are
-ignored. Paths are absolute or start at the list's folder; several masks of one picture are separated by
-semicolons.
+The column ``path`` is required; ``category``, ``split``, ``label`` and ``mask`` are optional; other columns
+are ignored. Paths are absolute or relative to the folder of the list. Several masks of one picture are
+separated by semicolons.
 """
 
 from __future__ import annotations
@@ -30,27 +30,32 @@ SPLITS: Mapping[str, Literal["train", "validation", "test"]] = {
     "val": "validation",
     "test": "test",
 }
-_GOOD_WORDS = frozenset({"good", "normal", "ok", "0", "0.0", "false"})  # the last two: pandas' words for 0
+_GOOD_WORDS = frozenset({"good", "normal", "ok", "0", "0.0", "false"})  # the last two as pandas writes 0
 _PARQUET = ".parquet"
 
 
 class ListRow(NamedTuple):
-    """Where a row stands, for errors, and its cells by column: without space around, empty if absent."""
+    """One row of a list.
+
+    Attributes:
+        place: file and line or row, for errors.
+        cells: text of each column, without space around; empty if absent.
+    """
 
     place: str
     cells: Mapping[str, str]
 
 
 def is_list(path: Path) -> bool:
-    """Whether a file is a list by its name."""
+    """Tell from the file name whether a file is a list."""
     return path.suffix.lower() in (".csv", _PARQUET)
 
 
 def list_records(path: Path) -> list[Record]:
-    """Records of a list; the masks of a good picture are passed over, since many tools write black ones.
+    """Return the records of a list. Masks of good pictures are ignored, since many tools write black ones.
 
     Raises:
-        InputError: the list cannot be read, breaks one of its rules, or names missing files.
+        InputError: the list cannot be read, breaks a rule, or names missing files.
     """
     return checked(path, [(row.place, _record(path, row)) for row in read_rows(path, COLUMNS, ("path",))])
 
@@ -69,10 +74,16 @@ def _record(source: Path, row: ListRow) -> Record:
 
 
 def one_of(known: Mapping[str, Meaning], row: ListRow, column: str, default: str = "") -> Meaning:
-    """What a cell's word means, whatever its case.
+    """Return what the word in a cell means, in upper or lower case.
+
+    Args:
+        known: meaning of each known word, in lower case.
+        row: row of the cell.
+        column: column of the cell.
+        default: word for an empty cell.
 
     Raises:
-        InputError: the word is unknown; the known ones are listed.
+        InputError: the word is unknown; the message lists the known ones.
     """
     word = row.cells[column] or default
     if word.casefold() not in known:
@@ -81,10 +92,14 @@ def one_of(known: Mapping[str, Meaning], row: ListRow, column: str, default: str
 
 
 def checked(source: Path, placed: Sequence[tuple[str, Record]]) -> list[Record]:
-    """The records of a list, with the place of each, once they are found to keep its rules.
+    """Return the records of a list after checking its rules.
+
+    Args:
+        source: file of the list.
+        placed: place and record of each row.
 
     Raises:
-        InputError: there are none, a picture is listed twice, a defect is to be learned from, or a file
+        InputError: there are no records, a picture is listed twice, a defect is to be learned from, or a file
             is missing.
     """
     if not placed:
@@ -109,20 +124,20 @@ def checked(source: Path, placed: Sequence[tuple[str, Record]]) -> list[Record]:
 
 
 def read_rows(path: Path, columns: Sequence[str], needed: Sequence[str]) -> Iterator[ListRow]:
-    """Read some columns of a CSV or Parquet file, row by row; rows without text in them are passed over.
+    """Read some columns of a CSV or Parquet file, row by row; rows without text in them are skipped.
 
-    A CSV file is UTF-8, separated by commas, semicolons or tabs: by what its header has most of.
+    A CSV file is in UTF-8. Its separator is the comma, semicolon or tab, whichever its header has most of.
 
     Args:
-        path: the file.
-        columns: lower-case names of those to read; the file may write them in any case.
-        needed: those among them that must be there.
+        path: CSV or Parquet file.
+        columns: columns to read, in lower case; the file may write them in any case.
+        needed: columns that the file must have.
 
     Raises:
         InputError: the file cannot be read or lacks a column.
     """
-    found = _parquet_rows if path.suffix.lower() == _PARQUET else _csv_rows
-    for place, cells in found(path, columns, needed):
+    rows_of = _parquet_rows if path.suffix.lower() == _PARQUET else _csv_rows
+    for place, cells in rows_of(path, columns, needed):
         texts = [text.strip() for text in cells.values()]
         if any(texts):
             yield ListRow(place, dict.fromkeys(columns, "") | dict(zip(cells, texts, strict=True)))
@@ -131,6 +146,7 @@ def read_rows(path: Path, columns: Sequence[str], needed: Sequence[str]) -> Iter
 def _csv_rows(
     path: Path, columns: Sequence[str], needed: Sequence[str]
 ) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield the place of each row and its cells by column."""
     data = read_bytes(path).removeprefix(codecs.BOM_UTF8)
     try:
         text = data.decode("utf-8")
@@ -161,6 +177,7 @@ def _csv_rows(
 def _parquet_rows(
     path: Path, columns: Sequence[str], needed: Sequence[str]
 ) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield the place of each row and its cells by column."""
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -184,7 +201,7 @@ def _parquet_rows(
 def _positions(
     path: Path, header: Sequence[str], columns: Sequence[str], needed: Sequence[str]
 ) -> dict[str, int]:
-    """Where in a table each column is that it has."""
+    """Return the position of each column that the table has."""
     names = [name.strip().casefold() for name in header]
     for column in columns:
         if names.count(column) > 1:

@@ -21,7 +21,7 @@ __all__ = [
     "worker_count",
 ]
 
-MEMORY_BUDGET = 4 * 2**30  # bytes: what ``auto`` takes at most
+MEMORY_BUDGET = 4 * 2**30  # bytes; the most that ``auto`` takes
 
 _MOST_WORKERS = 8
 _CGROUP = Path("/sys/fs/cgroup")
@@ -29,12 +29,12 @@ _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kmgt])(i?)b", re.IGNORECASE)
 
 
 def budget_of(cache: str) -> int:
-    """``auto``, ``off`` or a size such as ``512MB`` or ``2GiB`` -> bytes of pictures to keep at most.
+    """``auto``, ``off`` or a size such as ``512MB`` or ``2GiB`` -> largest number of bytes to keep.
 
     ``auto`` is half of the memory that is available now, and 4 GiB at most.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: the text is none of these.
     """
     if cache == "off":
         return 0
@@ -49,33 +49,44 @@ def budget_of(cache: str) -> int:
 
 
 def available_memory() -> int:
-    """Bytes that can be used now, in a container too."""
+    """Return the number of bytes that this process can use now, also in a container."""
     return int(min(psutil.virtual_memory().available, _left_in_container()))
 
 
 def _left_in_container() -> float:
-    """Bytes that a control group leaves (version 2), which psutil does not see; infinite without a limit."""
+    """Return the bytes that a control group (version 2) leaves; infinite without a limit.
+
+    psutil does not know control groups.
+    """
     try:
         limit, used = ((_CGROUP / name).read_text().strip() for name in ("memory.max", "memory.current"))
         return max(0, int(limit) - int(used))
-    except (OSError, ValueError):  # no control group, or no limit: the word max
+    except (OSError, ValueError):  # no control group, or no limit (the word "max")
         return math.inf
 
 
 def worker_count(asked: int | None) -> int:
-    """Processes that decode pictures: as many as asked for, or one a usable core and eight at most."""
+    """Return the number of processes that decode: as asked, or one per usable core and eight at most."""
     if asked is not None:
         return asked
     return min(_MOST_WORKERS, usable_cores())
 
 
 def bytes_each(side: int, channels: int = 3) -> int:
-    """Bytes of one (side, side, channels) window."""
+    """Return the number of bytes of one (side, side, channels) uint8 window."""
     return side * side * channels
 
 
 def statement(n: int, side: int, budget: int, workers: int, channels: int = 3) -> str:
-    """One line on ``n`` pictures within a budget: kept in memory, or decoded anew by whom."""
+    """Return one line that says whether pictures are kept in memory, or who decodes them anew each time.
+
+    Args:
+        n: number of windows.
+        side: side of a window in pixels.
+        budget: bytes that may be kept.
+        workers: number of processes that decode.
+        channels: channels of a window.
+    """
     each = bytes_each(side, channels)
     kept, size = min(n, budget // each), readable(n * each)
     if kept == n:
@@ -91,7 +102,7 @@ def statement(n: int, side: int, budget: int, workers: int, channels: int = 3) -
 
 
 def readable(size: int) -> str:
-    """Bytes -> two digits or more with a decimal unit."""
+    """Format a number of bytes with two digits or more and a decimal unit, such as ``1.5 MB``."""
     value, unit = float(size), "B"
     for larger in ("kB", "MB", "GB", "TB"):
         if value < 1000:

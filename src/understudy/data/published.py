@@ -1,16 +1,16 @@
-"""Folders of published data sets -> records: MVTec AD, MVTec LOCO and VisA.
+"""Folders in the layouts of published data sets -> records: MVTec AD, MVTec LOCO and VisA.
 
-MVTec AD: ``<category>/train/good``, ``<category>/test/<good or defect>``, and masks in
-``<category>/ground_truth/<defect>`` as ``<name>_mask.png`` or under the picture's own name.
+MVTec AD: ``<category>/train/good`` and ``<category>/test/<good or kind of defect>``. Masks are in
+``<category>/ground_truth/<kind of defect>``, as ``<name>_mask.png`` or under the picture's own name.
 
-MVTec LOCO: ``<category>/{train,validation}/good``, ``<category>/test/<good or kind of defect>``, and a folder of masks
-for every picture, ``<category>/ground_truth/<kind>/<picture's stem>``, with one mask for each of its defects.
-``<category>/defects_config.json`` says what the masks' values mean. Bergmann et al., "Beyond Dents and Scratches:
-Logical Constraints in Unsupervised Anomaly Detection and Localization", IJCV 2022.
+MVTec LOCO: ``<category>/{train,validation}/good`` and ``<category>/test/<good or kind of defect>``. Every
+picture has a folder of masks, ``<category>/ground_truth/<kind>/<picture's stem>``, with one mask per defect.
+``<category>/defects_config.json`` says what the values of masks mean. Bergmann et al., "Beyond Dents and
+Scratches: Logical Constraints in Unsupervised Anomaly Detection and Localization", IJCV 2022.
 
-VisA: ``<object>/Data/Images/{Normal,Anomaly}`` and ``<object>/Data/Masks/Anomaly`` for every object, and beside them
-``split_csv/1cls.csv``, which says what each picture is for. Zou et al., "SPot-the-Difference Self-Supervised
-Pre-training for Anomaly Detection and Segmentation", ECCV 2022.
+VisA: ``<object>/Data/Images/{Normal,Anomaly}`` and ``<object>/Data/Masks/Anomaly`` for every object. Beside
+the objects, ``split_csv/1cls.csv`` says what each picture is for. Zou et al., "SPot-the-Difference
+Self-Supervised Pre-training for Anomaly Detection and Segmentation", ECCV 2022.
 """
 
 from __future__ import annotations
@@ -43,31 +43,31 @@ __all__ = [
 ]
 
 MasksByStem = Mapping[str, tuple[Path, ...]]
-"""Masks of the pictures of one kind, under their lower-case stems."""
+"""Masks of the pictures of one kind of defect, by the picture's stem in lower case."""
 
 
 def is_mvtec_category(folder: Path) -> bool:
-    """Whether a folder looks like one category: it has a split, or masks."""
+    """Tell whether a folder looks like one category in MVTec AD layout: it has a split, or masks."""
     return any((folder / part).is_dir() for part in ("train", "test", "ground_truth"))
 
 
 def mvtec_records(folder: Path, category: str) -> list[Record]:
-    """All records of one category; a defect without a mask file has none."""
+    """Return the records of one category; a defect without a mask file has no masks."""
     return _good_records(folder, category, "train") + _tested_records(folder, category, _mask_by_stem)
 
 
 def _good_records(folder: Path, category: str, split: Literal["train", "validation"]) -> list[Record]:
-    """Good pictures of a split of one category."""
+    """Return the records of the good pictures of one split."""
     return [Record(category, split, GOOD, path) for path in _pictures_in(folder / split / GOOD)]
 
 
 def _tested_records(folder: Path, category: str, masks_of: Callable[[Path], MasksByStem]) -> list[Record]:
-    """Test pictures of one category, good and defective.
+    """Return the records of the test pictures of one category, good and defective.
 
     Args:
-        folder: of the category.
-        category: its name.
-        masks_of: gives the masks in the folder of one kind, which need not exist.
+        folder: folder of the category.
+        category: name of the category.
+        masks_of: returns the masks in a folder of one kind of defect, which may not exist.
     """
     records = []
     for kind in folders_in(folder / "test"):
@@ -78,24 +78,24 @@ def _tested_records(folder: Path, category: str, masks_of: Callable[[Path], Mask
 
 
 def folders_in(folder: Path) -> list[Path]:
-    """Folders right below a folder, sorted, but for links that lead back up; none if it does not exist."""
+    """Return the subfolders of a folder, sorted, without links to a parent; empty if it does not exist."""
     if not folder.is_dir():
         return []
     return sorted(d for d in folder.iterdir() if d.is_dir() and not _leads_back(d))
 
 
 def _pictures_in(folder: Path) -> list[Path]:
-    """Pictures of a folder, sorted; none if it does not exist."""
+    """Return the pictures of a folder, sorted; empty if it does not exist."""
     return find_pictures(folder) if folder.is_dir() else []
 
 
 def _mask_by_stem(folder: Path) -> MasksByStem:
-    """``003_mask.png`` and ``003.PNG`` belong to 003."""
+    """Return the mask of each picture: ``003_mask.png`` and ``003.PNG`` belong to 003."""
     return {path.stem.lower().removesuffix("_mask"): (path,) for path in _pictures_in(folder)}
 
 
 def _leads_back(folder: Path) -> bool:
-    """Whether a folder is a link to one that it lies in: all of that would be found again below it."""
+    """Tell whether a folder is a link to a folder that it lies in: all pictures would be found twice."""
     return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
 
 
@@ -103,9 +103,9 @@ DEFECTS_CONFIG = "defects_config.json"
 
 
 def is_loco_category(folder: Path) -> bool:
-    """Whether a folder is one category in this layout.
+    """Tell whether a folder is one category in MVTec LOCO layout.
 
-    It is if it explains its masks, has a validation split, or has a folder of masks for a test picture.
+    It is if it has a ``defects_config.json``, a validation split, or a folder of masks for a test picture.
     """
     if (folder / DEFECTS_CONFIG).is_file() or (folder / "validation" / GOOD).is_dir():
         return True
@@ -117,7 +117,7 @@ def is_loco_category(folder: Path) -> bool:
 
 
 def loco_records(folder: Path, category: str) -> list[Record]:
-    """All records of one category; a defect without a folder of masks has none."""
+    """Return the records of one category; a defect without a folder of masks has no masks."""
     return [
         *_good_records(folder, category, "train"),
         *_good_records(folder, category, "validation"),
@@ -126,10 +126,10 @@ def loco_records(folder: Path, category: str) -> list[Record]:
 
 
 def read_saturations(folder: Path) -> Saturations:
-    """What the values of a category's masks mean; nothing where it has no ``defects_config.json``.
+    """Read what the values of a category's masks mean; empty without a ``defects_config.json``.
 
     Raises:
-        InputError: the file is no list of defects, or two of them have one value.
+        InputError: the file is no list of defects, or two defects have one value.
     """
     path = folder / DEFECTS_CONFIG
     if not path.is_file():
@@ -151,7 +151,7 @@ def read_saturations(folder: Path) -> Saturations:
 
 
 def _mask_folder_by_stem(folder: Path) -> MasksByStem:
-    """The folder ``003`` holds the masks of 003."""
+    """Return the masks of each picture: the folder ``003`` holds those of 003."""
     return {masks.name.lower(): tuple(_pictures_in(masks)) for masks in folders_in(folder)}
 
 
@@ -162,17 +162,17 @@ _LABELS = {"normal": GOOD, "anomaly": "anomaly"}
 
 
 def is_visa_object(folder: Path) -> bool:
-    """Whether a folder is one object: it has ``Data/Images/Normal`` or ``Data/Images/Anomaly``."""
+    """Tell whether a folder is one object of VisA: it has ``Data/Images/Normal`` or ``.../Anomaly``."""
     return any((folder / "Data" / "Images" / kind).is_dir() for kind in ("Normal", "Anomaly"))
 
 
 def is_visa_root(folder: Path) -> bool:
-    """Whether a folder holds objects, or the list of their pictures."""
+    """Tell whether a folder holds objects of VisA, or the list of their pictures."""
     return (folder / SPLIT_LIST).is_file() or any(map(is_visa_object, folders_in(folder)))
 
 
 def visa_records(folder: Path) -> list[Record]:
-    """All records that the list below a folder names.
+    """Return all records that the list below a folder names.
 
     Raises:
         InputError: the list is missing, breaks its rules, or names missing files.
@@ -181,16 +181,17 @@ def visa_records(folder: Path) -> list[Record]:
 
 
 def visa_object_records(folder: Path) -> list[Record]:
-    """Records of one object, from the list beside its folder.
+    """Return the records of one object, from the list beside its folder.
 
     Raises:
-        InputError: as for :func:`visa_records`, or the list does not know the object.
+        InputError: see :func:`visa_records`; or the list does not name the object.
     """
     real = folder.resolve()
     return _listed_records(real.parent, real.name)
 
 
 def _listed_records(root: Path, name: str | None) -> list[Record]:
+    """Return the records of one object, or of all if ``name`` is ``None``."""
     source = root / SPLIT_LIST
     if not source.is_file():
         raise InputError(

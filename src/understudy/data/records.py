@@ -1,4 +1,4 @@
-"""What is known of every picture of a data set before it is opened."""
+"""Records: what is known of every picture of a data set before it is opened."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ GOOD = "good"
 
 
 class Saturation(BaseModel):
-    """When a defect counts as found as a whole: an entry of MVTec LOCO's ``defects_config.json``.
+    """When a defect counts as found: an entry of MVTec LOCO's ``defects_config.json``.
 
     Attributes:
-        defect_name: its kind.
-        pixel_value: the value of its masks.
-        saturation_threshold: pixels, or a share of the defect's own in (0, 1].
-        relative_saturation: it is a share.
+        defect_name: kind of defect.
+        pixel_value: value of its pixels in masks, at least 1.
+        saturation_threshold: number of found pixels that counts as finding all of the defect; a share of its
+            area, in (0, 1], if ``relative_saturation``.
+        relative_saturation: whether ``saturation_threshold`` is a share.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
@@ -34,25 +35,29 @@ class Saturation(BaseModel):
     relative_saturation: bool
 
     def pixels(self, area: int) -> int:
-        """Of a defect of ``area`` pixels, how many count as all of it: one at least."""
+        """Return the number of found pixels that counts as finding all of a defect, from 1 to its area.
+
+        Args:
+            area: area of the defect in pixels.
+        """
         wanted = self.saturation_threshold * (area if self.relative_saturation else 1)
         return max(1, min(int(wanted), area))
 
 
 Saturations = Mapping[int, Saturation]
-"""By the masks' value."""
+"""Saturations of one category, by the value of their pixels in masks."""
 
 
 @dataclass(frozen=True, order=True)
 class Record:
-    """One picture.
+    """One picture of a data set.
 
     Attributes:
-        category: the product it shows.
+        category: product that it shows.
         split: what it may be used for.
         defect: kind of defect, or ``"good"``.
-        path: the picture file.
-        masks: files that mark its defects' pixels, together: none where nobody marked them.
+        path: picture file.
+        masks: files that mark the pixels of its defects, together; empty if nobody marked them.
     """
 
     category: str
@@ -63,19 +68,19 @@ class Record:
 
     @property
     def is_good(self) -> bool:
-        """Whether it shows no defect."""
+        """Whether the picture shows no defect."""
         return self.defect == GOOD
 
 
 @dataclass(frozen=True)
 class PictureSet:
-    """Records of a folder, sorted, and the layout in which they were found.
+    """Records of a data set, and the layout that it was recognised by.
 
     Attributes:
-        root: the folder.
-        layout: in words.
-        records: sorted.
-        saturations: by category, what the values of its masks mean; a category without is not in it.
+        root: folder or list of the data set.
+        layout: layout, in words.
+        records: records, sorted.
+        saturations: meaning of the values of masks, by category; categories without are not in it.
     """
 
     root: Path
@@ -89,7 +94,7 @@ class PictureSet:
         return sorted({r.category for r in self.records})
 
     def train(self) -> list[Record]:
-        """Good pictures to learn from.
+        """Return the good pictures to learn from.
 
         Raises:
             InputError: a category has none.
@@ -105,14 +110,14 @@ class PictureSet:
         return chosen
 
     def validation(self) -> list[Record]:
-        """Good pictures that a data set sets aside from training itself; most have none."""
+        """Return the good pictures that the data set itself keeps from training; most data sets have none."""
         return [r for r in self.records if r.split == "validation" and r.is_good]
 
     def test(self) -> list[Record]:
-        """Pictures to evaluate on, good and defective.
+        """Return the pictures to evaluate on, good and defective.
 
         Raises:
-            InputError: there are none at all.
+            InputError: there are none.
         """
         chosen = [r for r in self.records if r.split == "test"]
         if not chosen:
@@ -123,16 +128,16 @@ class PictureSet:
         return chosen
 
     def keep_known(self, categories: Iterable[str]) -> Self:
-        """Drop the categories that are not among these; keep all where none of them is."""
+        """Return the set without the categories that are not listed; keep all if none is listed."""
         names = set(categories)
         kept = tuple(r for r in self.records if r.category in names)
         return replace(self, records=kept or self.records)
 
     def only(self, categories: Iterable[str] | None) -> Self:
-        """The same set with these categories alone; ``None`` keeps all.
+        """Return the set with these categories only; ``None`` keeps all.
 
         Raises:
-            InputError: a category is not there; the known ones are listed.
+            InputError: a category is not in the set; the message lists those that are.
         """
         if categories is None:
             return self

@@ -1,4 +1,4 @@
-"""The order in which a training sees pictures: each batch a pure function of the seed and the step."""
+"""The order in which a training sees pictures: each batch depends on the seed and the step only."""
 
 from __future__ import annotations
 
@@ -12,14 +12,18 @@ __all__ = ["BalancedOrder", "NaturalOrder", "SeededBatches"]
 
 
 class NaturalOrder:
-    """Every picture equally often: an epoch is a permutation of all of them, cut into full batches.
+    """Every picture equally often: an epoch is a permutation of all pictures, cut into full batches.
 
-    What is left over of an epoch waits for the next.
+    Pictures that fill no batch are left out of that epoch.
 
     Args:
         n: number of pictures.
-        batch_size: pictures a batch; at most ``n`` are taken.
-        seed: of the permutations.
+        batch_size: pictures per batch; at most ``n`` are used.
+        seed: seed of the permutations.
+
+    Attributes:
+        batch_size: pictures per batch.
+        steps_per_epoch: batches per epoch.
     """
 
     def __init__(self, n: int, batch_size: int, seed: int) -> None:
@@ -28,7 +32,7 @@ class NaturalOrder:
         self._n, self._permutations = n, _Permutations(seed)
 
     def batch(self, step: int) -> list[int]:
-        """Indices of a step's pictures."""
+        """Return the indices of the pictures of a step, counted from 0."""
         epoch, batch = divmod(step, self.steps_per_epoch)
         order = self._permutations.of(self._n, (), epoch)
         at = batch * self.batch_size
@@ -37,16 +41,20 @@ class NaturalOrder:
 
 
 class BalancedOrder:
-    """Every category equally often, whatever its size: of any first steps, within one picture.
+    """Every category equally often, whatever its size; after any number of pictures, to within one.
 
-    The places of all batches in a row are cut into rounds in which every category has one, in a
-    seeded order. A category fills its places with a permutation of its own pictures after the other,
-    so none comes again before all have come. An epoch is as long as in the natural order.
+    The pictures of all batches in a row are cut into rounds. In each round every category has one picture, in
+    a seeded order. A category shows all its pictures, in a seeded permutation, before one comes again. An
+    epoch has as many batches as in the natural order.
 
     Args:
-        categories: the category of each picture.
-        batch_size: pictures a batch; at most as many as there are pictures.
-        seed: of the permutations.
+        categories: category of each picture.
+        batch_size: pictures per batch; at most as many as there are pictures.
+        seed: seed of the permutations.
+
+    Attributes:
+        batch_size: pictures per batch.
+        steps_per_epoch: batches per epoch.
     """
 
     def __init__(self, categories: Sequence[str], batch_size: int, seed: int) -> None:
@@ -57,25 +65,25 @@ class BalancedOrder:
         self._permutations = _Permutations(seed)
 
     def batch(self, step: int) -> list[int]:
-        """Indices of a step's pictures."""
+        """Return the indices of the pictures of a step, counted from 0."""
         first = step * self.batch_size
         return [self._picture(place) for place in range(first, first + self.batch_size)]
 
     def _picture(self, place: int) -> int:
         turn, at = divmod(place, len(self._members))
         category = int(self._permutations.of(len(self._members), (0,), turn)[at])
-        own = self._members[category]
-        cycle, within = divmod(turn, len(own))
-        return int(own[self._permutations.of(len(own), (1 + category,), cycle)[within]])
+        members = self._members[category]
+        cycle, within = divmod(turn, len(members))
+        return int(members[self._permutations.of(len(members), (1 + category,), cycle)[within]])
 
 
 class SeededBatches(Sampler[list[int]]):
-    """Batches of indices from one step to another: training can go on anywhere.
+    """Batches of indices from one step to another, so that a training can resume at any step.
 
     Args:
-        order: of the pictures.
-        stop: step at which training ends.
-        start: step at which it begins or goes on.
+        order: order of the pictures.
+        stop: step at which the training ends.
+        start: step at which it begins or resumes.
     """
 
     def __init__(self, order: NaturalOrder | BalancedOrder, stop: int, start: int = 0) -> None:
@@ -89,14 +97,14 @@ class SeededBatches(Sampler[list[int]]):
 
 
 class _Permutations:
-    """Seeded permutations, numbered, of several names; each name's latest is at hand."""
+    """Seeded permutations, by name and number; keeps the latest one of each name."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._latest: dict[tuple[int, ...], tuple[int, NDArray[np.int64]]] = {}
 
     def of(self, n: int, name: tuple[int, ...], number: int) -> NDArray[np.int64]:
-        """(n,): a function of its arguments and the seed."""
+        """Return the (n,) permutation for a name and a number; it depends on these and the seed only."""
         known = self._latest.get(name)
         if known is None or known[0] != number:
             known = number, np.random.default_rng([self._seed, *name, number]).permutation(n)

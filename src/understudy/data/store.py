@@ -1,4 +1,4 @@
-"""Good pictures for a training: in memory as far as a budget goes, the others decoded on demand."""
+"""Windows of good pictures for a training: in memory within a budget, the others decoded on demand."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["PictureStore", "count_windows"]
 def count_windows(
     paths: Sequence[Path], categories: Sequence[str], preprocess: Preprocess, rois: Rois = NO_ROIS
 ) -> int:
-    """How many windows pictures have, as their files' headers say; one of a file that cannot be read."""
+    """Return the number of windows of some pictures, from their headers; 1 for a file that cannot be read."""
     named = zip(paths, categories, strict=True)
     return sum(_windows_of(path, category, preprocess, rois) for path, category in named)
 
@@ -39,7 +39,7 @@ def _windows_of(path: Path, category: str, preprocess: Preprocess, rois: Rois) -
     canvas = preprocess.canvas(size)
     try:
         return len(preprocess.corners(canvas, rois.valid(category, size, canvas, path)))
-    except PictureError:  # the store will name it
+    except PictureError:  # the store will report it
         return 1
 
 
@@ -49,22 +49,22 @@ _NONE: tuple[int, Picture, Mask | None] = (-1, np.empty((0, 0, 3), np.uint8), No
 class PictureStore(Dataset[Tensor]):
     """Windows of pictures as uint8 tensors: the first ones from memory, within a budget, the others decoded.
 
-    A window is (S, S, 3), or (S, S, 4) where some pixels may not count; see
-    :meth:`understudy.runtime.preprocess.Preprocess.cut`. Every file is decoded once at the start either
-    way, so that a broken one is named before any training.
+    A window is (S, S, 3), or (S, S, 4) if some pixels may not count; see
+    :meth:`understudy.runtime.preprocess.Preprocess.cut`. Every file is decoded once at the start, so a broken
+    one is reported before the training.
 
     Args:
         paths: picture files.
-        preprocess: cuts them into windows.
-        budget: bytes of windows to keep at most.
-        workers: processes that may decode what is not kept.
+        preprocess: cuts pictures into windows.
+        budget: largest number of bytes of windows to keep.
+        workers: number of processes that decode windows that are not kept.
         advance: called with ("decode", pictures done, pictures in all, "").
         rois: which pixels count.
-        categories: of each picture; needed where regions of interest depend on it.
+        categories: category of each picture; required if regions of interest depend on it.
 
     Attributes:
-        digests: of the files' contents.
-        owners: of each window, the index of its picture.
+        digests: digest of each file's content.
+        owners: index of the picture of each window.
 
     Raises:
         InputError: some pictures do not decode, or do not fit their region of interest; the first is named.
@@ -94,7 +94,7 @@ class PictureStore(Dataset[Tensor]):
             try:
                 if isinstance(result, PictureError):
                     raise result
-                valid = self._care(i, result.size, result.picture)
+                valid = self._valid_mask(i, result.size, result.picture)
             except PictureError as error:
                 broken.append(error)
                 continue
@@ -111,12 +111,12 @@ class PictureStore(Dataset[Tensor]):
 
     @property
     def kept_bytes(self) -> int:
-        """What of the budget is used."""
+        """Number of bytes of the windows in memory."""
         return sum(window.nbytes for window in self._kept)
 
     @property
     def names(self) -> list[str]:
-        """Of the windows: what they show, by content and place."""
+        """Digest of each window: of its picture, its place and its category."""
         if self._preprocess.tile is None and not self._rois:
             return self.digests
         places = zip(self.owners, self._corners, strict=True)
@@ -124,11 +124,11 @@ class PictureStore(Dataset[Tensor]):
 
     @property
     def workers(self) -> int:
-        """Processes to load batches with: none where every window is kept."""
+        """Number of processes that load batches; 0 if all windows are in memory."""
         return self._workers if len(self._kept) < len(self) else 0
 
     def release(self) -> None:
-        """Keep no window any longer; from now on each picture is decoded on demand."""
+        """Drop the windows from memory; from now on each picture is decoded on demand."""
         self._kept, self._last = [], _NONE
 
     def __len__(self) -> int:
@@ -138,16 +138,17 @@ class PictureStore(Dataset[Tensor]):
         if index < len(self._kept):
             return torch.from_numpy(self._kept[index])
         owner = self.owners[index]
-        if owner != self._last[0]:  # the windows of a picture are mostly asked for one after the other
+        if owner != self._last[0]:  # windows of one picture mostly follow each other
             picture = read_picture(self._paths[owner])
             canvas = self._preprocess.resize(picture)
-            self._last = (owner, canvas, self._care(owner, picture.shape[:2], canvas))
+            self._last = (owner, canvas, self._valid_mask(owner, picture.shape[:2], canvas))
         _, canvas, valid = self._last
         return torch.from_numpy(np.array(self._preprocess.cut(canvas, self._corners[index], valid)))
 
-    def _care(self, index: int, size: tuple[int, int], canvas: Picture) -> Mask | None:
+    def _valid_mask(self, index: int, size: tuple[int, int], canvas: Picture) -> Mask | None:
+        """Return the valid mask of a picture's canvas; ``None`` if all pixels count."""
         return self._rois.valid(self._categories[index], size, canvas.shape[:2], self._paths[index])
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the kept windows out: a worker that does not share this memory must not hold them again."""
+        """Leave the kept windows out: a worker process that does not share memory must not copy them."""
         return self.__dict__ | {"_kept": [], "_last": _NONE}

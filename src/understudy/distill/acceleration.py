@@ -1,7 +1,7 @@
 """Lets a faster function take the place of a plain one that computes the same numbers.
 
-The equations of the papers are written plainly in this package. :mod:`understudy.kernels` holds faster twins of
-some of them. Without that package everything still works, only slower.
+The equations of the papers are written plainly in this package. :mod:`understudy.kernels` holds faster twins
+of some of them. Without that package everything still works, only slower.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 The affinity of two pictures is the n x n matrix of similarities between their positions, A(i, j) = f_i · f~_j
 with features of length one. Within one picture (f~ = f) it is called *intra*, with another picture *inter*.
-Equations (5), (6), (12) and (13) are those of SNL, arXiv:2402.17091. These are the plain forms, which hold the
-whole matrix; :mod:`understudy.kernels.gram` has forms that need far less memory.
+Equations (5), (6), (12) and (13) are those of SNL, arXiv:2402.17091. These are the plain forms, which hold
+the whole matrix; :mod:`understudy.kernels.gram` has forms that need far less memory.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ def intra_affinity_distillation(
 
     Args:
         pair: one level's features.
-        form: of a picture's error: ``abs`` is the mean of |A_s - A_t| over all i and j (the printed sum is 10⁷
-            times the cosine term), ``squared`` the mean of its square, ``rms`` the root of that, which has the
-            scale of ``abs`` at the cost of ``squared``.
+        form: of a picture's error: ``abs`` is the mean of |A_s - A_t| over all i and j (the printed sum is
+            10⁷ times the cosine term), ``squared`` the mean of its square, ``rms`` the root of that, which
+            has the scale of ``abs`` at the cost of ``squared``.
         norm: see :func:`understudy.distill.valid.unit_vectors`.
     """
     return inter_affinity_distillation(pair, 0, form, norm)
@@ -97,7 +97,7 @@ def mean_matrix_error(each: Tensor, form: AffinityForm) -> Tensor:
 
 @accelerable
 def affinity_map(pair: Pair, form: AffinityForm = "rms", norm: AffinityNorm = "channel") -> Tensor:
-    """(B, D, H, W) pair -> (B, 1, H, W): each position's error of affinity, 0 where both agree. Eq. (12)-(13)."""
+    """(B, D, H, W) pair -> (B, 1, H, W): each position's affinity error, at least 0. Eq. (12)-(13)."""
     b, _, h, w = pair.teacher.shape
     teacher, student = (unit_vectors(f, norm, pair.valid) for f in pair[:2])
     error = affinity(student, student) - affinity(teacher, teacher)  # eq. (12): (B, n, n)

@@ -1,4 +1,4 @@
-"""Timm backbones by feature level: what levels they have, how they are built, where a level ends."""
+"""Timm backbones and their feature levels: list them, choose some, build the network, plug modules in."""
 
 from __future__ import annotations
 
@@ -25,24 +25,33 @@ __all__ = [
 
 
 def create_network(name: str, image_size: int, **options: Any) -> nn.Module:
-    """Build a backbone that returns features, with random weights, for one picture size if it needs one."""
+    """Build a timm backbone that returns features, with random weights.
+
+    Args:
+        name: timm name.
+        image_size: side of the square input in pixels; most backbones take any other size too.
+        options: further arguments of ``timm.create_model``.
+    """
     try:
         return timm.create_model(name, pretrained=False, features_only=True, img_size=image_size, **options)
-    except TypeError:  # most backbones take any size and know no such argument
+    except TypeError:  # most backbones take any size and have no such argument
         return timm.create_model(name, pretrained=False, features_only=True, **options)
 
 
 def choose_levels(name: str, strides: Sequence[int], image_size: int) -> tuple[list[Level], tuple[int, ...]]:
-    """Which of a backbone's levels have the asked strides: the levels, and their indices in timm.
+    """Choose the levels of a backbone that have the given strides.
 
     Args:
         name: timm name.
-        strides: finest first. A stride named m times, for a backbone that has it more than once (a plain
-            transformer), takes m of those levels, evenly spread.
-        image_size: side of the square input, in pixels.
+        strides: strides of the levels, finest first. A backbone can have several levels of one stride, as a
+            plain transformer does. Give the stride m times to take m of them, evenly spread.
+        image_size: side of the square input in pixels.
+
+    Returns:
+        The levels, and their indices in timm.
 
     Raises:
-        InputError: timm has no such model, it has no level of that stride, or it cannot take the size.
+        InputError: timm has no such model, the model has no level of a stride, or it cannot take the size.
     """
     known = _feature_info(name, image_size)
     chosen = _spread_over(name, known, strides)
@@ -50,25 +59,25 @@ def choose_levels(name: str, strides: Sequence[int], image_size: int) -> tuple[l
 
 
 def strides_of(name: str, image_size: int) -> list[int]:
-    """Of every level that a backbone has, finest first.
+    """Strides of all levels of a backbone, finest first.
 
     Raises:
-        InputError: as :func:`choose_levels` does for a name or a size.
+        InputError: timm has no such model, or it cannot take the size.
     """
     return [level.stride for level in _feature_info(name, image_size)]
 
 
 def channels_first(found: Sequence[Tensor], levels: Sequence[Level]) -> Features:
-    """Bring every level to (B, D, H, W): some backbones give (B, H, W, D)."""
+    """Features, some of them (B, H, W, D) -> all of them (B, D, H, W)."""
     pairs = zip(levels, found, strict=True)
     return [f if f.shape[1] == level.channels else f.permute(0, 3, 1, 2) for level, f in pairs]
 
 
 def plug_in_behind_levels(network: nn.Module, plug_ins: Sequence[nn.Module]) -> None:
-    """Put one module (B, D, H, W) -> (B, D, H, W) behind each level, so that what follows consumes it.
+    """Insert one module (B, D, H, W) -> (B, D, H, W) behind each level; the next stage reads its output.
 
     Raises:
-        InputError: a level is no module's output (a transformer's tokens, say).
+        InputError: a level is not the output of a module, as with the tokens of a transformer.
     """
     names: list[str] = network.feature_info.module_name()  # type: ignore[operator, union-attr]
     channels: list[int] = network.feature_info.channels()  # type: ignore[operator, union-attr]
@@ -84,14 +93,14 @@ def plug_in_behind_levels(network: nn.Module, plug_ins: Sequence[nn.Module]) -> 
 
 
 def _output_channels(network: nn.Module, module: nn.Module) -> int | None:
-    """Channels (dimension 1 of four) of what a module gives; ``None`` if it is no grid of features."""
+    """Number of channels that a module of a network gives; ``None`` unless its output is (B, D, H, W)."""
     seen: list[tuple[int, ...]] = []
     handle = module.register_forward_hook(lambda _module, _given, out: seen.append(tuple(out.shape)))
     training = network.training
     try:
         with torch.no_grad():
             network.eval()(torch.zeros(1, 3, 64, 64))
-    except Exception:  # whatever a backbone that needs another size finds wrong
+    except Exception:  # a backbone that needs another size can raise anything
         return None
     finally:
         handle.remove()
@@ -101,30 +110,35 @@ def _output_channels(network: nn.Module, module: nn.Module) -> int | None:
 
 @cache
 def brought_teachers() -> Mapping[str, Any]:
-    """Objects of the entry points ``understudy.teachers`` by name; their modules may register architectures."""
+    """Name -> object of each entry point in the group ``understudy.teachers``.
+
+    Loading them imports their modules, which may register architectures with timm.
+    """
     return {each.name: each.load() for each in entry_points(group="understudy.teachers")}
 
 
 @cache
 def _feature_info(name: str, image_size: int) -> tuple[Level, ...]:
+    """All levels of a backbone, finest first."""
     if not timm.is_model(name):
         brought_teachers()
     if not timm.is_model(name):
         near = timm.list_models(f"*{name.split('.')[0]}*")[:5]
         hint = f"; near: {', '.join(near)}" if near else ""
         raise InputError(f"timm knows no model named {name!r}{hint}")
-    with torch.device("meta"):  # shapes alone: no memory, no initialisation
+    with torch.device("meta"):  # computes shapes only, without memory and initialisation
         try:
             network: Any = create_network(name, image_size)
             network.eval()(torch.empty(1, 3, image_size, image_size))
             info = network.feature_info
-        except Exception as error:  # whatever a backbone finds wrong with the size
+        except Exception as error:  # a backbone that cannot take the size can raise anything
             reason = str(error).partition("\n")[0]
             raise InputError(f"{name} gives no features of {image_size}-pixel pictures: {reason}") from error
     return tuple(Level(c, r) for c, r in zip(info.channels(), info.reduction(), strict=True))
 
 
 def _spread_over(name: str, known: Sequence[Level], strides: Sequence[int]) -> tuple[int, ...]:
+    """Indices of the levels with the given strides; of several levels of one stride, evenly spread ones."""
     if list(strides) != sorted(strides) or not strides:
         raise InputError(f"strides are named from fine to coarse, such as 8,16,32, got {list(strides)}")
     chosen: list[int] = []

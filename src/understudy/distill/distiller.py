@@ -1,4 +1,4 @@
-"""The algorithm: a student learns a teacher's features of good pictures; where they differ is a defect."""
+"""The distiller: a student learns the teacher's features of good pictures; where both differ is a defect."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ __all__ = ["Distiller"]
 
 
 class Distiller(nn.Module):
-    """(B, 3, H, W) unit_vectors images -> (B, 1, H, W) anomaly map, in train and eval mode alike.
+    """(B, 3, H, W) normalised images -> (B, 1, H, W) anomaly map; larger is more abnormal.
 
-    Everywhere ``valid`` is (B, 1, H, W) float32, 1 where a pixel counts and 0 where it does not; ``None`` if
-    every pixel counts. What does not is in no loss and in no map, and students know nothing of it.
+    In all methods ``valid`` is (B, 1, H, W) float32: 1 where a pixel counts and 0 where it does not; ``None``
+    if all pixels count. Pixels that do not count are in no loss and in no map. Students do not see ``valid``.
 
     Args:
-        teacher: images -> Features; frozen.
-        student: (images, Features) -> list of Pair. One that does not look at the images says so by an
-            attribute ``sees_images = False``, and is then given ``None`` where there are none.
+        teacher: frozen, images -> Features.
+        student: (images, Features) -> list of Pair. A student that does not look at the images has the
+            attribute ``sees_images = False``; its ``images`` can be ``None``.
         terms: the summands of the training loss.
-        to_map: pairs and picture size -> anomaly map; a :class:`understudy.distill.fusion.Fusion`
-            learns its scales after the training.
+        to_map: (pairs, (H, W), valid) -> anomaly map. A :class:`understudy.distill.fusion.Fusion` learns its
+            scales after the training.
     """
 
     def __init__(
@@ -46,31 +46,31 @@ class Distiller(nn.Module):
         self._warned = False
 
     def learned(self) -> dict[str, Tensor]:
-        """What a trained model has to keep beside its teacher: the student, and the scales of a fusion."""
+        """State to save beside the teacher: the student, and the scales of a fusion."""
         return {k: v for k, v in self.state_dict().items() if not k.startswith("teacher.")}
 
     def load_learned(self, state: Mapping[str, Tensor]) -> None:
-        """Take what :meth:`learned` gave.
+        """Load the state that :meth:`learned` gave.
 
         Raises:
-            RuntimeError: a name or shape is not this distiller's.
+            RuntimeError: a name or a shape does not fit this distiller.
         """
         teacher = {f"teacher.{k}": v for k, v in self.teacher.state_dict().items()}
         self.load_state_dict({**teacher, **state})
 
     @property
     def sees_pictures(self) -> bool:
-        """Whether the student looks at pictures, beside the teacher's features of them."""
+        """Whether the student looks at the images, not only at the teacher's features of them."""
         return bool(getattr(self.student, "sees_images", True))
 
     def pairs(self, images: Tensor, valid: Tensor | None = None) -> list[Pair]:
-        """(B, 3, H, W) -> teacher's and student's features of every level, and which of its cells count."""
+        """(B, 3, H, W) -> one Pair a level: features of teacher and student, and the valid cells."""
         return self.pairs_from(self.teacher(images), images, valid)
 
     def pairs_from(
         self, features: Features, images: Tensor | None = None, valid: Tensor | None = None
     ) -> list[Pair]:
-        """Like :meth:`pairs`, from the teacher's features; images for a student that sees them."""
+        """Features -> one Pair a level, like :meth:`pairs`; a student that sees images needs these too."""
         pairs: list[Pair] = self.student(images, features)
         if valid is None:
             return pairs
@@ -86,7 +86,13 @@ class Distiller(nn.Module):
     def inspect(
         self, images: Tensor, lap: Lap = untimed, valid: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Like :meth:`score`, with the teacher's (B, D) embedding, from one pass of the teacher."""
+        """(B, 3, H, W) -> (B, 1, H, W) map, (B,) score and the teacher's (B, D) embedding, in one pass.
+
+        Args:
+            images: normalised images.
+            lap: times the parts ``teacher``, ``student`` and ``map``.
+            valid: mask of the valid pixels.
+        """
         with lap("teacher", images.shape[0]):
             features = self.teacher(images)
         with lap("student", images.shape[0]):
@@ -96,17 +102,17 @@ class Distiller(nn.Module):
             return anomaly_map, image_score(anomaly_map), embedding(features)
 
     def training_loss(self, images: Tensor, shift: int = 1, valid: Tensor | None = None) -> dict[str, Tensor]:
-        """(B, 3, H, W) good images -> each term; see :meth:`loss`."""
+        """(B, 3, H, W) good images -> each term of the loss; see :meth:`loss`."""
         return self.loss(self.pairs(images, valid), shift)
 
     def loss(self, pairs: list[Pair], shift: int = 1, done: float = 0.0) -> dict[str, Tensor]:
-        """Pairs of good pictures -> each term, weighted and summed over levels; add them up.
+        """Pairs of good pictures -> name of each term and its value, weighted; the loss is their sum.
 
         Args:
-            pairs: of a batch.
-            shift: which picture of the batch is whose partner, in 1..B-1; see
-                :func:`understudy.distill.losses.affinity_distillation`.
-            done: share of the training that is, in 0..1; some terms weigh less and less.
+            pairs: pairs of one batch, one a level.
+            shift: the partner of picture b is picture (b + shift) mod B, with shift in 1..B-1; see
+                :func:`understudy.distill.affinity.inter_affinity_distillation`.
+            done: share of the training that is over, in [0, 1]; the weights of annealed terms fall with it.
         """
         terms = self.terms
         if len(pairs[0].teacher) == 1 and any(term.needs_partner for term in terms):

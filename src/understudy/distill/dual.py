@@ -1,6 +1,6 @@
-"""The dual student: a local and a global reverse student beside each other.
+"""The dual student: a local and a global reverse student side by side.
 
-A *reconstruction from the abstract* of contextual affinity distillation (arXiv:2307.03101).
+This is a *reconstruction from the abstract* of contextual affinity distillation (arXiv:2307.03101).
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ Condensing = Literal["code", "channels"]
 
 
 class GlobalContextBlock(nn.Module):
-    """GCCB: (B, C, h, w) embedding -> same shape, through a few channels that see the whole picture.
+    """Global context condensing block, GCCB: (B, C, h, w) embedding -> same shape, through a narrow code.
 
     Args:
         channels: C.
-        width: channels of the condensed code.
-        grid: (h, w) of the embedding at the model's picture size; another grid is pooled to it.
-        condensing: ``code`` condenses the whole grid to one 1x1 code, so that every position is
-            rebuilt from the same summary; ``channels`` keeps the grid and condenses channels alone.
+        width: channels of the code.
+        grid: (h, w) of the embedding at the picture size of the model; any other grid is pooled to it.
+        condensing: ``code`` condenses the whole grid to one 1x1 code, so that every position is rebuilt from
+            the same summary of the picture; ``channels`` keeps the grid and condenses only the channels.
     """
 
     def __init__(
@@ -52,7 +52,12 @@ class GlobalContextBlock(nn.Module):
 
 
 class DualStudent(nn.Module):
-    """(images, Features) -> Pairs of the local student's levels, then of the global one's."""
+    """Dual student: Features -> Pairs of the local student, one a level, then Pairs of the global student.
+
+    Args:
+        local_student: a reverse student.
+        global_student: a reverse student whose embedding passes through a :class:`GlobalContextBlock`.
+    """
 
     sees_images = False
 
@@ -68,7 +73,13 @@ class DualStudent(nn.Module):
 
 
 def dual_student(teacher: Teacher, width: int, condensing: Condensing) -> DualStudent:
-    """Build both students for a teacher; the global one's embedding passes through a GCCB."""
+    """Build both students for a teacher.
+
+    Args:
+        teacher: the teacher.
+        width: channels of the code of the global student.
+        condensing: how the global student condenses; see :class:`GlobalContextBlock`.
+    """
     grid = _embedding_grid(teacher.levels, teacher.image_size)
     signed = teacher.is_signed()
     return DualStudent(
@@ -83,6 +94,6 @@ def dual_student(teacher: Teacher, width: int, condensing: Condensing) -> DualSt
 
 
 def _embedding_grid(levels: Sequence[Level], image_size: int) -> tuple[int, int]:
-    """The bottleneck's output: half the coarsest level's grid, both rounded up."""
+    """Grid of the bottleneck's output: half the grid of the coarsest level, both rounded up."""
     side = -(-image_size // levels[-1].stride)
     return (-(-side // 2),) * 2

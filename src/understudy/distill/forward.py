@@ -1,4 +1,4 @@
-"""The forward student: images -> features of its own, learned to equal the teacher's."""
+"""The forward student: images -> features, trained to equal the teacher's."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ __all__ = ["ForwardStudent"]
 
 
 class ForwardStudent(nn.Module):
-    """(images, Features) -> one Pair a level. STPM, arXiv:2103.04257.
+    """Forward student: (B, 3, S, S) images -> one Pair a level. STPM, arXiv:2103.04257.
 
-    The teacher's architecture once more, from random weights and trained as a whole; of the teacher's
-    features it takes nothing.
+    It has the architecture of the teacher, starts from random weights and is trained as a whole. It does not
+    read the teacher's features; they only form the other half of each pair.
 
     Args:
-        teacher: whose architecture, levels and picture size it has.
+        teacher: teacher whose architecture, levels and picture size it copies.
         plug_ins: one module (B, D, H, W) -> (B, D, H, W) a level, finest first; none by default.
-        in_line: the next stage consumes what a plug-in gives, rather than what it was given.
+        in_line: whether the next stage reads the output of a plug-in, or else its input.
 
     Raises:
-        InputError: ``in_line`` for a backbone whose levels are no module's output.
+        InputError: ``in_line`` for a backbone whose levels are not the output of a module.
     """
 
     sees_images = True
@@ -52,7 +52,10 @@ class ForwardStudent(nn.Module):
 
 
 def _open_residual_branches(network: nn.Module) -> None:
-    """Set scales that timm starts at zero to one, as torchvision's networks, and so STPM's, start."""
+    """Set batch-norm scales that timm initialises with zero to one.
+
+    torchvision's networks start with one, and STPM uses those.
+    """
     for module in network.modules():
         if isinstance(module, _BatchNorm) and module.affine and not module.weight.any():
             nn.init.ones_(module.weight)

@@ -1,4 +1,4 @@
-"""Several students' maps -> one, each brought to one scale with good pictures that no training has seen."""
+"""Fuse the maps of several students into one, after good pictures have brought them to one scale."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from understudy.types import Pair
 __all__ = ["ContextualMap", "Fusion", "Scaling"]
 
 Scaling = Literal["quantile", "zscore"]
-_LEAST_SPREAD = 1e-9  # of a part on good pictures: below it the part is constant, and left as it is
+_LEAST_SPREAD = 1e-9  # a map that varies less on good pictures is constant, and is not scaled
 _LOW, _HIGH = 0.9, 0.995  # quantiles of good pixels that become 0 and 1
 
 
 class ContextualMap:
-    """Pairs -> (B, 1, H, W) map of contextual affinity; 0 where both agree. See :mod:`.contextual`.
+    """Pairs -> (B, 1, H, W) map of contextual affinity; 0 where both agree.
 
-    Called like :class:`understudy.distill.maps.MapRecipe`.
+    It is called like :class:`understudy.distill.maps.MapRecipe`.
 
     Args:
         against: see :func:`understudy.distill.affinity.contextual_distance`.
-        measure: likewise.
-        cosine: weight of the plain cosine distance beside it.
-        sigma: of the Gaussian that smooths the map, in its pixels.
+        measure: how rows are compared; see the same function.
+        cosine: weight of the cosine distance that is added to the map; 0 for none.
+        sigma: sigma of the Gaussian that smooths the map, in pixels of the map; 0 for none.
     """
 
     def __init__(
@@ -51,19 +51,19 @@ class ContextualMap:
 
 
 Part: TypeAlias = tuple[slice, MapRecipe | ContextualMap]
-"""Which of the pairs a map is made of, and how."""
+"""The pairs that a map is made of, and how it is made."""
 
 
 class Fusion(nn.Module):
-    """Pairs -> (B, 1, H, W): mean of several maps, each shifted and scaled by what good pictures show.
+    """Pairs -> (B, 1, H, W): mean of several maps, each shifted and scaled so that good pictures look alike.
+
+    It is called like :class:`understudy.distill.maps.MapRecipe`. Until :meth:`fit` is called, maps are
+    averaged without scaling. The fused map can be negative.
 
     Args:
-        parts: name -> which pairs, and how they become a map.
-        scaling: ``quantile`` puts the 90th and the 99.5th percentile of good pixels at 0 and 1;
-            ``zscore`` their mean at 0 and a standard deviation at 1.
-
-    Called like :class:`understudy.distill.maps.MapRecipe`. Until :meth:`fit` has seen good pictures, maps are
-    averaged as they are.
+        parts: name of a map -> the pairs that it is made of, and how.
+        scaling: ``quantile`` puts the 90th and the 99.5th percentile of good pixels at 0 and 1; ``zscore``
+            puts their mean at 0, and one standard deviation above it at 1.
     """
 
     def __init__(self, parts: Mapping[str, Part], scaling: Scaling = "quantile") -> None:
@@ -76,13 +76,13 @@ class Fusion(nn.Module):
     def maps(
         self, pairs: Sequence[Pair], size: tuple[int, int], valid: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """Each part's own map, (B, 1, H, W), as it is."""
+        """Pairs -> the unscaled map of each part, (B, 1, H, W), by name."""
         return {name: to_map(pairs[which], size, valid) for name, (which, to_map) in self.parts.items()}
 
     def values(
         self, pairs: Sequence[Pair], size: tuple[int, int], valid: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """Each part's map at the pixels that count, in one row: what :meth:`fit` takes of good pictures."""
+        """Pairs -> (n,) unscaled values of each part at the valid pixels, by name; :meth:`fit` takes them."""
         maps = self.maps(pairs, size, valid)
         return {name: one.flatten() if valid is None else one[valid > 0] for name, one in maps.items()}
 
@@ -94,7 +94,12 @@ class Fusion(nn.Module):
         return fill_ignored(((maps - zero) / unit).mean(0), valid)
 
     def fit(self, good: Mapping[str, NDArray[np.float32]]) -> None:
-        """Set each part's zero and unit from good pictures' pixels, of any shape; see :meth:`values`."""
+        """Set the shift and the scale of each part.
+
+        Args:
+            good: name of the part -> values of good pictures that were not trained on, of any shape; see
+                :meth:`values`.
+        """
         for i, name in enumerate(self.parts):
             values = good[name]
             if self.scaling == "quantile":

@@ -1,8 +1,8 @@
 """Pairs -> scalar: the distillation losses, each 0 where teacher and student agree.
 
-All equations are those of SNL, arXiv:2402.17091. Batch and positions are averaged, so that the terms are of one
-magnitude whatever the batch, the grid and the teacher (docs/decisions/0004). All of them work in float32. Cells
-that do not count are in no mean, no softmax and no gradient (docs/decisions/0022).
+All equations are those of SNL, arXiv:2402.17091. Batch and positions are averaged, so that the terms are of
+one magnitude whatever the batch, the grid and the teacher (docs/decisions/0004). All of them work in float32.
+Cells that do not count are in no mean, no softmax and no gradient (docs/decisions/0022).
 """
 
 from __future__ import annotations
@@ -141,11 +141,11 @@ def spatial_distillation(
 
     Args:
         pair: one level's features; the gradient goes to the student's alone.
-        scale: ``teacher`` divides both features by the teacher's spread over the positions of that channel and
-            picture, so the term means the same for any teacher; ``none`` is the paper's letter.
+        scale: ``teacher`` divides both features by the teacher's spread over the positions of that channel
+            and picture, so the term means the same for any teacher; ``none`` is the paper's letter.
         temperature: divides the logits further.
-        reduction: over channels: mean (``mean_d``) or sum as printed (``sum_d``); ``mean_all`` also divides by
-            the number of positions. The batch is always averaged.
+        reduction: over channels: mean (``mean_d``) or sum as printed (``sum_d``); ``mean_all`` also divides
+            by the number of positions. The batch is always averaged.
     """
     teacher, student = (flatten_valid(f, pair.valid) for f in (pair.teacher.detach(), pair.student))
     sharpness = position_sharpness(teacher, pair.valid, scale, temperature)

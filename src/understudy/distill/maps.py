@@ -1,4 +1,4 @@
-"""Pairs -> anomaly map -> score. The only place of the package that interpolates features."""
+"""Pairs -> anomaly map -> score. No other module interpolates maps."""
 
 from __future__ import annotations
 
@@ -24,23 +24,24 @@ Combine = Literal["sum", "product"]
 class MapRecipe:
     """Pairs -> (B, 1, H, W) float32 map; 0 where both agree. Eq. (10)-(13) of SNL, arXiv:2402.17091.
 
-    Called with pairs, (H, W), and which pixels (B, 1, H, W) count. The error of an ignored pixel reaches no other,
-    and the map has its lowest value there (docs/decisions/0022).
+    It is called with pairs, the size (H, W), and a mask of the valid pixels (B, 1, H, W). An ignored pixel
+    changes no other pixel of the map, and gets the lowest value of the map (docs/decisions/0022).
 
     Attributes:
-        feature: weight of the feature map, one minus the cosine; 2 makes it the squared distance of unit vectors,
-            as in STPM.
-        affinity: weight of the affinity map beside the feature map; 0 leaves it out.
-        affinity_levels: which levels have an affinity map; all by default.
-        form: see :func:`understudy.distill.affinity.affinity_map`.
-        norm: see :func:`understudy.distill.valid.unit_vectors`.
-        sigma: of the Gaussian that smooths the map, in its pixels; 0 for none. Four in RD's release, for pictures of
-            256 pixels.
-        combine: levels by ``sum`` (RD, SNL), or ``product`` (STPM): abnormal at every level.
-        shrink: levels are combined at one over this of the picture's size, then enlarged; 4 in STPM's release,
-            which works on 64 x 64.
-        align_corners: outermost feature pixels are placed on the picture's outermost pixels (RD) rather than in the
-            middle of what they cover (STPM).
+        feature: weight of the feature map, one minus the cosine. With 2 it is the squared distance of unit
+            vectors, as in STPM.
+        affinity: weight of the affinity map, which is added to the feature map; 0 leaves it out.
+        affinity_levels: levels that have an affinity map; all by default.
+        form: form of the affinity error; see :func:`understudy.distill.affinity.affinity_map`.
+        norm: what has length one in an affinity; see :func:`understudy.distill.valid.unit_vectors`.
+        sigma: sigma of the Gaussian that smooths the map, in pixels of the map; 0 for none. RD's release has
+            4 for pictures of 256 pixels.
+        combine: how levels are combined: by ``sum`` (RD, SNL), or by ``product`` (STPM), which is large only
+            where every level is abnormal.
+        shrink: levels are combined at the picture's size divided by this, and the map is then enlarged.
+            STPM's release has 4: it works on 64 x 64.
+        align_corners: whether the outermost feature pixels lie on the outermost pixels of the picture (RD),
+            or in the middle of the area that they cover (STPM).
     """
 
     feature: float = 1.0
@@ -78,18 +79,18 @@ class MapRecipe:
 
 
 def image_score(anomaly_map: Tensor) -> Tensor:
-    """(B, 1, H, W) map -> (B,) its maximum. Eq. (14) of SNL, arXiv:2402.17091."""
+    """(B, 1, H, W) map -> (B,) score: the maximum of the map. Eq. (14) of SNL, arXiv:2402.17091."""
     return anomaly_map.amax(dim=(1, 2, 3))
 
 
 def smooth(anomaly_map: Tensor, sigma: float, valid: Tensor | None) -> Tensor:
-    """(B, 1, H, W) -> same shape: :func:`gaussian_blur` over the pixels that count, the others filled."""
+    """(B, 1, H, W) -> same shape: :func:`gaussian_blur` of the valid pixels; others get the lowest value."""
     blurred = _weighted(lambda values: gaussian_blur(values, sigma), anomaly_map, valid)
     return fill_ignored(blurred, valid)
 
 
 def fill_ignored(anomaly_map: Tensor, valid: Tensor | None) -> Tensor:
-    """(B, 1, H, W) -> same shape: each picture's lowest value that counts where nothing does."""
+    """(B, 1, H, W) -> same shape: ignored pixels get the lowest value of the picture's valid pixels."""
     if valid is None:
         return anomaly_map
     counts = valid > 0
@@ -99,7 +100,13 @@ def fill_ignored(anomaly_map: Tensor, valid: Tensor | None) -> Tensor:
 
 
 def _weighted(spread: Callable[[Tensor], Tensor], values: Tensor, weights: Tensor | None) -> Tensor:
-    """Spread (B, 1, h, w) values linearly, each by its weight; 0 where none of those nearby has one."""
+    """Apply a linear operation to (B, 1, h, w) values as a weighted mean; 0 where all weights are 0.
+
+    Args:
+        spread: the operation, such as blurring or interpolating.
+        values: the values.
+        weights: (B, 1, h, w), 0 where a value must not count; ``None`` if all count.
+    """
     if weights is None:
         return spread(values)
     total = spread(weights)
@@ -107,9 +114,9 @@ def _weighted(spread: Callable[[Tensor], Tensor], values: Tensor, weights: Tenso
 
 
 def gaussian_blur(anomaly_map: Tensor, sigma: float) -> Tensor:
-    """(B, 1, H, W) -> same shape, smoothed over four sigmas each way; mirrored at the border.
+    """(B, 1, H, W) -> same shape, smoothed by a Gaussian of ``sigma`` pixels; mirrored at the border.
 
-    Equal to ``scipy.ndimage.gaussian_filter``, which RD's release uses.
+    It equals ``scipy.ndimage.gaussian_filter``, which RD's release uses: the kernel ends after four sigmas.
     """
     if sigma <= 0:
         return anomaly_map
@@ -123,7 +130,7 @@ def gaussian_blur(anomaly_map: Tensor, sigma: float) -> Tensor:
 
 
 def _mirrored(n: int, radius: int) -> Tensor:
-    """Indices -radius..n+radius-1 folded back into 0..n-1, the border pixel twice, as often as needed."""
+    """Indices -radius..n+radius-1, mirrored into 0..n-1; the border pixel occurs twice."""
     at = torch.arange(-radius, n + radius) % (2 * n)
     return torch.where(at < n, at, 2 * n - 1 - at)
 
@@ -131,9 +138,14 @@ def _mirrored(n: int, radius: int) -> Tensor:
 def enlarge(
     anomaly_map: Tensor, size: tuple[int, int], weights: Tensor | None = None, *, align_corners: bool
 ) -> Tensor:
-    """(B, 1, h, w) -> (B, 1, H, W), bilinear; unchanged if it has that size.
+    """(B, 1, h, w) -> (B, 1, H, W), by bilinear interpolation; unchanged if it has that size.
 
-    Where ``weights`` of its shape is 0 a value is left out, and where no other is near, the map is 0.
+    Args:
+        anomaly_map: the map.
+        size: (H, W).
+        weights: (B, 1, h, w), 0 where a value must not count; ``None`` if all count. Where no value nearby
+            counts, the result is 0.
+        align_corners: see :class:`MapRecipe`.
     """
     if anomaly_map.shape[-2:] == size:
         return anomaly_map

@@ -1,4 +1,4 @@
-"""A distiller as a network that scores windows, in torch; on which device, and in which precision."""
+"""Run a distiller in torch: choose device and precision, normalise windows, and score them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = [
 
 
 def resolve_device(choice: DeviceChoice) -> torch.device:
-    """``auto`` takes a GPU where there is one.
+    """Choose the device to run on; ``auto`` takes a GPU if there is one.
 
     Raises:
         InputError: ``cuda`` was asked for and there is none.
@@ -44,7 +44,10 @@ def resolve_device(choice: DeviceChoice) -> torch.device:
 
 
 def resolve_precision(choice: PrecisionChoice, device: torch.device) -> Literal["32", "bf16"]:
-    """``auto`` takes bf16 where the hardware multiplies in it; a processor that emulates it is slower."""
+    """Choose the precision of training; ``auto`` takes bf16 if the hardware multiplies in it.
+
+    A processor that only emulates bf16 is slower than in float32.
+    """
     if choice != "auto":
         return choice
     if device.type == "cuda":
@@ -54,12 +57,12 @@ def resolve_precision(choice: PrecisionChoice, device: torch.device) -> Literal[
 
 
 def waiting_for(device: torch.device) -> Callable[[], None]:
-    """What waits until a device has done all that it was given; a processor never owes anything."""
+    """Give a function that waits until a device has finished its work; for a processor it does nothing."""
     return torch.cuda.synchronize if device.type == "cuda" else lambda: None
 
 
 class _FullPrecision:
-    """The setting is the process' own, so of several threads the first sets it and the last sets it back."""
+    """Context manager that switches TF32 off; the setting is global, so the last thread restores it."""
 
     def __init__(self) -> None:
         self._lock, self._users, self._before = threading.Lock(), 0, False
@@ -81,19 +84,19 @@ class _FullPrecision:
 
 
 full_precision = _FullPrecision()
-"""Keeps a GPU's convolutions at float32's own precision, so that scores do not depend on the device."""
+"""Context manager: a GPU computes convolutions in full float32, so scores do not depend on the device."""
 
 
 class TorchNetwork:
-    """A distiller that scores windows; see :class:`understudy.runtime.graph.Network`.
+    """Scores windows with a distiller; implements :class:`understudy.runtime.graph.Network`.
 
-    Scores are computed in float32 on every device, since thresholds are compared with them
-    (docs/decisions/0006). On a processor the memory of one batch is kept for the next as long as the network
-    is there.
+    Scores are computed in float32 on every device, because they are compared with thresholds
+    (docs/decisions/0006). On a processor, the memory of a batch is kept for the next batch while this object
+    exists.
 
     Args:
-        distiller: trained; brought to the device and to eval mode.
-        device: to score on; the processor by default.
+        distiller: a trained distiller; it is moved to the device and set to eval mode.
+        device: device to score on; the processor by default.
     """
 
     def __init__(self, distiller: Distiller, device: torch.device | None = None) -> None:
@@ -117,10 +120,10 @@ class TorchNetwork:
 
 
 class Normaliser(nn.Module):
-    """Windows (B, S, S, 3) or (B, S, S, 4) uint8 -> images and what counts, as ``Preprocess.inputs`` does.
+    """(B, S, S, 3 or 4) uint8 windows -> (B, 3, S, S) normalised images and (B, 1, S, S) valid pixels.
 
-    Images are (B, 3, S, S) float32, minus mean, over std, laid out channels-last; what counts is
-    (B, 1, S, S) of windows with four channels, else ``None``.
+    It computes what ``Preprocess.inputs`` does. Images are float32, minus mean, over std, in channels-last
+    memory. The mask of the valid pixels is the fourth channel; ``None`` for windows of three channels.
     """
 
     def __init__(self, preprocess: Preprocess) -> None:

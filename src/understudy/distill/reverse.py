@@ -1,7 +1,7 @@
-"""Residual blocks of the reverse students: like ResNet's, and their mirror that enlarges.
+"""The reverse student of RD, arXiv:2201.10703: features -> bottleneck -> decoder -> features.
 
-Structure as in RD, arXiv:2201.10703: where an encoder block halves the grid with a strided 3x3
-convolution, a decoder block doubles it with a 2x2 transposed convolution.
+Its parts are residual blocks, the one-class bottleneck (OCBE), and the decoder. Where a block of the teacher
+halves the grid with a strided 3x3 convolution, a block of the decoder doubles it with a 2x2 transposed one.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ __all__ = [
 
 
 def conv_bn_relu(c_in: int, c_out: int, stride: int) -> nn.Sequential:
-    """(B, c_in, H, W) -> (B, c_out, H/stride, W/stride), rounded up; not negative."""
+    """Build a layer (B, c_in, H, W) -> (B, c_out, H/stride, W/stride), rounded up; output is at least 0."""
     return nn.Sequential(_conv3x3(c_in, c_out, stride), nn.BatchNorm2d(c_out), nn.ReLU())
 
 
 class Block(nn.Module):
-    """(B, c_in, H, W) -> (B, c_out, H', W'); H' = H·up or H/down, rounded up.
+    """Residual block: (B, c_in, H, W) -> (B, c_out, H', W') with H' = H·up or H/down, rounded up.
 
     Args:
-        c_in: channels in.
-        c_out: channels out.
-        inner: share of ``c_out`` that the 3x3 convolution of a bottleneck block works on (0.5 in
-            a WideResNet-50-2, 0.25 in a ResNet-50); ``None`` for a basic block of two 3x3.
-        up: enlarges the grid by this factor with a transposed convolution.
-        down: shrinks it by this stride.
-        linear: leave out the last ReLU, so that the output can be negative.
+        c_in: channels of the input.
+        c_out: channels of the output.
+        inner: share of ``c_out`` on which the 3x3 convolution of a bottleneck block works, such as 0.5 in a
+            WideResNet-50-2 and 0.25 in a ResNet-50; ``None`` for a basic block of two 3x3 convolutions.
+        up: factor by which a transposed convolution enlarges the grid.
+        down: stride by which a convolution shrinks the grid.
+        linear: whether to leave out the last ReLU, so that the output can be negative.
     """
 
     def __init__(
@@ -92,7 +92,10 @@ def stage(
     down: int = 1,
     linear: bool = False,
 ) -> nn.Sequential:
-    """Chain ``depth`` blocks: the first one changes grid and channels, the last may be linear."""
+    """Chain ``depth`` blocks; the first one changes grid and channels, and only the last can be linear.
+
+    The arguments are those of :class:`Block`.
+    """
     blocks = []
     for i in range(depth):
         first, last = i == 0, i == depth - 1
@@ -110,7 +113,7 @@ def stage(
 
 
 def initialise(module: nn.Module) -> None:
-    """Kaiming-normal (fan out) for convolutions, as RD does; transposed ones keep torch's default."""
+    """Initialise convolutions as RD does, by Kaiming-normal (fan out); transposed ones stay as they are."""
     for part in module.modules():
         if isinstance(part, nn.Conv2d):
             nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
@@ -131,20 +134,20 @@ def _resample(c_in: int, c_out: int, up: int, down: int) -> nn.Module:
 
 
 class OneClassBottleneck(nn.Module):
-    """OCBE: Features -> (B, 2·D_K, H_K/2, W_K/2), K the coarsest level.
+    """One-class bottleneck, OCBE: Features -> (B, 2·D_K, H_K/2, W_K/2), where K is the coarsest level.
 
-    Multi-scale feature fusion brings every level to the coarsest grid by strided convolutions,
-    whose widths are those of the levels passed on the way; one-class embedding then condenses the
-    stack with residual blocks. RD, arXiv:2201.10703, section 3.3; for a WideResNet-50-2 this is
-    the released structure: 256 -> 512 -> 1024, 512 -> 1024, 1024, together 3072 -> 2048.
+    First, strided convolutions bring every level to the coarsest grid; their widths are those of the levels
+    that they pass on the way. Then residual blocks condense the stack of levels. RD, arXiv:2201.10703,
+    section 3.3. For a WideResNet-50-2 this is the released structure: 256 -> 512 -> 1024, 512 -> 1024, 1024,
+    stacked to 3072 -> 2048.
 
     Args:
         levels: the teacher's levels, finest first.
-        inner: see :class:`understudy.distill.reverse.Block`.
+        inner: kind of block; see :class:`Block`.
         depth: number of residual blocks.
 
     Raises:
-        InputError: a stride is not a power-of-two multiple of the one before.
+        InputError: a stride is not the one before it times a power of two.
     """
 
     def __init__(self, levels: Sequence[Level], inner: float | None, depth: int) -> None:
@@ -162,7 +165,11 @@ class OneClassBottleneck(nn.Module):
 
 
 def stride_steps(levels: Sequence[Level]) -> list[int]:
-    """How much coarser each level is than the one before it: [8, 16, 32] -> [2, 2]."""
+    """Factors by which each level is coarser than the one before it: strides 8, 16, 32 -> [2, 2].
+
+    Raises:
+        InputError: a factor is not a power of two.
+    """
     steps = []
     for fine, coarse in pairwise(levels):
         step, rest = divmod(coarse.stride, fine.stride)
@@ -176,32 +183,32 @@ def stride_steps(levels: Sequence[Level]) -> list[int]:
 
 
 def _path_down(levels: Sequence[Level], k: int) -> nn.Sequential:
-    """Halve level k again and again until it stands on the coarsest grid with its width."""
+    """Build the convolutions that bring level k to the grid and the channels of the coarsest level."""
     path = nn.Sequential()
     channels = levels[k].channels
     for (width, _), step in zip(levels[k + 1 :], stride_steps(levels)[k:], strict=True):
         for _ in range(step.bit_length() - 1):
             path.append(conv_bn_relu(channels, width, stride=2))
             channels = width
-    if channels != levels[-1].channels:  # levels of one stride (a plain transformer, say)
+    if channels != levels[-1].channels:  # levels of one stride, as in a plain transformer
         path.append(conv_bn_relu(channels, levels[-1].channels, stride=1))
     return path
 
 
 class Decoder(nn.Module):
-    """(B, c_in, h, w) embedding -> Features of the teacher's shapes.
+    """Decoder: (B, c_in, h, w) embedding -> Features with the shapes of the teacher's.
 
-    One stage of residual blocks a level, without skip connections (RD, arXiv:2201.10703). A module
-    can be plugged in behind every stage (SNL, arXiv:2402.17091, figure 4).
+    It has one stage of residual blocks a level and no skip connections (RD, arXiv:2201.10703). A module can
+    be plugged in behind every stage (SNL, arXiv:2402.17091, figure 4).
 
     Args:
-        c_in: channels of the embedding, which stands on half the coarsest level's grid.
+        c_in: channels of the embedding, whose grid is half the grid of the coarsest level.
         levels: the teacher's levels, finest first.
-        inner: see :class:`understudy.distill.reverse.Block`.
-        depths: residual blocks a stage, coarsest first.
-        linear: the teacher's features can be negative, so each stage's last ReLU is left out.
+        inner: kind of block; see :class:`Block`.
+        depths: residual blocks of each stage, coarsest first.
+        linear: whether the teacher's features can be negative; then every stage ends without a ReLU.
         plug_ins: one module (B, D, H, W) -> (B, D, H, W) a level, finest first; none by default.
-        in_line: the next stage consumes what a plug-in gives, rather than what it was given.
+        in_line: whether the next stage reads the output of a plug-in, or else its input.
     """
 
     def __init__(
@@ -227,7 +234,7 @@ class Decoder(nn.Module):
         self.plug_ins = nn.ModuleList(reversed(plug_ins or [nn.Identity() for _ in levels]))
 
     def forward(self, embedding: Tensor, like: Features) -> Features:
-        """Decode to the grids of ``like``; an odd grid is cut from the doubled one."""
+        """Decode to the grids of ``like``; where such a grid is odd, the doubled grid is cropped to it."""
         out: Features = []
         x = embedding
         grids = [f.shape[-2:] for f in reversed(like)]
@@ -240,12 +247,12 @@ class Decoder(nn.Module):
 
 @dataclass(frozen=True)
 class Blueprint:
-    """What kind of blocks a reverse student has, and how many.
+    """Kind and number of the blocks of a reverse student.
 
     Attributes:
-        inner: see :class:`understudy.distill.reverse.Block`.
-        condense: blocks of the bottleneck.
-        decode: blocks of each decoder stage, coarsest first.
+        inner: kind of block; see :class:`Block`.
+        condense: number of blocks of the bottleneck.
+        decode: number of blocks of each stage of the decoder, coarsest first.
     """
 
     inner: float | None
@@ -253,7 +260,7 @@ class Blueprint:
     decode: tuple[int, ...]
 
 
-# As RD's release has them: the student takes its teacher's kind of block.
+# The structures of RD's release: the student has the same kind of block as its teacher.
 _RELEASED = {
     "resnet18": Blueprint(None, 2, (2, 2, 2)),
     "resnet34": Blueprint(None, 3, (3, 4, 6)),
@@ -264,14 +271,19 @@ _DERIVED = _RELEASED["wide_resnet50_2"]
 
 
 def blueprint_for(teacher: str, levels: int) -> Blueprint:
-    """The released structure where there is one, and its widest for every other teacher."""
+    """Teacher and number of levels -> structure in RD's release; other teachers get WideResNet-50-2's."""
     found = _RELEASED.get(teacher.split(".")[0], _DERIVED)
     depths = (*found.decode, *found.decode[-1:] * levels)[:levels]
     return Blueprint(found.inner, found.condense, depths)
 
 
 class ReverseStudent(nn.Module):
-    """Features -> one Pair a level. RD, arXiv:2201.10703."""
+    """Reverse student: Features -> one Pair a level. RD, arXiv:2201.10703.
+
+    Args:
+        bottleneck: Features -> (B, C, h, w) embedding.
+        decoder: embedding -> Features.
+    """
 
     sees_images = False
 
@@ -294,15 +306,15 @@ def reverse_student(
     in_line: bool = True,
     context: Callable[[int], nn.Module] | None = None,
 ) -> ReverseStudent:
-    """Build the student that fits a teacher.
+    """Build the reverse student for a teacher.
 
     Args:
-        teacher_name: timm name; decides the kind of block.
+        teacher_name: timm name of the teacher, which decides the kind of block.
         levels: the teacher's levels, finest first.
-        signed: the teacher's features can be negative.
-        plug_ins: see :class:`understudy.distill.reverse.Decoder`.
-        in_line: likewise.
-        context: makes a module (B, C, h, w) -> same shape behind the bottleneck, given C; none by default.
+        signed: whether the teacher's features can be negative.
+        plug_ins: modules behind the stages of the decoder; see :class:`Decoder`.
+        in_line: whether the next stage reads the output of a plug-in; see :class:`Decoder`.
+        context: C -> module (B, C, h, w) -> same shape, put behind the bottleneck; none by default.
     """
     plan = blueprint_for(teacher_name, len(levels))
     bottleneck = OneClassBottleneck(levels, plan.inner, plan.condense)

@@ -1,4 +1,4 @@
-"""Teacher: unit_vectors images -> Features; frozen and always in eval mode."""
+"""The teacher: a frozen backbone, normalised images -> features of several levels."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _LITE = "tf_efficientnet_lite"
 
 
 def default_strides(name: str, image_size: int = 256) -> tuple[int, ...]:
-    """The levels taken when none are asked for.
+    """Strides of the levels that a teacher uses by default, finest first.
 
-    The papers take the strides 4, 8, 16 of a ResNet; the embedded teacher detects more on real parts with
-    8, 16, 32, which its larger sisters are given too (docs/decisions/0003). A plain transformer has one
-    stride alone, of which three of its levels are taken.
+    The papers use the strides 4, 8 and 16 of a ResNet. The embedded teacher detects more on real parts with
+    8, 16 and 32, and so its larger versions use them too (docs/decisions/0003). A plain transformer has only
+    one stride; three of its levels are used.
 
     Raises:
-        InputError: as :class:`Teacher` does.
+        InputError: timm has no such model, or it cannot take pictures of that size.
     """
     if name.startswith(_LITE):
         return (8, 16, 32)
@@ -34,24 +34,24 @@ def default_strides(name: str, image_size: int = 256) -> tuple[int, ...]:
 
 
 def embedding(features: Features) -> Tensor:
-    """Features -> (B, D) mean of the coarsest level over the picture, of length one: what it shows."""
+    """Features -> (B, D) of length one: mean of the coarsest level, by which the product is recognised."""
     return F.normalize(features[-1].float().mean(dim=(2, 3)), dim=1)
 
 
 class Teacher(nn.Module):
-    """A frozen timm backbone, (B, 3, S, S) unit_vectors images -> one (B, D, S/stride, S/stride) a level.
+    """A frozen timm backbone: (B, 3, S, S) normalised images -> one (B, D, S/stride, S/stride) a level.
+
+    It starts with random weights; :func:`understudy.distill.weights.load_teacher` loads the real ones. It
+    always stays in eval mode.
 
     Args:
-        name: a timm model name, such as ``wide_resnet50_2``.
-        strides: levels by their stride; see :func:`understudy.distill.backbone.choose_levels`.
-        image_size: S; some transformers are built for one size.
+        name: timm name, such as ``wide_resnet50_2``.
+        strides: strides of the levels, finest first; see :func:`understudy.distill.backbone.choose_levels`.
+        image_size: S in pixels; some transformers take no other size.
 
     Raises:
-        InputError: timm has no such model, it has no feature level of that stride, or it cannot take
-            pictures of that size.
-
-    The architecture starts with random weights; :func:`understudy.distill.weights.load_teacher`
-    fills it.
+        InputError: timm has no such model, the model has no level of a stride, or it cannot take pictures of
+            that size.
     """
 
     def __init__(self, name: str, strides: Sequence[int], image_size: int = 256) -> None:
@@ -68,13 +68,14 @@ class Teacher(nn.Module):
             return channels_first(self.backbone(images), self.levels)
 
     def train(self, mode: bool = True) -> Self:
-        """Stay in eval mode whatever is asked: keeps BatchNorm statistics fixed."""
+        """Stay in eval mode whatever ``mode`` is, so that batch-normalisation statistics never change."""
         return super().train(False)
 
     def is_signed(self) -> bool:
-        """Whether features can be negative, seen on one picture of noise.
+        """Whether features can be negative, measured on one picture of noise.
 
-        A ResNet's levels end in a ReLU; the embedded teacher's are linear. The student must end alike.
+        The levels of a ResNet end in a ReLU, those of the embedded teacher do not. The student must end in
+        the same way.
         """
         side = self.image_size
         noise = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))

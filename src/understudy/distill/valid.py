@@ -1,8 +1,8 @@
 """Which pixels count: padding and ignored regions are in no loss and in no map.
 
-``valid`` is 1 where a pixel of a picture, or a cell of a feature level, counts and 0 where it does not. ``None``
-means that all of them count. Features are set to zero where nothing counts, and sums are divided by the number
-of cells that do. So every term is exactly what it would be on the counting cells alone.
+``valid`` is 1 where a pixel of a picture, or a cell of a feature level, counts and 0 where it does not.
+``None`` means that all of them count. Features are set to zero where nothing counts, and sums are divided by
+the number of cells that do. So every term is exactly what it would be on the counting cells alone.
 """
 
 from __future__ import annotations

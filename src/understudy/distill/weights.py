@@ -1,8 +1,7 @@
-"""Where teacher weights come from: embedded, a local file, the hub, or random when asked by name.
+"""Load the weights of a teacher: from an installed package, a file or the hub, or random ones if asked for.
 
-Embedded weights come as a Python package, so nothing is fetched. Nothing is downloaded unless another teacher is
-asked for without a file. Nothing is ever unpickled: files are safetensors, or ``torch.load`` with
-``weights_only=True``.
+Embedded teachers come as Python packages. Only a teacher without a package and without a file is downloaded.
+Nothing is unpickled: files are safetensors, or are read by ``torch.load`` with ``weights_only=True``.
 """
 
 from __future__ import annotations
@@ -38,14 +37,14 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Packaged:
-    """A package that holds one file of weights.
+    """A Python package that holds one file of weights.
 
     Attributes:
-        package: as pip and ``import`` name it.
-        holder: its class that tells the file's path.
-        sha256: of that file.
-        extra: of ours that brings the package.
-        version: the one that holds this file.
+        package: name of the package, for pip and for ``import``.
+        holder: class in the package that gives the path of the file.
+        sha256: hash of the file, in hexadecimal.
+        extra: extra of ``understudy`` that installs the package.
+        version: version of the package that holds this file.
     """
 
     package: str
@@ -78,7 +77,7 @@ EMBEDDED = {
 
 
 def embedded_file(name: str) -> Path:
-    """The weights of one of :data:`EMBEDDED`.
+    """Path of the weights of one of the teachers in :data:`EMBEDDED`.
 
     Raises:
         InputError: its package is not installed, or its file is missing or altered.
@@ -99,13 +98,14 @@ def embedded_file(name: str) -> Path:
 
 @dataclass(frozen=True)
 class TeacherWeights:
-    """A teacher of your own: an architecture of timm, and where its weights are.
+    """A teacher of your own: a timm architecture and a file of weights.
 
     Attributes:
-        architecture: timm name. An architecture of your own is made known to timm by ``timm.models.register_model``
-            in the module that holds this object.
-        file: gives the path of a ``.safetensors`` or ``.pth`` file with timm's names.
-        sha256: of that file, in hexadecimal.
+        architecture: timm name. Register an architecture of your own with ``timm.models.register_model`` in
+            the module that holds this object.
+        file: function that gives the path of a ``.safetensors`` or ``.pth`` file; its tensors have timm's
+            names.
+        sha256: hash of that file, in hexadecimal.
     """
 
     architecture: str
@@ -117,10 +117,14 @@ _TEACHERS: dict[str, TeacherWeights] = {}
 
 
 def register_teacher(name: str, weights: TeacherWeights) -> None:
-    """Make a teacher of your own known in this process, under a name that ``fit`` takes.
+    """Register a teacher of your own in this process, under a name that ``fit`` takes.
 
-    A package does the same for every process by an entry point in the group ``understudy.teachers`` whose object is
-    a :class:`TeacherWeights`.
+    A package registers one for every process by an entry point in the group ``understudy.teachers``, whose
+    object is a :class:`TeacherWeights`.
+
+    Args:
+        name: name of the teacher.
+        weights: its architecture and its file.
 
     Raises:
         InputError: another teacher has that name.
@@ -131,24 +135,24 @@ def register_teacher(name: str, weights: TeacherWeights) -> None:
 
 
 def _teacher_named(name: str) -> TeacherWeights | None:
-    """A registered teacher, or one that an installed package brings; ``None`` for any other."""
+    """Find a teacher that was registered here or by an installed package; ``None`` for any other name."""
     if name not in _TEACHERS and isinstance(brought := brought_teachers().get(name), TeacherWeights):
         _TEACHERS[name] = brought
     return _TEACHERS.get(name)
 
 
 RANDOM = "random"
-# The papers' teachers carry torchvision's first ImageNet weights; timm's own default is newer.
+# The papers use torchvision's first ImageNet weights. timm's default weights are newer.
 _PAPER_TAG = "tv_in1k"
 _PAPER_TEACHERS = ("resnet18", "resnet34", "resnet50", "wide_resnet50_2")
-_HUB_PATIENCE_S = 3.0
+_HUB_PATIENCE_S = 3.0  # how long to wait for the first answer of the hub
 
 StateDict = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
 class Normalisation:
-    """Per-channel mean and standard deviation of pictures in [0, 1], as the teacher was trained."""
+    """Mean and standard deviation of each channel, for pictures in [0, 1], as the teacher was trained."""
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -156,7 +160,7 @@ class Normalisation:
 
 @dataclass(frozen=True)
 class TeacherSource:
-    """Where a teacher's weights came from, for the manifest."""
+    """Where the weights of a teacher came from, in words, and their SHA-256, for the manifest."""
 
     origin: str
     sha256: str
@@ -165,18 +169,22 @@ class TeacherSource:
 def load_teacher(
     name: str, strides: tuple[int, ...], weights: str | None = None, image_size: int = 256
 ) -> tuple[Teacher, Normalisation, TeacherSource]:
-    """Build a teacher and fill it with weights.
+    """Build a teacher and load its weights.
 
     Args:
-        name: timm model name, or that of a registered teacher; one of the papers' ResNets without a tag means torchvision's weights.
-        strides: levels by stride, finest first.
-        weights: a ``.safetensors`` or ``.pth`` file, ``"random"``, or ``None`` for the weights of
-            a package (:data:`understudy.distill.weights.EMBEDDED`) or the hub (any other).
-        image_size: side of the pictures it will see.
+        name: timm name, or name of a registered teacher. A ResNet of the papers without a tag gets
+            torchvision's weights, as in the papers.
+        strides: strides of the levels, finest first.
+        weights: a ``.safetensors`` or ``.pth`` file, or ``"random"``. By default the weights come from a
+            package if the teacher is registered or in :data:`EMBEDDED`, else from the hub.
+        image_size: side of the square input in pixels.
+
+    Returns:
+        The teacher, how to normalise its input, and where its weights came from.
 
     Raises:
-        InputError: the file is missing, damaged or of another architecture, or the hub is out of
-            reach and no file was named.
+        InputError: the file is missing, damaged or of another architecture, or no file was named and the hub
+            cannot be reached.
     """
     registered = _teacher_named(name)
     if registered:
@@ -204,14 +212,18 @@ def load_teacher(
 
 
 def read_state_dict(path: Path) -> StateDict:
-    """Read a safetensors or torch file without unpickling anything but tensors."""
+    """Read a safetensors or torch file of tensors; nothing else is unpickled.
+
+    Raises:
+        InputError: the file is missing or damaged, or holds something else.
+    """
     if not path.is_file():
         raise InputError(f"teacher weights {path} do not exist; name a .safetensors or .pth file")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file makes the unpickler raise almost anything
+    except Exception as error:  # a damaged file can make the unpickler raise anything
         reason = str(error).partition("\n")[0]
         raise InputError(f"teacher weights {path} cannot be read as tensors alone: {reason}") from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
@@ -222,9 +234,9 @@ def read_state_dict(path: Path) -> StateDict:
 
 
 def _fill(teacher: Teacher, state: StateDict, path: Path) -> None:
-    """Copy what the levels need; what lies beyond them (the classifier, say) is left out."""
+    """Load what the levels need; the rest, such as the classifier, is left out."""
     wanted = teacher.backbone.state_dict()
-    # Some feature wrappers flatten module names: "layers.0.x" becomes "layers_0.x".
+    # Some timm wrappers flatten the names of modules: "layers.0.x" becomes "layers_0.x".
     by_flat_name = {_flat(key): value for key, value in state.items()}
     missing = [key for key in wanted if _flat(key) not in by_flat_name]
     if missing:
@@ -247,7 +259,11 @@ def _flat(key: str) -> str:
 
 
 def _rename_by_order(state: StateDict, name: str) -> StateDict:
-    """Give the embedded file's tensors timm's names: same entries, same order, checked one by one."""
+    """Give the tensors of an embedded file timm's names: both have the same entries in the same order.
+
+    Raises:
+        InputError: the last part of a name or a shape differs.
+    """
     with torch.device("meta"):
         target = timm.create_model(name, pretrained=False).state_dict()
     same = len(state) == len(target) and all(
@@ -260,7 +276,11 @@ def _rename_by_order(state: StateDict, name: str) -> StateDict:
 
 
 def _hub_file(name: str) -> tuple[Path, str]:
-    """The hub's file for a timm model: from the local cache, else downloaded, else a clear error."""
+    """Path of the hub's file for a timm model, and its origin in words; downloaded if it is not cached.
+
+    Raises:
+        InputError: timm names no weights, or the hub cannot be reached.
+    """
     import huggingface_hub as hub
 
     config = timm.get_pretrained_cfg(name)
@@ -268,7 +288,7 @@ def _hub_file(name: str) -> tuple[Path, str]:
     if repo is None:
         raise InputError(f"timm names no weights for {name}; give them with --teacher-weights FILE")
     if not isinstance(cached := hub.try_to_load_from_cache(repo, "model.safetensors"), str):
-        try:  # one quick look first: the download itself retries for most of a minute
+        try:  # ask the hub once before: the download itself retries for most of a minute
             if hub.constants.HF_HUB_OFFLINE:
                 raise ConnectionError("offline mode is set")
             hub.get_session().head(hub.constants.ENDPOINT, timeout=_HUB_PATIENCE_S)
@@ -292,7 +312,7 @@ def _normalisation(name: str) -> Normalisation:
 
 
 def _digest(teacher: Teacher) -> str:
-    """SHA-256 over the tensors themselves, where there is no file."""
+    """SHA-256 of the tensors of a teacher, for weights without a file."""
     total = hashlib.sha256()
     for value in teacher.state_dict().values():
         total.update(value.contiguous().numpy().tobytes())

@@ -1,4 +1,4 @@
-"""A trained model and a folder of test pictures -> every metric, per category and over all."""
+"""Evaluate a model on a folder of test pictures: every metric, for each category and over all."""
 
 from understudy.evaluate.figures import NAMES, Tested
 from understudy.evaluate.job import Evaluation, MapResolution, evaluate

@@ -1,4 +1,4 @@
-"""Test pictures, one at a time -> the figures of a category, or of all categories together."""
+"""Metrics of test pictures, added one picture at a time: of one category, or of all together."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _LOCO_KINDS = ("logical", "structural")
 Numbers = dict[str, float | None]
 
 Recognition = Literal["right", "wrong", "unknown"]
-"""A picture's category as the model recognises it: its own, another, or none that the model knows."""
+"""How a model recognises a picture's category: the right one, a wrong one, or none that it knows."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class Tested:
     """One test picture with its result.
 
     Attributes:
-        record: what is known of it.
-        score: image-level anomaly score.
-        verdict: ``None`` while the model is not calibrated.
-        recognition: what the model would make of the picture if its category were not said; ``None``
-            for a category that the model does not know.
+        record: the picture, with its category and its kind of defect.
+        score: image-level anomaly score; larger is more abnormal.
+        verdict: PASS, REVIEW or FAIL; ``None`` while the model is not calibrated.
+        recognition: how the model recognises the category when nobody names it; ``None`` for a category
+            that the model was not trained on.
     """
 
     record: Record
@@ -59,11 +59,11 @@ class Tested:
 
 
 class Figures:
-    """Metrics of the pictures that were added; the maps themselves are not kept.
+    """Metrics of the pictures that were added. The maps are not kept.
 
     Args:
-        exact: see :class:`understudy.metrics.PixelTally`.
-        limit: of the false-positive rate, for AUPRO.
+        exact: keep every pixel's score, or count scores in bins; see :class:`understudy.metrics.PixelTally`.
+        limit: false-positive rate up to which AUPRO goes, in (0, 1].
     """
 
     def __init__(self, exact: bool, limit: float) -> None:
@@ -73,17 +73,20 @@ class Figures:
         self._n_marked = 0
 
     def add(self, tested: Tested, pixels: Weighed | None) -> None:
-        """Add one picture: its score, and its pixels unless it has a defect that nobody marked."""
+        """Add one picture: its score, and its pixels, which are ``None`` for a defect that nobody marked."""
         self.tested.append(tested)
         if pixels is not None:
             self._pixels.add(tested.record.defect, pixels)
             self._n_marked += not tested.record.is_good
 
     def numbers(self, left_out: int = 0) -> dict[str, Any]:
-        """All metrics, ``None`` where one cannot be told, and why; the counts.
+        """Compute all metrics and counts, as ``metrics.json`` holds them.
 
         Args:
-            left_out: pictures that could not be read.
+            left_out: number of pictures that could not be read.
+
+        Returns:
+            Metrics as fractions in [0, 1]. One that cannot be computed is ``None``, and ``missing`` says why.
         """
         image = image_ranking(self.tested)
         values: dict[str, Any] = dict.fromkeys(NAMES)
@@ -109,17 +112,17 @@ class Figures:
         }
 
     def _false_alarm_rate(self) -> float | None:
-        """Share of the good pictures that FAIL."""
+        """Share of the good pictures that FAIL; ``None`` without verdicts or good pictures."""
         verdicts = [t.verdict for t in self.tested if t.record.is_good]
         return verdicts.count("FAIL") / len(verdicts) if verdicts and None not in verdicts else None
 
     def _recognition(self) -> dict[str, float] | None:
-        """Shares of the pictures of known categories that are recognised rightly, wrongly, as unknown."""
-        found = [t.recognition for t in self.tested if t.recognition]
-        return {kind: found.count(kind) / len(found) for kind in get_args(Recognition)} if found else None
+        """Share of each :data:`Recognition` among the pictures of categories that the model knows."""
+        known = [t.recognition for t in self.tested if t.recognition]
+        return {kind: known.count(kind) / len(known) for kind in get_args(Recognition)} if known else None
 
     def _missing(self, values: Numbers, image: Ranking, left_out: int) -> dict[str, str]:
-        """Why a figure is ``None``."""
+        """Name of each metric that is ``None`` -> the reason."""
         if not self.tested:
             reason = "no test pictures"
         elif not image.n_defect:
@@ -134,13 +137,13 @@ class Figures:
         return {name: reasons[name] for name in NAMES if values[name] is None}
 
     def by_defect(self) -> dict[str, Numbers]:
-        """Each kind of defect against all good pictures."""
+        """Kind of defect -> figures of its pictures against all good pictures."""
         good = [t for t in self.tested if t.record.is_good]
         kinds = sorted({t.record.defect for t in self.tested if not t.record.is_good})
         return {k: self._kind(k, good, [t for t in self.tested if t.record.defect == k]) for k in kinds}
 
     def _kind(self, kind: str, good: list[Tested], bad: list[Tested]) -> Numbers:
-        """AUROC, recall and share flagged of its pictures, AUROC and AUPRO of its pixels, its number."""
+        """Figures of one kind: ``recall`` is the share that FAILs, ``flagged`` adds the share in REVIEW."""
         verdicts = [t.verdict for t in bad]
         judged = None not in verdicts
         pixels = self._pixels.ranking(kind)
@@ -155,41 +158,41 @@ class Figures:
 
 
 class SproFigures:
-    """AU-sPRO of the pictures of one category that were added, at their own resolution.
+    """AU-sPRO of the pictures of one category, at the pictures' own resolution.
 
-    Each kind of defect is taken with the good pictures alone, as MVTec LOCO's evaluation does.
+    Each kind of defect is measured against the good pictures only, as MVTec LOCO's evaluation does.
 
     Args:
-        exact: see :class:`understudy.metrics.PixelTally`.
+        exact: keep every pixel's score, or count scores in bins; see :class:`understudy.metrics.PixelTally`.
     """
 
     def __init__(self, exact: bool) -> None:
         self._pixels = PixelsByKind(exact)
 
     def add(self, kind: str, pixels: Weighed) -> None:
-        """Add one picture of a kind of defect, or a good one."""
+        """Add the pixels of one picture; ``kind`` is its kind of defect, or ``good``."""
         self._pixels.add(kind, pixels)
 
     def numbers(self) -> dict[str, Any]:
-        """Figures under ``au_spro``, by limit of the false-positive rate and kind, and largest errors.
+        """Compute AU-sPRO by limit of the false-positive rate and kind, with the largest error of each.
 
-        ``mean`` is that of logical and structural anomalies, where both are known.
+        ``mean`` is the mean of logical and structural anomalies; ``None`` unless both are known.
         """
         ranked = {k.removesuffix("_anomalies"): self._pixels.ranking(k) for k in self._pixels.kinds}
         figures: dict[str, Numbers] = {}
         errors: dict[str, Numbers] = {}
         for limit in SPRO_LIMITS:
-            own: Numbers = {kind: r.area(limit) if r else None for kind, r in ranked.items()}
-            logical, structural = (own.setdefault(kind, None) for kind in _LOCO_KINDS)
+            areas: Numbers = {kind: r.area(limit) if r else None for kind, r in ranked.items()}
+            logical, structural = (areas.setdefault(kind, None) for kind in _LOCO_KINDS)
             known = logical is not None and structural is not None
-            figures[f"{limit:g}"] = own | {"mean": mean_of((logical, structural)) if known else None}
+            figures[f"{limit:g}"] = areas | {"mean": mean_of((logical, structural)) if known else None}
             bounds = {kind: r and self._pixels.error(r, limit) for kind, r in ranked.items()}
             errors[f"{limit:g}"] = {kind: b["area"] for kind, b in bounds.items() if b}
         return {"au_spro": figures, "au_spro_max_error": errors if any(errors.values()) else None}
 
 
 def image_ranking(tested: Sequence[Tested]) -> Ranking:
-    """Of whole pictures."""
+    """Test pictures -> ranking of their image-level scores."""
     return Ranking(
         np.array([t.score for t in tested], dtype=np.float64),
         np.array([not t.record.is_good for t in tested], dtype=bool),
@@ -197,6 +200,6 @@ def image_ranking(tested: Sequence[Tested]) -> Ranking:
 
 
 def mean_of(values: Iterable[float | None]) -> float | None:
-    """Unweighted mean of those that are known."""
+    """Unweighted mean of the known values; ``None`` if there are none."""
     known = [v for v in values if v is not None]
     return float(np.mean(known)) if known else None

@@ -1,4 +1,4 @@
-"""Score every test picture of a folder and measure: what ``understudy evaluate`` does."""
+"""Score every test picture of a folder and compute the metrics: what ``understudy evaluate`` does."""
 
 from __future__ import annotations
 
@@ -35,13 +35,14 @@ METRICS_SCHEMA = 1
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Results of all test pictures and the metrics over them.
+    """Results of all test pictures, and the metrics over them.
 
     Attributes:
-        tested: pictures that could be scored, in order of category, kind and name.
-        broken: pictures and masks that could not be read or scored; they are in no metric.
-        metrics: what ``metrics.json`` holds.
-        thresholds: by category, those that gave the verdicts; none while the model is not calibrated.
+        tested: pictures that could be scored, sorted by category, kind of defect and name.
+        broken: pictures and masks that could not be read or scored; no metric counts them.
+        metrics: content of ``metrics.json``; ``docs/metrics.md`` defines it.
+        thresholds: category -> the thresholds that gave its verdicts; empty while the model is not
+            calibrated.
     """
 
     tested: list[Tested]
@@ -62,23 +63,26 @@ def evaluate(
 ) -> Evaluation:
     """Score every test picture of a folder and compute the metrics; ``docs/metrics.md`` defines them.
 
-    Memory is bounded: maps are let go once their pixels are counted, and too many pixels to keep are
-    counted in bins, with the largest error stated.
+    Memory is bounded. A map is dropped once its pixels are counted. Where there are too many pixels to keep,
+    they are counted in bins, and the metrics state the largest error that this can cause.
 
     Args:
         inspector: the model, trained or exported.
-        data: Folder or list with test pictures.
-        categories: Only these products, separated by commas; those that the model was trained on by default.
-        map_resolution: Compare maps and masks at the model's size (``model``, the literature's protocol) or at each
-            mask's own (``mask``).
-        aupro_limit: False-positive rate up to which AUPRO goes, in (0, 1].
-        thresholds: Which thresholds give the verdicts: a category's own where it has any (``auto``), its own alone
-            (``category``), or those for all (``global``).
+        data: folder or list with test pictures.
+        categories: names of the categories to test; by default those that the model was trained on.
+        map_resolution: size at which maps and masks are compared: the model's (``model``, as in the
+            literature) or each mask's own (``mask``).
+        aupro_limit: false-positive rate up to which AUPRO goes, in (0, 1].
+        thresholds: which thresholds give the verdicts. ``auto`` takes a category's own where it has any, else
+            those for all categories; ``category`` insists on its own; ``global`` takes those for all.
         progress: see :data:`understudy.progress.Progress`.
 
+    Returns:
+        Every test picture with its score and verdict, and the metrics.
+
     Raises:
-        InputError: the folder has no test pictures, none of them can be read, the limit is out of
-            range, or a category has no thresholds as asked for.
+        InputError: there are no test pictures, none of them can be read, ``aupro_limit`` is out of range, or
+            ``category`` was asked for and a category has no thresholds of its own.
     """
     if not 0 < aupro_limit <= 1:
         raise InputError(f"AUPRO's limit is a false-positive rate above 0 and at most 1, got {aupro_limit:g}")
@@ -110,10 +114,10 @@ def _evaluate(
     results = _Results(inspector, found, records, applied, reporter)
     pooled = Figures(pixel_budget.is_exact(), aupro_limit)
     rows: dict[str, dict[str, Any]] = {}
-    for category, own in groupby(results, key=lambda result: result.tested.record.category):
+    for category, group in groupby(results, key=lambda result: result.tested.record.category):
         figures = Figures(pixel_budget.is_exact(category), aupro_limit)
         spro = SproFigures(spro_budget.is_exact(category)) if category in spro_budget.pixels else None
-        for result in own:
+        for result in group:
             _count(result, map_resolution, (figures, pooled), spro)
         rows[category] = _row(figures, spro, results.left_out[category])
     if not pooled.tested:
@@ -146,7 +150,7 @@ def _evaluate(
 
 @dataclass(frozen=True)
 class _Result:
-    """A test picture with all that is measured on it."""
+    """A test picture with its map and its defects; ``defects`` is ``None`` where nobody marked them."""
 
     tested: Tested
     scored: Scored
@@ -154,12 +158,12 @@ class _Result:
 
 
 class _Results:
-    """Scores pictures and reads what is marked on them, one after the other.
+    """Iterates over the test pictures: scores each one and reads its masks.
 
     Attributes:
-        broken: what could not be read or scored.
-        left_out: how many of each category.
-        seen: how many of the others the training has seen.
+        broken: errors of the pictures that could not be read or scored.
+        left_out: category -> number of these pictures.
+        seen: number of the other pictures that the training has seen.
     """
 
     def __init__(
@@ -205,17 +209,17 @@ class _Results:
         )
 
     def _recognition(self, record: Record, scored: Scored) -> Recognition | None:
-        own = self._inspector.match_category(record.category)
-        found = self._inspector.scorer.recognise(scored.embedding)
-        if own is None:
+        category = self._inspector.match_category(record.category)
+        recognised = self._inspector.scorer.recognise(scored.embedding)
+        if category is None:
             return None
-        return "unknown" if found is None else "right" if found == own else "wrong"
+        return "unknown" if recognised is None else "right" if recognised == category else "wrong"
 
 
 def _count(
     result: _Result, resolution: MapResolution, figures: Sequence[Figures], spro: SproFigures | None
 ) -> None:
-    """Bring a picture's map and mask to one size and count their pixels, once for all."""
+    """Bring a picture's map and mask to one size, and add its pixels to all figures."""
     scored, defects, pixels = result.scored, result.defects, None
     if defects is not None:
         anomaly_map, mask, valid = scored.anomaly_map, union_of(defects, scored.size), scored.valid
@@ -233,7 +237,7 @@ def _count(
 
 
 def _resolution(preprocess: Preprocess, asked: MapResolution) -> str:
-    """In words, for ``metrics.json``."""
+    """Resolution at which maps and masks are compared, in words for ``metrics.json``."""
     if asked == "mask":
         return "mask"
     side, tile = preprocess.image_size, preprocess.tile
@@ -243,7 +247,7 @@ def _resolution(preprocess: Preprocess, asked: MapResolution) -> str:
 
 
 def _row(figures: Figures, spro: SproFigures | None, left_out: int) -> dict[str, Any]:
-    """All figures of a category."""
+    """Entry of one category in ``metrics.json``."""
     kinds = figures.by_defect()
     none: dict[str, Any] = {"au_spro": None, "au_spro_max_error": None}
     return {
@@ -255,7 +259,7 @@ def _row(figures: Figures, spro: SproFigures | None, left_out: int) -> dict[str,
 
 
 def _over_all(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Figures of the categories, their means, and the worst."""
+    """Entries of all categories, their means, and the worst of each metric."""
     spro = [row["au_spro"] for row in rows.values() if row["au_spro"]]
     return {
         "categories": rows,
@@ -267,12 +271,12 @@ def _over_all(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def _mean_spro(known: Sequence[dict[str, Numbers]]) -> dict[str, Numbers]:
-    """The mean over the categories that have AU-sPRO, limit by limit and kind by kind."""
-    kinds = dict.fromkeys(kind for own in known for kind in next(iter(own.values())))
-    return {limit: {k: mean_of(own[limit].get(k) for own in known) for k in kinds} for limit in known[0]}
+    """Mean over the categories that have AU-sPRO, for each limit and each kind."""
+    kinds = dict.fromkeys(kind for spro in known for kind in next(iter(spro.values())))
+    return {limit: {k: mean_of(spro[limit].get(k) for spro in known) for k in kinds} for limit in known[0]}
 
 
 def _worst(name: str, rows: dict[str, dict[str, Any]]) -> list[Any] | None:
-    """[category, figure] of the category that does worst."""
+    """[category, figure] of the category with the lowest figure; ``None`` if no category has it."""
     known = [(v, c) for c, row in rows.items() if (v := row[name]) is not None]
     return [min(known)[1], min(known)[0]] if known else None

@@ -1,4 +1,4 @@
-"""Which thresholds judge the test pictures of each category."""
+"""What test pictures are judged by: the thresholds of their category, and the masks of their defects."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ ThresholdChoice = Literal["auto", "category", "global"]
 def thresholds_by_category(
     inspector: Inspector, categories: Sequence[str], choice: ThresholdChoice
 ) -> dict[str, Thresholds]:
-    """Thresholds of each category; none at all for a model that is not calibrated.
+    """Category -> the thresholds that judge its pictures; empty for a model that is not calibrated.
 
     Args:
         inspector: the model.
-        categories: by the data's names.
-        choice: ``auto`` takes a category's own where it has any, ``category`` insists on them,
-            ``global`` takes those for all.
+        categories: names of the categories in the data.
+        choice: ``auto`` takes a category's own thresholds where it has any, else those for all categories;
+            ``category`` insists on its own; ``global`` takes those for all.
 
     Raises:
-        InputError: a category has none of its own and ``category`` was asked for.
+        InputError: ``category`` was asked for and a category has no thresholds of its own.
     """
     calibration = inspector.calibration
     own = calibration.categories if calibration else {}
@@ -51,12 +51,15 @@ def thresholds_by_category(
 
 
 def read_defects(record: Record, size: Size, saturations: Saturations | None = None) -> list[Channel] | None:
-    """Every defect of a test picture, by its own mask; none in a good one; ``None`` where nobody marked them.
+    """Read the masks of a test picture, one defect a mask.
 
     Args:
         record: the picture.
-        size: its own, which its masks must have.
-        saturations: what the masks' values mean; without, all of a defect's pixels count.
+        size: (height, width) of the picture, which its masks must have too.
+        saturations: value of a mask -> how many of its pixels count as the whole defect; by default all.
+
+    Returns:
+        The defects: none for a good picture, ``None`` for a defective picture that has no mask.
 
     Raises:
         PictureError: a mask cannot be read, has another size than the picture, marks nothing, or has a
@@ -68,13 +71,13 @@ def read_defects(record: Record, size: Size, saturations: Saturations | None = N
 
 
 def read_masks(record: Record, size: Size) -> Mask | None:
-    """All defects of a test picture in one mask; see :func:`read_defects`."""
+    """Read all defects of a test picture as one (H, W) mask; see :func:`read_defects`."""
     defects = read_defects(record, size)
     return None if defects is None else union_of(defects, size)
 
 
 def union_of(defects: Sequence[Channel], size: Size) -> Mask:
-    """Where any of them is."""
+    """Defects -> (H, W) bool, true where any of them is."""
     union = np.zeros(size, dtype=bool)
     for defect in defects:
         union |= defect.mask

@@ -1,4 +1,4 @@
-"""Pixels of one category's test pictures, counted by kind of defect and ranked together as asked."""
+"""Pixel scores of test pictures by kind of defect, and how many pixels there are to keep."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["PixelBudget", "PixelsByKind", "count_pixels"]
 
 
 class PixelsByKind:
-    """Every picture is counted once, under its kind; rankings join the good ones with one kind or with all.
+    """Pixel scores of pictures, kept by kind of defect, so that each picture is counted once.
 
     Args:
-        exact: see :class:`understudy.metrics.PixelTally`.
+        exact: keep every pixel's score, or count scores in bins; see :class:`understudy.metrics.PixelTally`.
     """
 
     def __init__(self, exact: bool) -> None:
@@ -27,7 +27,7 @@ class PixelsByKind:
         self._tallies: dict[str, PixelTally] = {}
 
     def add(self, kind: str, picture: Weighed) -> None:
-        """Add one picture of a kind of defect, or of good ones."""
+        """Add the pixels of one picture; ``kind`` is its kind of defect, or ``good``."""
         if kind not in self._tallies:
             self._tallies[kind] = PixelTally(self._exact, sync_on_compute=False)
         self._tallies[kind].update(picture)
@@ -38,7 +38,11 @@ class PixelsByKind:
         return sorted(self._tallies.keys() - {GOOD})
 
     def ranking(self, kind: str | None = None) -> Ranking | None:
-        """Of the pixels of good pictures and of one kind of defect, or of all; ``None`` without defects."""
+        """Rank the pixels of the good pictures together with one kind of defect, or with all kinds.
+
+        Returns:
+            The ranking; ``None`` if no picture has such a defect.
+        """
         kinds = self.kinds if kind is None else [kind]
         if not all(k in self._tallies for k in kinds) or not kinds:
             return None
@@ -49,23 +53,32 @@ class PixelsByKind:
         return whole.compute()
 
     def error(self, ranking: Ranking, limit: float) -> dict[str, float] | None:
-        """How far figures of a ranking are from exact at most; ``None`` where they are exact."""
+        """Largest error of each figure of a ranking; ``None`` where figures are exact."""
         return None if self._exact else largest_error(ranking, limit)
 
 
 @dataclass(frozen=True)
 class PixelBudget:
-    """Numbers of pixels of each category, against the most that are kept."""
+    """Number of pixels of each category, and how many are kept exactly.
+
+    Attributes:
+        pixels: category -> pixels of all its maps.
+        most: pixels that are kept one by one, at most; more are counted in bins.
+    """
 
     pixels: Mapping[str, int]
     most: int
 
     def is_exact(self, category: str | None = None) -> bool:
-        """Whether all pixels of a category, or of all categories together, are kept."""
+        """Whether all pixels are kept: of a category, or by default of all categories together."""
         return (sum(self.pixels.values()) if category is None else self.pixels[category]) <= self.most
 
     def mode(self, pooled: bool) -> dict[str, Any]:
-        """For ``metrics.json``: form ``exact`` or ``histogram``, of all pixels or of any category."""
+        """Describe for ``metrics.json`` how pixels are counted.
+
+        Args:
+            pooled: whether figures of all categories together are needed too.
+        """
         exact = self.is_exact() if pooled else not self._in_bins
         return {
             "form": "exact" if exact else "histogram",
@@ -74,7 +87,7 @@ class PixelBudget:
         }
 
     def statement(self, metrics: str, pooled: bool) -> str:
-        """One line on how ``metrics`` are counted."""
+        """Say in one line how the pixels of ``metrics`` are counted."""
         million = f"{sum(self.pixels.values()) / 1e6:.1f} million pixels"
         binned = [f"{len(self._in_bins)} of {len(self.pixels)} categories"] if self._in_bins else []
         if pooled and not self.is_exact():
@@ -92,11 +105,11 @@ class PixelBudget:
 
 
 def count_pixels(records: Sequence[Record], canvas: Callable[[Size], Size] | None) -> PixelBudget:
-    """Count the pixels of maps of some pictures, whose sizes the files' headers say.
+    """Count the pixels of the maps of some pictures, from the headers of their files.
 
     Args:
         records: the pictures.
-        canvas: a picture's size -> its map's; ``None`` for maps of the pictures' own size.
+        canvas: size of a picture -> size of its map; ``None`` if a map has the size of its picture.
     """
     pixels: Counter[str] = Counter()
     for record in records:

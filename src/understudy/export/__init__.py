@@ -1,4 +1,4 @@
-"""From a trained model to a graph that needs no torch: what ``understudy export`` does."""
+"""Write a trained model as a graph that runs without torch: what ``understudy export`` does."""
 
 from understudy.export.job import export
 

@@ -1,4 +1,4 @@
-"""A distiller -> graph files: ONNX, the same in int8, and OpenVINO."""
+"""Distiller -> graph files: ONNX in float32, ONNX in int8, and OpenVINO."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from understudy.runtime.graph import GRAPH_INPUTS, GRAPH_OUTPUTS
 __all__ = ["OPSET", "quantise", "write_onnx", "write_openvino"]
 
 
-OPSET = 18  # what the exporter itself writes; later ones are converted from it
+OPSET = 18  # the opset that the exporter writes; it converts to later ones
 _QUANTISED = ("Conv", "ConvTranspose")
 _ROUNDING = ("QuantizeLinear", "DequantizeLinear")
 _Array = NDArray[np.float32]
 
 
 class _Inspection(nn.Module):
-    """(B, 3, S, S) images, and (B, 1, S, S) of which pixels count -> map, score and embedding."""
+    """Images (B, 3, S, S) and valid pixels (B, 1, S, S) -> map, score and embedding of each image."""
 
     def __init__(self, distiller: Distiller) -> None:
         super().__init__()
@@ -37,23 +37,23 @@ class _Inspection(nn.Module):
 
 
 def write_onnx(distiller: Distiller, path: Path, image_size: int, valid: bool = False) -> None:
-    """Write what :meth:`Distiller.inspect` computes, for batches of any size, in float32.
+    """Write :meth:`Distiller.inspect` as an ONNX graph in float32, for batches of any size.
 
     Args:
-        distiller: trained, on the processor.
-        path: of the graph; its weights are in the same file as long as they are below 2 GB.
-        image_size: side of the windows, which the graph keeps to.
-        valid: whether the graph takes which pixels count.
+        distiller: a trained distiller, on the processor.
+        path: file to write; it holds the weights too, as long as they are smaller than 2 GB.
+        image_size: side of the windows in pixels; the graph takes no other size.
+        valid: whether the graph takes a mask of the valid pixels as a second input.
 
     Raises:
-        WorkError: a part of the distiller, such as an unusual teacher's, has no counterpart in ONNX.
+        WorkError: a part of the distiller, for example of an unusual teacher, has no counterpart in ONNX.
     """
     examples = [torch.zeros(2, channels, image_size, image_size) for channels in (3, 1)][: 1 + valid]
     names = GRAPH_INPUTS[: len(examples)]
     batch = torch.export.Dim("batch")
     try:
         with torch.no_grad(), warnings.catch_warnings():
-            # Said where two inputs share their batch's length, which is what is meant.
+            # The exporter warns that two inputs share the length of the batch. That is intended.
             warnings.filterwarnings("ignore", "# The axis name: batch will not be used", UserWarning)
             program = torch.onnx.export(
                 _Inspection(distiller).eval(),
@@ -62,7 +62,7 @@ def write_onnx(distiller: Distiller, path: Path, image_size: int, valid: bool = 
                 output_names=GRAPH_OUTPUTS,
                 opset_version=OPSET,
                 dynamo=True,
-                dynamic_shapes={name: {0: batch} for name in names},
+                dynamic_shapes=tuple({0: batch} for _ in names),
                 verbose=False,
             )
     except torch.onnx.OnnxExporterError as error:
@@ -76,16 +76,17 @@ def write_onnx(distiller: Distiller, path: Path, image_size: int, valid: bool = 
 
 
 def quantise(source: Path, target: Path, inputs: Iterable[tuple[_Array, _Array | None]]) -> None:
-    """Turn the student's convolutions into int8; inputs, outputs and the rest stay float32.
+    """Turn the convolutions of the student into int8; inputs, outputs and everything else stay float32.
 
-    A teacher in int8 would move embeddings, by which products are recognised within calibrated limits, and
-    what follows the features compares nearly equal numbers; see docs/decisions/0023.
+    The teacher stays in float32, because int8 would move its embeddings, by which products are recognised
+    within calibrated limits. The map stays too, because it compares nearly equal numbers; see
+    docs/decisions/0023.
 
     Args:
-        source: ONNX in float32.
-        target: ONNX with quantising and dequantising nodes, which OpenVINO reads too.
-        inputs: of good pictures, whose activations set the scales: (1, 3, S, S) unit_vectors, and
-            (1, 1, S, S) of which pixels count where the graph takes it.
+        source: ONNX file in float32.
+        target: ONNX file to write, with quantising and dequantising nodes; OpenVINO reads it too.
+        inputs: windows of good pictures, whose activations set the scales: a normalised image, (1, 3, S, S),
+            and a mask of its valid pixels, (1, 1, S, S), or ``None`` if the graph takes no mask.
     """
     import onnx
     from onnxruntime import quantization as q
@@ -110,14 +111,14 @@ def quantise(source: Path, target: Path, inputs: Iterable[tuple[_Array, _Array |
 
 
 def write_openvino(source: Path, path: Path) -> None:
-    """Write an ONNX graph as OpenVINO's ``.xml``, with its weights in a ``.bin`` beside it."""
+    """Write an ONNX graph as an OpenVINO ``.xml`` file, with the weights in a ``.bin`` file beside it."""
     import openvino
 
     openvino.save_model(openvino.Core().read_model(source), path, compress_to_fp16=False)
 
 
 class _Reader:
-    """Gives the quantiser a window at a time."""
+    """Gives the quantiser one window at a time."""
 
     def __init__(self, inputs: Iterable[tuple[_Array, _Array | None]]) -> None:
         self._inputs = iter(inputs)
@@ -128,29 +129,33 @@ class _Reader:
 
 
 def _is_students(node: Any) -> bool:
-    """Whether a node is a convolution with weights of the student: the exporter keeps their names."""
+    """Whether a node is a convolution of the student; the exporter keeps the names of its weights."""
     return node.op_type in _QUANTISED and node.input[1].startswith("distiller.student.")
 
 
 def _restore_float(graph: Any, quantised: set[str]) -> None:
-    """Give float nodes, such as the map's, the tensors themselves; the quantiser gives all rounded copies."""
-    made = {name: node for node in graph.node for name in node.output}
+    """Undo the rounding of inputs of float nodes, such as those of the map.
+
+    The quantiser gives every node that reads a rounded tensor the rounded copy. Float nodes get the tensor
+    itself back, and rounding nodes that nobody reads any more are removed.
+    """
+    producers = {name: node for node in graph.node for name in node.output}
     for node in graph.node:
         if node.name in quantised or node.op_type in _ROUNDING:
             continue
         for i, name in enumerate(node.input):
-            last = made.get(name)
-            first = made.get(last.input[0]) if last and last.op_type == "DequantizeLinear" else None
+            last = producers.get(name)
+            first = producers.get(last.input[0]) if last and last.op_type == "DequantizeLinear" else None
             if first and first.op_type == "QuantizeLinear":
                 node.input[i] = first.input[0]
-    for kind in reversed(_ROUNDING):  # what nobody takes any more: each copy, then what it was made of
-        taken = {name for node in graph.node for name in node.input} | {each.name for each in graph.output}
-        for node in [n for n in graph.node if n.op_type == kind and n.output[0] not in taken]:
+    for kind in reversed(_ROUNDING):  # first the dequantising nodes, then the quantising ones before them
+        used = {name for node in graph.node for name in node.input} | {each.name for each in graph.output}
+        for node in [n for n in graph.node if n.op_type == kind and n.output[0] not in used]:
             graph.node.remove(node)
 
 
 def _forget_origin(model: Any) -> None:
-    """Drop what the exporter notes about each node: lines of source code and paths of this machine."""
+    """Drop the exporter's notes about each node: lines of source code, and paths of this machine."""
     for node in model.graph:
         node.metadata_props.clear()
         for value in node.outputs:

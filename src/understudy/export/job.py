@@ -1,4 +1,4 @@
-"""A saved model -> a folder that the light runtime scores with, proved to say the same."""
+"""Export a saved model to a folder that the light runtime reads, and prove that both agree."""
 
 from __future__ import annotations
 
@@ -51,23 +51,23 @@ def export(
     overwrite: bool = False,
     progress: Progress = True,
 ) -> Manifest:
-    """Write a model as a graph, and prove on pictures that it says the same as in torch.
+    """Write a model as a graph, and prove on pictures that the graph agrees with the model in torch.
 
-    In float32 maps and scores are equal within :data:`understudy.export.parity.TOLERANCE` and verdicts
-    are the same; in bf16 and int8 the scores' ranks agree by
-    :data:`understudy.export.parity.RANK_FLOOR` at least, and thresholds are set anew from those good
-    pictures of ``data`` that the model was not trained on.
+    In float32, maps and scores differ by at most :data:`understudy.export.parity.TOLERANCE`, and the verdicts
+    are the same. In bf16 and int8, the rank correlation of the scores is at least
+    :data:`understudy.export.parity.RANK_FLOOR`. Thresholds are then set again, from the good pictures of
+    ``data`` that the model was not trained on.
 
     Args:
-        model: Folder of a trained model.
-        out: New or empty folder for the exported model; on failure it stays as it was.
-        format: Run by onnxruntime (``onnx``) or by OpenVINO (``openvino``).
-        precision: ``float32``; ``bf16``, by OpenVINO on a processor that has it; or ``int8``, the student's
-            convolutions. The last two are faster and less exact, and need data.
-        data: Pictures to compare on: a folder or list of products that the model knows; noise by default. For int8
-            its good training pictures set the scales.
-        batch_size: Windows compared at once.
-        overwrite: Replace an earlier export.
+        model: folder of a trained model.
+        out: new or empty folder for the exported model. If the export fails, it stays as it was.
+        format: ``onnx``, which onnxruntime runs, or ``openvino``.
+        precision: ``float32``; ``bf16``, for OpenVINO on a processor that computes in it; or ``int8`` for the
+            convolutions of the student. The last two are faster and less exact, and need ``data``.
+        data: folder or list of pictures to compare on, of products that the model knows; noise by default.
+            In int8, its good training pictures also set the scales.
+        batch_size: number of windows compared at once.
+        overwrite: whether to replace an earlier export in ``out``.
         progress: see :data:`understudy.progress.Progress`.
 
     Returns:
@@ -75,7 +75,8 @@ def export(
 
     Raises:
         InputError: an argument cannot be used, or a tool is not installed.
-        WorkError: the model has no counterpart as a graph, or its graph does not follow it.
+        BundleError: ``model`` holds no trained model, or it is exported, incomplete or altered.
+        WorkError: the model cannot be written as a graph, or the graph does not agree with it.
     """
     model, out = Path(model), Path(out)
     _refuse_options(format, precision, data)
@@ -123,7 +124,7 @@ def _require_tools(form: GraphFormat) -> None:
 
 
 def _refuse_to_lose(out: Path, overwrite: bool) -> None:
-    """Make sure that ``out`` holds nothing, or an earlier export that may go."""
+    """Make sure that ``out`` holds nothing, or an earlier export that may be replaced."""
     if out.is_dir():
         for left in out.glob(f"{_UNFINISHED}*"):
             shutil.rmtree(left, ignore_errors=True)
@@ -150,7 +151,7 @@ def _write_graph(
     known: PictureSet | None,
     reporter: Reporter,
 ) -> None:
-    """Write the graph's files; in int8 where pictures are given to take its scales from."""
+    """Write the files of the graph; in int8 if there are pictures, ``known``, to take the scales from."""
     side, path = loaded.scorer.preprocess.image_size, folder / _FILES[form][0]
     reporter.say(f"writing {loaded.manifest.method} on {loaded.manifest.teacher.name} as {form}")
     with files.writing(folder), tempfile.TemporaryDirectory() as place:
@@ -200,7 +201,7 @@ def _prove(
     batch_size: int,
     reporter: Reporter,
 ) -> ParityCard:
-    """Compare model and graph, and say how they do."""
+    """Compare model and graph, and report how well they agree."""
     assert manifest.graph is not None
     if known:
         source, windows = f"pictures of {known.root.name}", known_windows(known, loaded)
@@ -223,7 +224,11 @@ def _prove(
 def _set_thresholds(
     loaded: Inspector, folder: Path, manifest: Manifest, known: PictureSet | None, reporter: Reporter
 ) -> None:
-    """Those of the model; in another precision, whose scores are others, new ones that promise the same."""
+    """Write the thresholds of the exported model.
+
+    In float32 they are those of the model. Another precision changes the scores, so new thresholds that
+    promise the same are set on good pictures; without enough of them, the export has no thresholds.
+    """
     held = loaded.calibration
     if held is None:
         return
@@ -247,7 +252,7 @@ def _set_thresholds(
 
 
 def _publish(draft: Path, out: Path, manifest: Manifest) -> None:
-    """Put a proved export into its place; the manifest last."""
+    """Move a proved export into its place; the manifest comes last."""
     with files.writing(out):
         manifests.clear(out)
         for name in (*manifest.files, manifests.CALIBRATION):

@@ -1,4 +1,4 @@
-"""How closely a graph follows the model that it was made of."""
+"""Measure how closely a graph agrees with the model that it was made from."""
 
 from __future__ import annotations
 
@@ -27,20 +27,22 @@ __all__ = ["RANK_FLOOR", "TOLERANCE", "answers_of", "fault_of", "measure_parity"
 
 
 TOLERANCE = 1e-4
-"""Largest error in float32, of maps and of scores, as a share of the maps' range: a hundredth of it was
-measured for trained models, a fifth for small ones of random weights, whose maps hardly vary."""
+"""Largest error of maps and scores in float32, as a share of the range of the maps.
 
-RANK_FLOOR = 0.99
-"""Least rank correlation of a bf16 or int8 graph's scores with the model's own.
-
-In int8 0.998 and more was measured, and 0.985 where image AUROC had suffered.
+Trained models had a hundredth of it, small models of random weights, whose maps hardly vary, a fifth.
 """
 
-_FLAT = 1e-12  # range of maps that are constant
+RANK_FLOOR = 0.99
+"""Lowest rank correlation that the scores of a bf16 or int8 graph may have with those of the model.
+
+Graphs in int8 had 0.998 and more; one whose image AUROC had suffered had 0.985.
+"""
+
+_FLAT = 1e-12  # smallest range of maps to divide by: constant maps have none
 
 
 def answers_of(network: Network, preprocess: Preprocess, windows: Picture, batch_size: int) -> Answers:
-    """What a network says of (n, S, S, 3 or 4) windows, a batch at a time."""
+    """(n, S, S, 3 or 4) uint8 windows -> what a network answers, computed a batch at a time."""
     batches = [
         network(*preprocess.inputs(windows[i : i + batch_size]), untimed)
         for i in range(0, len(windows), batch_size)
@@ -57,15 +59,15 @@ def measure_parity(
     runtime: str,
     source: str,
 ) -> ParityCard:
-    """Compare what a model and its graph say of the same windows.
+    """Compare the answers of a model and of its graph to the same windows.
 
     Args:
-        expected: by the model in torch.
-        found: by the graph.
-        prototypes: by which both recognise the category, which a verdict depends on.
-        calibration: of the model; ``None`` leaves verdicts out.
-        runtime: that ran the graph.
-        source: where the windows come from.
+        expected: answers of the model in torch.
+        found: answers of the graph.
+        prototypes: mean embeddings of the categories, by which both recognise the category of a window.
+        calibration: thresholds and limits of the model; ``None`` leaves verdicts out.
+        runtime: name and version of what ran the graph.
+        source: where the windows come from, in words.
     """
     span = max(float(np.ptp(expected.maps)), _FLAT)
     map_error, score_error = (
@@ -73,7 +75,7 @@ def measure_parity(
     )
     verdicts, at_threshold = None, 0
     if calibration:
-        told = [
+        alike = [
             ours == theirs
             for ours, theirs, is_near in zip(
                 _verdicts(expected, prototypes, calibration),
@@ -83,7 +85,7 @@ def measure_parity(
             )
             if not is_near
         ]
-        verdicts, at_threshold = (sum(told), len(told) - sum(told)), len(expected.scores) - len(told)
+        verdicts, at_threshold = (sum(alike), len(alike) - sum(alike)), len(expected.scores) - len(alike)
     return ParityCard(
         runtime=runtime,
         source=source,
@@ -99,14 +101,14 @@ def measure_parity(
 
 
 def fault_of(parity: ParityCard, precision: GraphPrecision) -> str | None:
-    """Which rule a graph breaks, in words; ``None`` if it follows its model closely enough."""
+    """Say which rule a graph breaks; ``None`` if it agrees closely enough with its model."""
     if precision != "float32":
-        found = parity.rank_correlation
-        if found is not None and found >= RANK_FLOOR:
+        correlation = parity.rank_correlation
+        if correlation is not None and correlation >= RANK_FLOOR:
             return None
-        return f"the rank correlation of its scores is {found}, and {RANK_FLOOR} is the least allowed"
+        return f"the rank correlation of its scores is {correlation}, and {RANK_FLOOR} is the least allowed"
     for what, error in (("map", parity.map_error_relative), ("score", parity.score_error_relative)):
-        if not error <= TOLERANCE:  # so that no number is a fault too
+        if not error <= TOLERANCE:  # true for NaN too
             return f"its {what} is off by {error:.2g} of the maps' range, and {TOLERANCE:g} is allowed"
     if parity.verdicts and parity.verdicts[1]:
         return f"{parity.verdicts[1]} of its verdicts are others"
@@ -114,7 +116,7 @@ def fault_of(parity: ParityCard, precision: GraphPrecision) -> str | None:
 
 
 def statement(parity: ParityCard) -> tuple[str, str]:
-    """Both lines on what was measured."""
+    """Describe in two lines what was measured."""
     ranks = "undefined" if parity.rank_correlation is None else f"{parity.rank_correlation:.4f}"
     figures = (
         f"{parity.runtime} against torch on {parity.windows} windows, {parity.source}: "
@@ -144,22 +146,22 @@ def _verdicts(answers: Answers, prototypes: Prototypes, calibration: Calibration
 def _near_threshold(
     answers: Answers, prototypes: Prototypes, calibration: Calibration, slack: float
 ) -> Iterator[bool]:
-    """Of each window, whether an error that is allowed could change its verdict.
+    """Say for each window whether an allowed error, ``slack``, could change its verdict.
 
-    A limit is the figure of one held-out picture, which is exactly there.
+    This does happen: a threshold is the score of one held-out picture, which lies exactly on it.
     """
     shown = _categories(answers, prototypes, calibration)
     for score, embedding, category in zip(answers.scores, answers.embeddings, shown, strict=True):
-        own = thresholds_for(calibration, category)
-        away = distances_to(embedding, prototypes)
+        thresholds = thresholds_for(calibration, category)
+        distances = distances_to(embedding, prototypes)
         yield (
-            min(abs(score - own.fail_above), abs(score - own.review_above)) <= slack
-            or min(abs(d - calibration.distances.of(c)) for c, d in away.items()) <= TOLERANCE
+            min(abs(score - thresholds.fail_above), abs(score - thresholds.review_above)) <= slack
+            or min(abs(d - calibration.distances.of(c)) for c, d in distances.items()) <= TOLERANCE
         )
 
 
 def _rank_correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float | None:
-    """Spearman's; ``None`` where either is constant, or no number."""
+    """Spearman's rank correlation, in [-1, 1]; ``None`` if either array is constant or not finite."""
     if not all(np.isfinite(x).all() and np.ptp(x) > 0 for x in (a, b)):
         return None
     return float(spearmanr(a, b).statistic)

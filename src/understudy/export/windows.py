@@ -1,4 +1,4 @@
-"""Which windows a graph is compared on, and which set its scales in int8."""
+"""Choose the windows on which a graph is compared, and those that set its scales in int8."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from understudy.runtime.inspector import Inspector
 __all__ = ["good_windows", "known_windows", "made_windows"]
 
 
-_COMPARED = 32
-_GRAINS = 9  # sizes of grains, each twice as fine as the one before
-_SCALED = 64  # good windows that the scales of int8 come from, at most
+_COMPARED = 32  # windows to compare on, at most
+_GRAINS = 9  # sizes of grains in noise; each size is half the one before
+_SCALED = 64  # windows that set the scales of int8, at most
 
 
 def known_windows(known: PictureSet, model: Inspector) -> Picture:
-    """(n, S, S, 3 or 4): half of test pictures where there are any, half of good ones, 32 at most.
+    """Pictures -> (n, S, S, 3 or 4) uint8 windows to compare on, 32 at most.
+
+    Half of them show test pictures, if there are any, and half show good ones.
 
     Raises:
-        InputError: one of them cannot be read.
+        InputError: a picture cannot be read.
     """
     good = known.train() + known.validation()
     test = [r for r in known.records if r.split == "test"]
@@ -33,14 +35,14 @@ def known_windows(known: PictureSet, model: Inspector) -> Picture:
 
 
 def good_windows(known: PictureSet, model: Inspector) -> Picture:
-    """(n, S, S, 3 or 4) of good training pictures, never of a test picture; 64 at most."""
+    """Pictures -> (n, S, S, 3 or 4) uint8 windows of good training pictures, 64 at most; no test picture."""
     return _windows(_spread(known.train(), _SCALED), model, _SCALED)
 
 
 def made_windows(model: Inspector) -> Picture:
-    """(n, S, S, 3 or 4) of noise, from grains of one pixel to grains as large as the window.
+    """Make (n, S, S, 3 or 4) uint8 windows of noise: some with fine grains, some with coarse ones.
 
-    Where a window's pixels may not count, the right half of every second one does not.
+    If the model takes a mask of the valid pixels, the right half of every second window is not valid.
     """
     side = model.scorer.preprocess.image_size
     rng = np.random.default_rng(0)
@@ -53,23 +55,24 @@ def made_windows(model: Inspector) -> Picture:
 
 
 def _noise(rng: np.random.Generator, side: int, grains: int) -> Picture:
-    """(S, S, 3): colours of a coarse grid, drawn at random and enlarged smoothly."""
+    """Draw a grid of ``grains`` x ``grains`` random colours and enlarge it smoothly to (S, S, 3)."""
     coarse = rng.integers(0, 256, (min(grains, side), min(grains, side), 3), np.uint8)
     return np.asarray(Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC))
 
 
 def _windows(records: Sequence[Record], model: Inspector, most: int) -> Picture:
+    """Cut the pictures into windows, and take at most ``most`` of these, evenly spread."""
     paths, categories = [r.path for r in records], [model.match_category(r.category) for r in records]
     store = PictureStore(paths, model.scorer.preprocess, 0, rois=model.scorer.rois, categories=categories)
     return np.stack([store[i].numpy() for i in _places(len(store), most)])
 
 
 def _spread(records: Sequence[Record], most: int) -> list[Record]:
-    """Evenly, so that every category and kind of defect has its share."""
+    """Take at most ``most`` records, evenly spread over the categories and kinds of defect."""
     return [records[i] for i in _places(len(records), most)]
 
 
 def _places(n: int, most: int) -> list[int]:
-    """Evenly spread places of ``n``, ``most`` of them at most."""
+    """Choose at most ``most`` of the indices 0..n-1, evenly spread."""
     most = min(n, most)
     return [i * n // most for i in range(most)]

@@ -1,7 +1,7 @@
 """Faster twins of plain functions: the same numbers, on this hardware. The program works without them.
 
-:data:`KERNELS` is the one place where they are chosen. Set the environment variable ``UNDERSTUDY_KERNELS=off`` to
-use none of them.
+:data:`KERNELS` is the one place where they are chosen. Set the environment variable
+``UNDERSTUDY_KERNELS=off`` to use none of them.
 """
 
 from __future__ import annotations

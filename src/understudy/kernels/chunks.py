@@ -1,7 +1,7 @@
 """On a processor a batch is worked on picture by picture, so that what one needs stays in the caches.
 
-The terms of a loss work in float32, on tensors several times the features' own size. Those of a whole batch would
-come from memory and go there some twenty times over.
+The terms of a loss work in float32, on tensors several times the features' own size. Those of a whole batch
+would come from memory and go there some twenty times over.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def channel_distillation(pair: Pair, reading: CosineReading = "local") -> Tensor
 def image_chunks(
     student: Tensor, teacher: Tensor, valid: Tensor | None
 ) -> Iterator[tuple[slice, Tensor, Tensor, Tensor | None]]:
-    """Three (B, ...) -> where each chunk lies in the batch, and its tensors: one image on a CPU, all on a GPU."""
+    """Three (B, ...) -> each chunk's place and tensors: one image at a time on a CPU, all on a GPU."""
     size = 1 if student.device.type == "cpu" else len(student)
     for start in range(0, len(student), size):
         here = slice(start, start + size)

@@ -1,11 +1,11 @@
 """Affinity terms, eq. (5)-(6) of SNL, through Gram matrices: no n x n affinity where D x D is smaller.
 
-With unit columns T of the teacher, S of the student and their difference E = S - T, the affinities to a partner
-(marked ') differ by SᵀS' - TᵀT' = EᵀS' + TᵀE'. The sum of the squares is
-⟨EEᵀ, S'S'ᵀ⟩ + ⟨TTᵀ, E'E'ᵀ⟩ + 2⟨ETᵀ, S'E'ᵀ⟩, and S is T + E. So three Gram matrices of each picture give its error
-to any partner. Each summand is small where E is, so nothing cancels between a student and a teacher that agree,
-and products of bfloat16, added up in float32, do no harm. Where a student's features are the teacher's rotated, E
-is large although the affinities are equal: there the root of the error has a floor of 1.5e-3 in float32 and 3e-3 in
+With unit columns T of the teacher, S of the student and their difference E = S - T, the affinities to a
+partner (marked ') differ by SᵀS' - TᵀT' = EᵀS' + TᵀE'. The sum of the squares is ⟨EEᵀ, S'S'ᵀ⟩ + ⟨TTᵀ, E'E'ᵀ⟩
++ 2⟨ETᵀ, S'E'ᵀ⟩, and S is T + E. So three Gram matrices of each picture give its error to any partner. Each
+summand is small where E is, so nothing cancels between a student and a teacher that agree, and products of
+bfloat16, added up in float32, do no harm. Where a student's features are the teacher's rotated, E is large
+although the affinities are equal: there the root of the error has a floor of 1.5e-3 in float32 and 3e-3 in
 bfloat16.
 """
 
@@ -139,7 +139,7 @@ class _UnitDifference(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, of_error: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradient of v / |v|: remove the part along v, divide by |v|; a vector below the shortest keeps it."""
+        """Gradient of v / |v|: remove the part along v, divide by |v|. A too short vector keeps that part."""
         error, unit, lengths, valid = ctx.saved_tensors
         gradient = torch.empty_like(ctx.like, device=error.device)
         axes = UNIT_AXES[ctx.norm]

@@ -33,9 +33,10 @@ def kept_memory() -> Iterator[None]:
 def disable_malloc_trim() -> None:
     """Keep what is freed, until everyone who asked for it has called :func:`restore_malloc`.
 
-    A tensor above 32 MiB otherwise has pages of its own, which the system takes away and clears anew each time.
-    Writing it then takes at least six times as long (docs/decisions/0028). Processes that are forked meanwhile keep
-    theirs too. Settings of malloc that somebody else made are not brought back. Does nothing without glibc.
+    A tensor above 32 MiB otherwise has pages of its own, which the system takes away and clears anew each
+    time. Writing it then takes at least six times as long (docs/decisions/0028). Processes that are forked
+    meanwhile keep theirs too. Settings of malloc that somebody else made are not brought back. Does nothing
+    without glibc.
     """
     global _users
     with _lock:

@@ -1,7 +1,7 @@
 """Maps of affinity errors, row by row, without the n x n matrix of a picture where D x D is smaller.
 
-Without the matrix, 4096 positions of 256 channels are within 2e-6 of the double-precision ``squared`` form and
-within 1.5e-3 of its ``rms``.
+Without the matrix, 4096 positions of 256 channels are within 2e-6 of the double-precision ``squared`` form
+and within 1.5e-3 of its ``rms``.
 """
 
 from __future__ import annotations

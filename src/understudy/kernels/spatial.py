@@ -75,7 +75,7 @@ class _Divergence(torch.autograd.Function):
 
 
 def _shares(features: Tensor, sharpness: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """(B, D, n) -> logits of at most 0, their exponentials and the sum of those; the softmax is the quotient."""
+    """(B, D, n) -> logits of at most 0, their exponentials, the sum of those. The softmax is the quotient."""
     ignored = None if valid is None else valid.flatten(2) == 0
     if ignored is not None:
         features = features.masked_fill(ignored, NO_SHARE)

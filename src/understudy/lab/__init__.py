@@ -1,1 +1,4 @@
-"""Beside the product: made pictures, the papers' tables, and a look at interference. No other room uses it."""
+"""Tools beside the product: synthetic pictures, the papers' tables, released weights, and interference tests.
+
+The command line and :class:`understudy.Model` offer them; no other package builds on them.
+"""

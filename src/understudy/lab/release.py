@@ -1,8 +1,8 @@
-"""Checkpoints of RD's release -> our reverse student.
+"""Checkpoint of RD's release -> weights of our reverse student.
 
-The authors of RD (arXiv:2201.10703, repository hq-deng/RD4AD) save ``{"bn": ..., "decoder": ...}``:
-the state dicts of the bottleneck and of the decoder, named as in torchvision's ResNets. The layers
-are the same ones as ours under other names, so that no tensor changes on the way.
+The authors of RD (arXiv:2201.10703, repository hq-deng/RD4AD) save ``{"bn": ..., "decoder": ...}``: the state
+dicts of the bottleneck and of the decoder, with the names of torchvision's ResNets. Our layers are the same
+under other names, so no tensor changes.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from understudy.errors import InputError
 __all__ = ["load_release"]
 
 
-# Declared by the release but not part of its forward pass; its own loader drops "memory" as well.
+# The release declares these but its forward pass does not use them; its own loader drops "memory" too.
 _DEAD = re.compile(r"bn\.(conv4|bn4)\.|bn\..*memory")
-# (level, step down) of the feature fusion -> number of the release's convolution and batch norm.
+# (level, step down) in the feature fusion -> number of the convolution and batch norm in the release.
 _FUSION = {("0", "0"): 1, ("0", "1"): 2, ("1", "0"): 3}
 
 
 def load_release(checkpoint: Mapping[str, Mapping[str, Tensor]], student: ReverseStudent) -> list[str]:
-    """Fill a student with a released checkpoint; it stays as it was if anything does not fit.
+    """Load a released checkpoint into a student; if anything does not fit, the student stays as it was.
 
     Args:
-        checkpoint: the release's two state dicts, ``bn`` and ``decoder``.
-        student: built by :func:`understudy.distill.reverse.reverse_student` for the checkpoint's
-            backbone (``resnet18``, ``resnet34``, ``resnet50`` or ``wide_resnet50_2``) and its
-            levels of strides 4, 8 and 16, with ``signed=False`` and no plug-ins.
+        checkpoint: the two state dicts of the release, ``bn`` and ``decoder``.
+        student: built by :func:`understudy.distill.reverse.reverse_student` for the backbone of the
+            checkpoint (``resnet18``, ``resnet34``, ``resnet50`` or ``wide_resnet50_2``) and its levels of
+            strides 4, 8 and 16, with ``signed=False`` and without plug-ins.
 
     Returns:
-        The checkpoint's dead keys, sorted: those that its forward pass never uses, left out here.
+        Keys of the checkpoint that its forward pass never uses, sorted. They are not loaded.
 
     Raises:
-        InputError: a key is missing or has no place in the student, or a shape differs.
+        InputError: a key is missing, a key has no place in the student, or a shape differs.
     """
     for part in ("bn", "decoder"):
         if part not in checkpoint:
@@ -66,7 +66,10 @@ def load_release(checkpoint: Mapping[str, Mapping[str, Tensor]], student: Revers
 
 
 def _release_name(ours: str) -> str | None:
-    """``decoder.stages.0.0.body.3.weight`` -> ``decoder.layer1.0.conv2.weight``; None for a plug-in's."""
+    """Our name -> the release's: ``decoder.stages.0.0.body.3.weight`` -> ``decoder.layer1.0.conv2.weight``.
+
+    ``None`` for the name of a plug-in.
+    """
     match ours.split("."):
         case ["bottleneck", "to_coarsest", level, step, layer, leaf] if (level, step) in _FUSION:
             return f"bn.{'bn' if layer == '1' else 'conv'}{_FUSION[level, step]}.{leaf}"
@@ -78,7 +81,10 @@ def _release_name(ours: str) -> str | None:
 
 
 def _in_block(rest: Sequence[str], shortcut: str) -> str:
-    """``body.3.weight`` -> ``conv2.weight``: a body is convolution, batch norm, ReLU, and again."""
+    """Name within a block -> the release's: ``body.3.weight`` -> ``conv2.weight``.
+
+    A body is convolution, batch norm, ReLU, and the same again.
+    """
     side, layer, leaf = rest
     if side == "shortcut":
         return f"{shortcut}.{layer}.{leaf}"

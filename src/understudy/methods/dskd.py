@@ -1,9 +1,9 @@
 """DSKD: contextual affinity distillation with a local and a global student, arXiv:2307.03101.
 
-A *reconstruction from the abstract*: the public text names the parts (two reverse students trained
-together, a global context condensing block, a contextual affinity loss that also scores) but gives
-neither sizes nor equations nor weights. Defaults were chosen by a rule written down before any result
-was seen (docs/decisions/0012); what else the text could mean is a setting.
+This is a *reconstruction from the abstract*. The public text names the parts: two reverse students trained
+together, a global context condensing block, and a contextual affinity loss that also scores. It gives no
+sizes, equations or weights. The defaults follow a rule that was written down before any result was seen
+(docs/decisions/0012). Other readings of the text are settings.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ class DskdSettings(BaseModel):
     """Settings of DSKD.
 
     Attributes:
-        width: channels of the global student's condensed code.
-        condensing: see :class:`understudy.distill.dual.GlobalContextBlock`.
-        affinity_levels: how many levels, counted from the coarsest, the contextual affinity takes.
-        against: see :func:`understudy.distill.affinity.contextual_distance`.
-        measure: likewise.
+        width: channels of the global student's code.
+        condensing: how the global student condenses; see :class:`understudy.distill.dual.GlobalContextBlock`.
+        affinity_levels: number of levels, counted from the coarsest, that have contextual affinity.
+        against: what the student's rows are compared with; see
+            :func:`understudy.distill.affinity.contextual_distance`.
+        measure: how rows are compared; see the same function.
         lambda_cosine: weight of the global student's cosine term.
         lambda_affinity: weight of the contextual affinity term.
         global_cosine: weight of the cosine distance in the global student's map.
-        scaling: see :class:`understudy.distill.fusion.Fusion`.
-        smoothing: sigma of the Gaussian over both maps.
+        scaling: how both maps are brought to one scale; see :class:`understudy.distill.fusion.Fusion`.
+        smoothing: sigma of the Gaussian over both maps, in pixels of the map; 0 for none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,7 +56,7 @@ class DskdSettings(BaseModel):
 
 
 def dskd(teacher: Teacher, settings: DskdSettings) -> Distiller:
-    """Local and global reverse student; cosine for both, contextual affinity for the global one."""
+    """Compose DSKD: local and global reverse student, cosine for both, contextual affinity for the global."""
     s, levels = settings, len(teacher.levels)
     local_pairs, global_pairs = slice(0, levels), slice(levels, 2 * levels)
     coarse_pairs = slice(2 * levels - min(s.affinity_levels, levels), 2 * levels)

@@ -27,10 +27,11 @@ class RdSettings(BaseModel):
     """Settings of RD.
 
     Attributes:
-        cosine: the cosine of each picture's whole tensor (``global``, the release) or of each
-            position (``local``, the paper; ``hard``, the tuned recipe); see
-            :func:`understudy.distill.losses.channel_distillation`.
-        smoothing: sigma of the Gaussian over the anomaly map, in its pixels; the tuned recipe takes 1.
+        cosine: reading of the cosine term: one cosine for the whole tensor of a picture (``global``, as in
+            the release), or one for each position (``local``, as in the paper; ``hard``, as in the tuned
+            recipe); see :func:`understudy.distill.losses.channel_distillation`.
+        smoothing: sigma of the Gaussian over the anomaly map, in pixels of the map; 0 for none. The tuned
+            recipe has 1.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,7 +41,7 @@ class RdSettings(BaseModel):
 
 
 def rd(teacher: Teacher, settings: RdSettings) -> Distiller:
-    """Reverse student, cosine loss, cosine map."""
+    """Compose RD: reverse student, cosine loss, cosine map."""
     student = reverse_student(teacher.name, teacher.levels, signed=teacher.is_signed())
     cosine = Term("cosine", 1.0, lambda pair, shift: channel_distillation(pair, settings.cosine))
     return Distiller(teacher, student, [cosine], MapRecipe(sigma=settings.smoothing))

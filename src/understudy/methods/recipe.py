@@ -1,4 +1,4 @@
-"""How a method is trained when nothing else is asked for."""
+"""Recipes: how a method is trained by default."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = [
 ]
 
 
-_WARM_UP = 0.05  # of the steps
+_WARM_UP = 0.05  # share of the steps in which the learning rate rises
 
 
 def share_of_rate(schedule: Schedule, step: int, steps: int) -> float:
-    """Which share of the learning rate a step takes, of so many: all, or up quickly and down to nothing.
+    """Share of the learning rate that step ``step`` of ``steps`` takes, in (0, 1].
 
-    ``cosine`` rises linearly over the first twentieth of the steps and falls as half a cosine wave, which
-    would be at zero one step after the last.
+    ``constant`` is always 1. ``cosine`` rises linearly over the first twentieth of the steps, then falls as
+    half a cosine wave that reaches zero one step after the last.
     """
     if schedule == "constant":
         return 1.0
@@ -40,7 +40,7 @@ def share_of_rate(schedule: Schedule, step: int, steps: int) -> float:
 
 @dataclass(frozen=True)
 class Adam:
-    """Adam, as RD and SNL train."""
+    """Adam, which RD and SNL use; the fields are those of ``torch.optim.Adam``."""
 
     lr: float = 0.005
     betas: tuple[float, float] = (0.5, 0.999)
@@ -52,7 +52,7 @@ class Adam:
 
 @dataclass(frozen=True)
 class Sgd:
-    """Stochastic gradient descent, as STPM trains."""
+    """Stochastic gradient descent, which STPM uses; the fields are those of ``torch.optim.SGD``."""
 
     lr: float = 0.4
     momentum: float = 0.9
@@ -70,22 +70,24 @@ Optimiser = Adam | Sgd
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a method is trained; by default as the papers train.
+    """How a method is trained. The defaults are those of the papers.
 
     Attributes:
-        optimiser: and its learning rate.
-        schedule: of the learning rate; constant in the papers.
+        optimiser: optimiser with its learning rate.
+        schedule: schedule of the learning rate; the papers keep it constant.
         batch_size: pictures a step.
-        pictures: length of the training when neither epochs nor steps are asked for: how many pictures
-            are seen at least, those seen again included.
-        pictures_each: how many of each category are, at least.
-        validation: share of the good pictures that the training does not learn from but looks at.
-        choose_epoch: keep the student of that epoch whose maps of the validation pictures are the
-            lowest on average, instead of the last.
-        sampling: learn from every picture equally often, or from every category.
-        statistics: of batch normalisation at the end; ``recomputed`` or ``running``; see :func:`understudy.train.finish.recompute_batchnorm`.
-        averaging: decay of the mean of the student's weights that is kept; 0 keeps the last ones.
-        settings: of the method, where they are not its own default.
+        pictures: number of pictures that the training shows at least, repeated ones included; it sets the
+            length if the user names neither epochs nor steps.
+        pictures_each: number of pictures that it shows of each category at least, on average.
+        validation: share of the good pictures, in [0, 1), that validate the training instead of training.
+        choose_epoch: whether to keep the student of the epoch with the lowest maps of the validation
+            pictures, or else the last student.
+        sampling: ``natural`` shows every picture equally often, ``balanced`` every category.
+        statistics: statistics of batch normalisation at the end: ``running``, or ``recomputed`` with the
+            final weights; see :func:`understudy.train.finish.recompute_batchnorm`.
+        averaging: decay of the running mean of the student's weights that is kept, in [0, 1); 0 keeps the
+            last weights.
+        settings: settings of the method that differ from its defaults.
     """
 
     optimiser: Optimiser = field(default_factory=Adam)
@@ -101,9 +103,13 @@ class Recipe:
     settings: Mapping[str, object] = field(default_factory=dict)
 
     def tuned(self, **changes: Any) -> Recipe:
-        """What is better for a model of several products, whatever the method; and what else is told."""
+        """Change the recipe for a model of several products, with settings that help every method.
+
+        Args:
+            changes: further fields to change.
+        """
         return replace(self, sampling="balanced", statistics="recomputed", **changes)
 
     def seen(self, categories: int) -> int:
-        """How many pictures a training on so many categories sees."""
+        """Number of pictures that a training on so many categories shows, repeated ones included."""
         return max(self.pictures, self.pictures_each * categories)

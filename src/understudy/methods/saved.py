@@ -1,4 +1,4 @@
-"""A trained distiller -> a folder, and back: weights as safetensors beside what the runtime needs."""
+"""Save a trained distiller to a folder and load it: weights as safetensors, and what the runtime needs."""
 
 from __future__ import annotations
 
@@ -43,10 +43,25 @@ def save_trained(
     preprocess: Preprocess,
     training: saved.TrainingCard,
 ) -> saved.Manifest:
-    """Write a model to a folder; the manifest last, so that half a model is never taken for one.
+    """Write a trained model to a folder; the manifest comes last, so half a model never counts as a model.
+
+    Args:
+        folder: folder of the model; created if it is missing.
+        distiller: teacher and trained student.
+        seen: digests of the pictures that the training has seen or held out.
+        prototypes: mean embedding of each category.
+        rois: masks of the pixels that count.
+        method: name of the method.
+        settings: settings of the method, all of them.
+        teacher: name, strides and origin of the teacher.
+        preprocess: how a picture becomes input.
+        training: how the model was trained.
+
+    Returns:
+        The manifest.
 
     Raises:
-        WorkError: the folder cannot be written (a full disk, say).
+        WorkError: the folder cannot be written, for example because the disk is full.
     """
     with files.writing(folder, "choose another folder"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -75,15 +90,16 @@ def save_trained(
 def load_trained(
     folder: Path, device: torch.device, *, calibrated: bool = True
 ) -> tuple[Distiller, Inspector]:
-    """Load a trained model, as its distiller and as what inspects pictures with it.
+    """Load a trained model: its distiller, and an inspector that judges pictures with it.
 
     Args:
-        folder: of the model.
-        device: to score on.
-        calibrated: read its thresholds too; ``False`` where they may be damaged or missing.
+        folder: folder of the model.
+        device: device to score on.
+        calibrated: whether to read its thresholds; ``False`` ignores them, damaged ones too.
 
     Raises:
-        BundleError: no trained model is there, or it is exported, incomplete, altered or of a newer version.
+        BundleError: the folder holds no trained model, or the model is exported, incomplete, altered or of a
+            newer version.
     """
     manifest = saved.read_manifest(folder)
     distiller = load_distiller(folder, manifest)
@@ -98,15 +114,19 @@ def load_trained(
 
 
 def load_distiller(folder: Path, manifest: saved.Manifest) -> Distiller:
-    """Teacher and student of a trained model, on the processor, in eval mode.
+    """Load teacher and student of a trained model, on the processor and in eval mode.
+
+    Args:
+        folder: folder of the model.
+        manifest: its manifest.
 
     Raises:
-        BundleError: the model is exported, or its weights do not fit its manifest.
+        BundleError: the model is exported, or its weights do not fit the manifest.
     """
     if manifest.graph:
         raise BundleError(
-            f"{folder} is an exported model, which holds no weights to train or export; name the folder of the "
-            "model that it was made of"
+            f"{folder} is an exported model, which holds no weights to train or export; name the folder of "
+            "the model that it was made of"
         )
     card = manifest.teacher
     teacher = Teacher(card.name, card.strides, manifest.preprocess.image_size)
@@ -117,7 +137,7 @@ def load_distiller(folder: Path, manifest: saved.Manifest) -> Distiller:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of what figures depend on, as installed."""
+    """Package -> installed version, for Python and every package that figures depend on."""
     names = ("understudy", "torch", "timm", "lightning", "numpy", "pillow")
     return {"python": platform.python_version()} | {n: importlib.metadata.version(n) for n in names}
 

@@ -49,33 +49,38 @@ TUNED_RD = replace(  # docs/decisions/0043
 
 
 class SnlSettings(BaseModel):
-    """Settings of SNL; zero switches a part off, which gives every row of the paper's tables 5, 6.
+    """Settings of SNL. A weight of 0, or 0 centres, switches a part off, as in the paper's tables 5 and 6.
 
     Attributes:
         cosine: reading of the channel term; see :func:`understudy.distill.losses.channel_distillation`. The
-            tuned recipe of ``snl-rd`` takes ``hard``.
+            tuned recipe of ``snl-rd`` has ``hard``.
         lambda_spatial: weight of the spatial term, lambda 1 of eq. (7).
         lambda_intra: weight of the intra-affinity term, lambda 2.
         lambda_inter: weight of the inter-affinity term, lambda 3.
-        anneal_structural_terms: take these three weights linearly down to zero over the training, as the tuned
-            recipe of ``snl-rd`` does; the paper keeps them.
-        spatial_scale, temperature, spatial_reduction: see
+        anneal_structural_terms: whether these three weights fall linearly to zero over the training, as in
+            the tuned recipe of ``snl-rd``. The paper keeps them constant.
+        spatial_scale: what features are divided by in the spatial term; see
             :func:`understudy.distill.losses.spatial_distillation`.
-        affinity_levels: how many levels, counted from the coarsest, have affinity terms and an affinity map;
-            all by default.
-        affinity_form: form of the affinity terms in the loss.
-        affinity_norm: what has length one in an affinity.
+        temperature: temperature of the softmax in the spatial term; see the same function.
+        spatial_reduction: how channels are averaged in the spatial term; see the same function.
+        affinity_levels: number of levels, counted from the coarsest, that have affinity terms and an affinity
+            map; all by default.
+        affinity_form: form of the affinity terms in the loss; see
+            :func:`understudy.distill.affinity.intra_affinity_distillation`.
+        affinity_norm: what has length one in an affinity; see :func:`understudy.distill.valid.unit_vectors`.
         centers: number of CRAM centres a level; 0 for no CRAM.
-        cram_mode: ``residual`` as printed, or ``codebook``.
-        per_center_alpha: one sharpness a centre.
-        center_init: see :class:`understudy.distill.cram.CRAM`.
-        cram_in_line: see :class:`understudy.distill.reverse.Decoder`.
-        affinity_map: weight of the affinity map in the score, 1 in eq. (10); half of it in the tuned recipe
-            of ``snl-rd``, whose student is not held to affinities at the end.
-        affinity_map_form: form of that map.
-        combine: levels by ``sum``, eq. (11) and (13), or ``product`` as in the forward base's own paper.
-        smoothing: sigma of the Gaussian over the anomaly map, in its pixels; the tuned recipe of
-            ``snl-rd`` takes 1.
+        cram_mode: ``residual``, as the paper prints it, or ``codebook``; see
+            :class:`understudy.distill.cram.CRAM`.
+        per_center_alpha: whether every centre has a sharpness of its own, or all share one.
+        center_init: how centres start; see :class:`understudy.distill.cram.CRAM`.
+        cram_in_line: whether the next stage reads the output of CRAM; see
+            :class:`understudy.distill.reverse.Decoder`.
+        affinity_map: weight of the affinity map in the anomaly map. It is 1 in eq. (10). The tuned recipe of
+            ``snl-rd`` has 0.5, because at the end of its training the student no longer learns affinities.
+        affinity_map_form: form of the affinity map; see :func:`understudy.distill.affinity.affinity_map`.
+        combine: how levels are combined: by ``sum``, as in eq. (11) and (13), or by ``product``, as in STPM.
+        smoothing: sigma of the Gaussian over the anomaly map, in pixels of the map; 0 for none. The tuned
+            recipe of ``snl-rd`` has 1.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -104,7 +109,7 @@ class SnlSettings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _first_edition(cls, values: Any) -> Any:
-        """Models of the first edition say ``structure: falling`` or ``kept``."""
+        """Read the settings of older models, which say ``structure``: ``falling`` or ``kept``."""
         if isinstance(values, dict) and "structure" in values:
             values = dict(values)
             values.setdefault("anneal_structural_terms", values.pop("structure") == "falling")
@@ -112,7 +117,7 @@ class SnlSettings(BaseModel):
 
 
 def snl_rd(teacher: Teacher, settings: SnlSettings) -> Distiller:
-    """Reverse student with CRAM behind every decoder stage; the terms of eq. (7)."""
+    """Compose SNL(RD): reverse student with CRAM behind every stage of the decoder, terms of eq. (7)."""
     student = reverse_student(
         teacher.name,
         teacher.levels,
@@ -124,12 +129,13 @@ def snl_rd(teacher: Teacher, settings: SnlSettings) -> Distiller:
 
 
 def snl_fd(teacher: Teacher, settings: SnlSettings) -> Distiller:
-    """Forward student with CRAM behind every level; the terms of eq. (7)."""
+    """Compose SNL(FD): forward student with CRAM behind every level, terms of eq. (7)."""
     student = ForwardStudent(teacher, _cram(teacher, settings), in_line=settings.cram_in_line)
     return _around(teacher, student, settings)
 
 
 def _cram(teacher: Teacher, s: SnlSettings) -> list[CRAM]:
+    """One CRAM a level, finest first; none if there are no centres."""
     return [
         CRAM(
             level.channels,
@@ -144,6 +150,7 @@ def _cram(teacher: Teacher, s: SnlSettings) -> list[CRAM]:
 
 
 def _around(teacher: Teacher, student: nn.Module, s: SnlSettings) -> Distiller:
+    """Add the terms and the map of SNL to teacher and student."""
     to_map = MapRecipe(
         affinity=s.affinity_map,
         affinity_levels=_affinity_levels(s),
@@ -156,12 +163,12 @@ def _around(teacher: Teacher, student: nn.Module, s: SnlSettings) -> Distiller:
 
 
 def _affinity_levels(s: SnlSettings) -> slice:
-    """The levels that have affinities, counted from the coarsest."""
+    """Slice of the levels that have affinities; levels are sorted from fine to coarse."""
     return slice(None) if s.affinity_levels is None else slice(-s.affinity_levels, None)
 
 
 def _terms(s: SnlSettings) -> Iterator[Term]:
-    """The summands of eq. (7), those of weight zero included."""
+    """Yield the summands of eq. (7), those of weight zero too."""
     anneals, levels = s.anneal_structural_terms, _affinity_levels(s)
     yield Term("cosine", 1.0, lambda pair, shift: channel_distillation(pair, s.cosine))
     yield Term(

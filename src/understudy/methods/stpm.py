@@ -20,10 +20,11 @@ class StpmSettings(BaseModel):
     """Settings of STPM.
 
     Attributes:
-        half: the paper's one half before the squared distance; the authors' code leaves it out, and
-            the learning rate of 0.4 belongs to that.
-        combine: levels by ``product``, or ``sum``.
-        smoothing: sigma of a Gaussian over the anomaly map; none in the authors' code.
+        half: whether the squared distance is halved, as the paper prints it. The authors' code does not halve
+            it, and its learning rate of 0.4 belongs to that.
+        combine: how levels are combined: by ``product`` or by ``sum``.
+        smoothing: sigma of a Gaussian over the anomaly map, in pixels of the map; 0 for none, as in the
+            authors' code.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,7 +35,7 @@ class StpmSettings(BaseModel):
 
 
 def stpm(teacher: Teacher, settings: StpmSettings) -> Distiller:
-    """Forward student, squared distance of unit vectors, product of the levels."""
+    """Compose STPM: forward student, squared distance of unit vectors, product of the levels."""
     # One minus the cosine is half the squared distance of unit vectors.
     distance = Term("distance", 1.0 if settings.half else 2.0, lambda pair, shift: channel_distillation(pair))
     to_map = MapRecipe(

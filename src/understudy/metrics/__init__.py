@@ -1,4 +1,4 @@
-"""The field's metrics, exact: every distinct score is a threshold. ``docs/metrics.md`` defines each."""
+"""Exact metrics of the field: every distinct score is a threshold. ``docs/metrics.md`` defines each."""
 
 from understudy.metrics.overlap import (
     AUPRO_LIMIT,

@@ -1,4 +1,4 @@
-"""One map and what is marked on it -> scores of good pixels, and weighted scores of defective ones."""
+"""Anomaly map and defect masks -> scores of good pixels, and weighted scores of defective pixels."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=int)
 
 
 class Channel(NamedTuple):
-    """One defect of a picture that has several.
+    """One defect of a picture that may have several, possibly overlapping, defects.
 
     Attributes:
-        mask: (H, W) bool, true on it.
-        saturation: pixels of it that count as all of it, from 1 to its area.
+        mask: (H, W) bool, true on the defect.
+        saturation: number of found pixels that counts as finding all of it, from 1 to the area of the mask.
     """
 
     mask: NDArray[np.bool_]
@@ -40,12 +40,13 @@ class Channel(NamedTuple):
 
 
 class Weighed(NamedTuple):
-    """Pixels of one picture, in arrays of their own.
+    """Pixel scores of one picture; the arrays are copies.
 
     Attributes:
         good: (n,) float32 scores of pixels without defect.
         defects: (m,) float32 scores of defective pixels.
-        weights: (m,) what each adds to the overlap of its region; 1 in all for each region.
+        weights: (m,) what each defective pixel adds to the overlap of its region; the weights of a region add
+            up to 1.
     """
 
     good: NDArray[np.float32]
@@ -54,7 +55,7 @@ class Weighed(NamedTuple):
 
 
 def by_picture(score: float, is_defect: bool) -> Weighed:
-    """A whole picture as if it were one pixel: a tally of these has the image-level metrics."""
+    """Treat a whole picture as one pixel: a tally of these has the image-level metrics."""
     scores, none = np.array([score], np.float32), np.zeros(0, np.float32)
     return Weighed(none, scores, np.ones(1)) if is_defect else Weighed(scores, none, np.zeros(0))
 
@@ -62,12 +63,12 @@ def by_picture(score: float, is_defect: bool) -> Weighed:
 def by_region(
     anomaly_map: NDArray[np.floating], mask: NDArray[np.bool_], valid: NDArray[np.bool_] | None = None
 ) -> Weighed:
-    """(H, W) each -> every defective pixel weighs 1 / area of its 8-connected region.
+    """(H, W) map and mask -> pixel scores; a defective pixel weighs 1 / area of its 8-connected region.
 
     Args:
-        anomaly_map: of a picture.
-        mask: true on its defects.
-        valid: false on pixels that are left out, also of regions; ``None`` leaves none out.
+        anomaly_map: (H, W) map of a picture.
+        mask: (H, W) bool, true on defects.
+        valid: (H, W) bool, false on pixels to leave out, also of the regions; ``None`` leaves none out.
 
     Raises:
         ValueError: the sizes differ.
@@ -85,17 +86,17 @@ def by_region(
 def by_channel(
     anomaly_map: NDArray[np.floating], channels: Sequence[Channel], valid: NDArray[np.bool_] | None = None
 ) -> Weighed:
-    """(H, W) map and its defects, which may overlap -> the saturated overlap of each, pixel by pixel.
+    """(H, W) map and defects that may overlap -> pixel scores, weighted for the saturated overlap.
 
-    The overlap of a defect grows by 1 / saturation with each of its pixels until it is 1, from the
-    highest score down: that many pixels weigh alike and the rest nothing. A pixel counts once for
-    every defect that it belongs to, and as good if it belongs to none.
+    The overlap of a defect grows by 1 / saturation with each found pixel until it is 1. So, from the highest
+    score down, that many pixels weigh 1 / saturation each, and the others weigh nothing. A pixel counts once
+    for each defect that it belongs to. It is good if it belongs to none.
 
     Args:
-        anomaly_map: of a picture.
-        channels: its defects.
-        valid: false on pixels that are left out; a saturation beyond what is left of a defect becomes all
-            that is left, and a defect of which nothing is left is left out. ``None`` leaves none out.
+        anomaly_map: (H, W) map of a picture.
+        channels: defects of the picture.
+        valid: (H, W) bool, false on pixels to leave out; ``None`` leaves none out. A saturation is at most
+            what is left of its defect; a defect of which nothing is left does not count.
 
     Raises:
         ValueError: the sizes differ, or a saturation is out of range.
@@ -104,15 +105,15 @@ def by_channel(
     scores, weights = [np.zeros(0, np.float32)], [np.zeros(0)]
     for mask, saturation in channels:
         anomaly_map = _checked(anomaly_map, mask)
-        found = np.sort(anomaly_map[mask])[::-1]
-        if not 1 <= saturation <= len(found):
-            raise ValueError(f"a defect of {len(found)} pixels cannot saturate at {saturation}")
+        ranked = np.sort(anomaly_map[mask])[::-1]
+        if not 1 <= saturation <= len(ranked):
+            raise ValueError(f"a defect of {len(ranked)} pixels cannot saturate at {saturation}")
         good &= ~mask
         if valid is not None:
-            found = np.sort(anomaly_map[mask & valid])[::-1]
-            saturation = min(saturation, len(found))
-        scores.append(found)
-        weights.append(np.where(np.arange(len(found)) < saturation, 1 / max(1, saturation), 0.0))
+            ranked = np.sort(anomaly_map[mask & valid])[::-1]
+            saturation = min(saturation, len(ranked))
+        scores.append(ranked)
+        weights.append(np.where(np.arange(len(ranked)) < saturation, 1 / max(1, saturation), 0.0))
     left = np.asarray(anomaly_map, np.float32)[good]
     return Weighed(left, np.concatenate(scores), np.concatenate(weights))
 
@@ -124,26 +125,27 @@ def _checked(anomaly_map: NDArray[np.floating], mask: NDArray[np.bool_]) -> NDAr
 
 
 AUPRO_LIMIT = 0.3
+"""Largest false-positive rate of the AUPRO, by default: that of the field."""
 
 
 def aupro(
     maps: Sequence[NDArray[np.floating]], masks: Sequence[NDArray[np.bool_]], limit: float = AUPRO_LIMIT
 ) -> float | None:
-    """Area under the per-region overlap curve up to a false-positive rate, divided by that rate.
+    """Area under the per-region overlap (PRO) curve up to a false-positive rate, divided by that rate.
 
-    At threshold t, PRO is the mean over all defect regions of all pictures of the share of the
-    region above t; the false-positive rate is the share of all good pixels above t, pictures
-    without defects included. Every distinct score is a threshold; the curve is interpolated
-    linearly at the limit. Regions are 8-connected, as in MVTec's evaluation (Bergmann et al.,
-    "The MVTec Anomaly Detection Dataset", IJCV 2021, section 5.2).
+    At threshold t, PRO is the mean, over all defect regions of all pictures, of the share of the region above
+    t. The false-positive rate is the share of all good pixels above t, including pictures without defects.
+    Every distinct score is a threshold, and the curve is interpolated linearly at the limit. Regions are
+    8-connected, as in MVTec's evaluation (Bergmann et al., "The MVTec Anomaly Detection Dataset", IJCV 2021,
+    section 5.2).
 
     Args:
-        maps: (H, W) each; sizes may differ.
-        masks: (H, W) each, true on the defect.
-        limit: in (0, 1].
+        maps: (H, W) maps; sizes may differ.
+        masks: (H, W) masks, true on defects.
+        limit: largest false-positive rate, in (0, 1].
 
     Returns:
-        A fraction in [0, 1], or ``None`` where there is no region or no good pixel.
+        A fraction in [0, 1]; ``None`` if there is no region or no good pixel.
 
     Raises:
         ValueError: a map and its mask differ in size, or the limit is out of range.
@@ -152,32 +154,32 @@ def aupro(
 
 
 def rank_regions(maps: Sequence[NDArray[np.floating]], masks: Sequence[NDArray[np.bool_]]) -> Ranking:
-    """All pixels of some maps, the defective ones weighted so that regions count alike; see :func:`aupro`."""
+    """Rank the pixels of all maps, weighted so that each region counts alike; see :func:`aupro`."""
     return _rank(by_region(m, mask) for m, mask in zip(maps, masks, strict=True))
 
 
 def au_spro(
     maps: Sequence[NDArray[np.floating]], channels: Sequence[Sequence[Channel]], limit: float = 0.05
 ) -> float | None:
-    """Area under the saturated per-region overlap curve up to a false-positive rate, divided by it.
+    """Area under the saturated per-region overlap (sPRO) curve up to a false-positive rate, divided by it.
 
-    As AUPRO, with sPRO = min(found pixels / saturation, 1) for each defect, which is a whole mask
-    however many parts it has. A pixel is good where no defect of its picture is (Bergmann et al.,
+    Like AUPRO, with sPRO = min(found pixels / saturation, 1) for each defect. A defect is a whole mask,
+    however many parts it has. A pixel is good if it belongs to no defect of its picture (Bergmann et al.,
     "Beyond Dents and Scratches", IJCV 2022, section 4).
 
     Args:
-        maps: (H, W) each, at the pictures' own resolution.
-        channels: the defects of each; none for a good picture.
-        limit: in (0, 1].
+        maps: (H, W) maps, at the resolution of the pictures.
+        channels: defects of each picture; empty for a good picture.
+        limit: largest false-positive rate, in (0, 1].
 
     Returns:
-        A fraction in [0, 1], or ``None`` where there is no defect or no good pixel.
+        A fraction in [0, 1]; ``None`` if there is no defect or no good pixel.
 
     Raises:
-        ValueError: sizes differ, a saturation is not from 1 to the defect's area, or the limit is out
-            of range.
+        ValueError: sizes differ, a saturation is not between 1 and the defect's area, or the limit is out of
+            range.
     """
-    return _rank(by_channel(m, own) for m, own in zip(maps, channels, strict=True)).area(limit)
+    return _rank(by_channel(m, defects) for m, defects in zip(maps, channels, strict=True)).area(limit)
 
 
 def _rank(pictures: Iterable[Weighed]) -> Ranking:

@@ -1,4 +1,4 @@
-"""How defects rank among what is good: from one count, AUROC, average precision, F1 and partial areas."""
+"""Ranking of defects among good scores: AUROC, average precision, F1 and partial areas from one count."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ Scores = NDArray[np.floating]
 
 
 class Ranking:
-    """Scores with labels -> what lies above every distinct score of a defect.
+    """Scores with labels -> counts of what lies above each distinct score of a defect.
 
-    How good scores between two neighbouring defects are ordered changes no metric, so every distinct
-    score counts as a threshold although only the defects' own are kept.
+    The order of good scores between two neighbouring defects changes no metric. So every distinct score
+    counts as a threshold, although only the scores of defects are kept. All metrics are fractions in [0, 1],
+    and ``None`` if there is no good or no defective score.
 
     Args:
-        scores: (n,) larger is more abnormal.
+        scores: (n,) scores; larger is more abnormal.
         is_defect: (n,) bool.
+
+    Attributes:
+        above: (m,) number of good scores above each distinct score of a defect, from the largest to the
+            smallest.
+        equal: (m,) number of good scores equal to it.
+        hits: (m,) number of defects with that score.
+        weight: (m,) sum of their weights; all weights add up to 1.
+        n_good: number of good scores.
+        n_defect: number of defects.
 
     Raises:
         ValueError: the shapes differ, or a score is not finite.
-
-    Attributes:
-        above: (m,) good scores above each distinct score of a defect, from the largest to the smallest.
-        equal: (m,) good scores equal to it.
-        hits: (m,) defects of that score.
-        weight: (m,) sum of their weights; all weights together are 1.
-        n_good: how many good scores there are.
-        n_defect: how many defects.
-
-    All metrics are fractions in [0, 1], and ``None`` where one of the two kinds is missing.
     """
 
     def __init__(self, scores: Scores, is_defect: NDArray[np.bool_]) -> None:
@@ -47,12 +47,12 @@ class Ranking:
 
     @classmethod
     def of(cls, good: Scores, defects: Scores, weights: NDArray[np.float64] | None = None) -> Self:
-        """From the scores of each kind.
+        """Rank the scores of each kind.
 
         Args:
-            good: (n,); sorted in place, which saves its memory once more.
-            defects: (m,)
-            weights: (m,) of the defects, in any unit; equal by default.
+            good: (n,) scores; sorted in place, to save memory.
+            defects: (m,) scores.
+            weights: (m,) weights of the defects, in any unit; equal by default.
         """
         ranking = cls.__new__(cls)
         ranking._rank(good, defects, weights)
@@ -62,7 +62,7 @@ class Ranking:
     def of_counts(
         cls, good: NDArray[np.int64], hits: NDArray[np.int64], weights: NDArray[np.float64]
     ) -> Self:
-        """From histograms: (bins,) each, from the lowest bin to the highest. A bin counts as one score."""
+        """Rank histograms: (bins,) each, from the lowest bin to the highest. A bin counts as one score."""
         ranking = cls.__new__(cls)
         held = np.flatnonzero((hits > 0) | (weights > 0))[::-1]
         above = good.sum() - np.cumsum(good)
@@ -99,7 +99,7 @@ class Ranking:
 
     @property
     def roc(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """False-positive and true-positive rate along the curve's corners, from (0, 0) to (1, 1)."""
+        """False-positive rates and true-positive rates at the corners of the curve, from (0, 0) to (1, 1)."""
         found = np.cumsum(self.hits) / max(self.n_defect, 1)
         alarms = np.stack([self.above, self.above + self.equal], axis=1).ravel() / max(self.n_good, 1)
         caught = np.stack([np.append(0, found[:-1])[: len(found)], found], axis=1).ravel()
@@ -113,7 +113,7 @@ class Ranking:
         return float((self.hits * below).sum() / (self.n_defect * self.n_good))
 
     def average_precision(self) -> float | None:
-        """Sum of precision times gain in recall over the thresholds, without interpolation."""
+        """Sum over the thresholds of precision times gain in recall, without interpolation."""
         if not self._has_both:
             return None
         found = np.cumsum(self.hits)
@@ -127,9 +127,12 @@ class Ranking:
         return float((2 * found / (found + self.above + self.equal + self.n_defect)).max())
 
     def area(self, limit: float) -> float | None:
-        """Area under weighted hits over the false-positive rate, from 0 to ``limit``, divided by it.
+        """Area under the curve of weighted hits over the false-positive rate, up to a limit, divided by it.
 
-        The curve goes straight from one distinct score to the next, and is interpolated at the limit.
+        The curve is straight between neighbouring distinct scores, and is interpolated at the limit.
+
+        Args:
+            limit: largest false-positive rate, in (0, 1].
 
         Raises:
             ValueError: the limit is not in (0, 1].
@@ -139,37 +142,37 @@ class Ranking:
         if not self._has_both:
             return None
         end = limit * self.n_good
-        inside = np.clip(end - self.above, 0.0, None)  # good pixels from a defect's score to the limit
+        inside = np.clip(end - self.above, 0.0, None)  # good scores between a defect's score and the limit
         whole = inside - self.equal / 2
         cut = inside**2 / np.maximum(2 * self.equal, 1)
         return float((self.weight * np.where(inside >= self.equal, whole, cut)).sum() / end)
 
 
 def _sums(values: NDArray[np.float64], starts: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Sums of the runs that begin at ``starts``."""
+    """Return the sums of the runs of values that begin at ``starts``."""
     return np.add.reduceat(values, starts) if len(values) else np.zeros(0)
 
 
-_NEAR = 1e-12  # 0 and 1 themselves are roots too, but not the ends that are sought
+_NEAR = 1e-12  # 0 and 1 are roots too, but not ends of the interval
 
 
 def auroc_interval(auroc: float, n_good: int, n_defect: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Confidence interval of an AUROC: Newcombe's method 5.
+    """Confidence interval of an AUROC, by Newcombe's method 5.
 
-    It holds those values that the measured one does not contradict, given Hanley and McNeil's standard
-    error at that value with the mean of both sample sizes in its numerator: a score interval, so it stays
-    in [0, 1] and does not shrink to nothing where all defects outrank all good pictures (Newcombe,
-    "Confidence intervals for an effect size measure based on the Mann-Whitney statistic. Part 2",
-    Statistics in Medicine 25, 2006).
+    It holds all values that the measured one does not contradict, given the standard error of Hanley and
+    McNeil at that value, with the mean of both sample sizes in its numerator. It is a score interval: it
+    stays in [0, 1], and it does not shrink to nothing if all defects outrank all good pictures (Newcombe,
+    "Confidence intervals for an effect size measure based on the Mann-Whitney statistic. Part 2", Statistics
+    in Medicine 25, 2006).
 
     Args:
-        auroc: in [0, 1].
-        n_good: good pictures, at least one.
-        n_defect: defective ones, at least one.
-        confidence: in (0, 1).
+        auroc: measured AUROC, in [0, 1].
+        n_good: number of good pictures, at least 1.
+        n_defect: number of defective pictures, at least 1.
+        confidence: confidence level, in (0, 1).
 
     Returns:
-        Lower and upper end.
+        Lower and upper end, in [0, 1].
 
     Raises:
         ValueError: a number is out of range.
@@ -182,7 +185,7 @@ def auroc_interval(auroc: float, n_good: int, n_defect: int, confidence: float =
     extra = (n_good + n_defect) / 2 - 1
 
     def beyond(value: float) -> float:
-        """How far the measured AUROC is from ``value``, in squares, beyond what chance explains."""
+        """Squared distance from ``value`` to the measured AUROC, minus the part that chance explains."""
         spread = value * (1 - value) * (1 + extra * ((1 - value) / (2 - value) + value / (1 + value)))
         return (auroc - value) ** 2 - z**2 * spread / (n_good * n_defect)
 

@@ -1,4 +1,4 @@
-"""Scores in bins of a fixed relative width: where a score belongs, and what that can cost a metric."""
+"""Pixel scores of many pictures, added up: exactly, or in bins with a bound on the error."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ __all__ = ["BINS", "EXACT_PIXELS", "PixelTally", "bin_of", "largest_error"]
 
 _BITS = 18
 BINS = 2**_BITS
-"""Sign, eight bits of exponent and nine of fraction of a float32: a bin is at most 0.2 % wide, without
-any range to be known before."""
+"""Number of bins: one per sign, 8 bits of exponent and 9 bits of fraction of a float32.
+
+A bin is at most 0.2 % wide, and the range of the scores need not be known beforehand.
+"""
 
 _SIGN = np.uint32(1 << 31)
 
 
 def bin_of(scores: NDArray[np.float32]) -> NDArray[np.intp]:
-    """(n,) -> (n,) numbers of bins, in the order of the scores.
+    """(n,) scores -> (n,) numbers of their bins, in the order of the scores.
 
     Raises:
         ValueError: a score is not finite.
@@ -38,31 +40,30 @@ def bin_of(scores: NDArray[np.float32]) -> NDArray[np.intp]:
 
 
 def largest_error(ranking: Ranking, limit: float) -> dict[str, float] | None:
-    """How far from exact the metrics of binned scores can be, at most.
+    """Bound how far the metrics of binned scores can be from the exact ones.
 
-    Within a bin the order of the scores is unknown. The curve of an area goes from one corner of the
-    bin's rectangle to the opposite one and only up, so it misses half the rectangle at most; precision
-    lies between that of all good scores first and that of all defects first; F1 at a bin's end is one
-    that was reached.
+    The order of scores within a bin is unknown. The exact curve goes from one corner of the bin's rectangle
+    to the opposite corner and never turns back, so an area misses half the rectangle at most. Precision lies
+    between that of all good scores first and that of all defects first. F1 at the end of a bin is exact.
 
     Args:
-        ranking: of bins.
-        limit: of the false-positive rate, for the area up to it.
+        ranking: ranking of bins.
+        limit: largest false-positive rate of the partial area, in (0, 1].
 
     Returns:
-        Bounds under ``auroc``, ``ap``, ``f1max`` and ``area``; ``None`` where there are no metrics.
+        Bounds under ``auroc``, ``ap``, ``f1max`` and ``area``; ``None`` if there are no metrics.
     """
     if not (ranking.n_good and ranking.n_defect):
         return None
     above, equal, hits = ranking.above, ranking.equal, ranking.hits
-    found = np.cumsum(hits)
-    before = found - hits
-    first, last = (before + 1) / (before + 1 + above + equal), found / (found + above)
-    ours = found / (found + above + equal)
-    best_f1 = (2 * found / (found + above + ranking.n_defect)).max()
+    caught = np.cumsum(hits)
+    before = caught - hits
+    first, last = (before + 1) / (before + 1 + above + equal), caught / (caught + above)
+    ours = caught / (caught + above + equal)
+    best_f1 = (2 * caught / (caught + above + ranking.n_defect)).max()
     end = limit * ranking.n_good
     inside = np.clip(end - above, 0, None)
-    missed = np.where(inside >= equal, equal / 2, inside)  # of the bin that the limit cuts, all
+    missed = np.where(inside >= equal, equal / 2, inside)  # all of a bin that the limit cuts
     return {
         "auroc": float((hits * equal / 2).sum() / (ranking.n_defect * ranking.n_good)),
         "ap": float((hits * np.maximum(last - ours, ours - first)).sum() / ranking.n_defect),
@@ -72,21 +73,22 @@ def largest_error(ranking: Ranking, limit: float) -> dict[str, float] | None:
 
 
 EXACT_PIXELS = 2**27
-"""Pixels that are kept one by one: 0.5 GiB, twice that while good ones are ranked, and some 90 bytes for
-each defective one then."""
+"""Number of pixels up to which scores are kept one by one.
+
+They take 0.5 GiB. Ranking takes twice that, and about 90 bytes for each defective pixel.
+"""
 
 
 class PixelTally(Metric):
-    """Adds up :class:`understudy.metrics.overlap.Weighed` pictures; ``compute`` gives their Ranking.
+    """Adds up :class:`understudy.metrics.overlap.Weighed` pictures; ``compute`` returns their Ranking.
 
-    A torchmetrics metric: processes that each add a share of the pictures compute the figures of all,
-    and two tallies merge with ``merge_state``.
+    A torchmetrics metric: several processes may each add a share of the pictures, and ``merge_state`` joins
+    two tallies.
 
     Args:
-        exact: keep every score, four bytes each; else count them in ``BINS`` bins of a fixed relative
-            width, in 6 MiB whatever the number of pictures, within
-            :func:`understudy.metrics.tally.largest_error`.
-        sync_on_compute: join the tallies of all processes, where there are several.
+        exact: keep every score, at four bytes each. Else count scores in ``BINS`` bins of a fixed relative
+            width: 6 MiB for any number of pictures, with an error within :func:`largest_error`.
+        sync_on_compute: join the tallies of all processes, if there are several.
 
     Example:
         >>> tally = PixelTally()
@@ -102,14 +104,14 @@ class PixelTally(Metric):
     def __init__(self, exact: bool = True, sync_on_compute: bool = True) -> None:
         super().__init__(compute_with_cache=False, sync_on_compute=sync_on_compute)
         self.exact = exact
-        # Processes without a picture send empty float32 lists, so all lists are float32.
+        # A process without a picture sends empty float32 lists, so all lists are float32.
         kinds = {"good": torch.int64, "defects": torch.int64, "weights": torch.float64}
         for name, dtype in kinds.items():
             default: Any = [] if exact else torch.zeros(BINS, dtype=dtype)
             self.add_state(name, default, dist_reduce_fx="cat" if exact else "sum")
 
     def update(self, picture: Weighed) -> None:
-        """Add one picture; its scores are not copied, so several tallies may share them."""
+        """Add one picture. Its scores are not copied, so several tallies may share them."""
         good, defects, weights = picture
         if self.exact:
             self.good.append(torch.from_numpy(good))
@@ -123,19 +125,19 @@ class PixelTally(Metric):
             self.weights += torch.from_numpy(np.bincount(at, weights, minlength=BINS))
 
     def merge_state(self, incoming_state: dict[str, Any] | Metric) -> None:
-        """Add what another tally of the same form holds.
+        """Add what another tally holds.
 
         Raises:
-            ValueError: it is of the other form.
+            ValueError: one tally is exact and the other is not.
         """
         if isinstance(incoming_state, PixelTally):
             if incoming_state.exact != self.exact:
                 raise ValueError("an exact tally and one in bins do not merge; make both of one form")
-            self._update_count += incoming_state.update_count  # else compute warns that nothing was added
+            self._update_count += incoming_state.update_count  # or compute warns that nothing was added
         super().merge_state(incoming_state)
 
     def compute(self) -> Ranking:
-        """Rank what was added."""
+        """Rank all scores that were added."""
         if not self.exact:
             return Ranking.of_counts(*(s.cpu().numpy() for s in (self.good, self.defects, self.weights)))
         good, defects, weights = (_joined(s) for s in (self.good, self.defects, self.weights))
@@ -143,6 +145,6 @@ class PixelTally(Metric):
 
 
 def _joined(parts: list[Tensor] | Tensor) -> NDArray[np.float32]:
-    """One array of its own, which may be sorted in place; several processes have joined it already."""
+    """Join the parts in a new array, which may be sorted in place; a tensor comes from several processes."""
     arrays = [parts] if isinstance(parts, Tensor) else parts
     return np.concatenate([np.zeros(0, np.float32), *(part.cpu().numpy() for part in arrays)])

@@ -1,1 +1,1 @@
-"""What an edge device needs: numpy, pillow and pydantic; never imports torch."""
+"""The light runtime: from pictures to verdicts with numpy, pillow and pydantic. Never imports torch."""

@@ -1,4 +1,4 @@
-"""Score and embedding -> category and verdict, by the limits that stand beside the model. Needs numpy alone."""
+"""Score and embedding -> category and verdict, by the thresholds and limits of a calibration."""
 
 from __future__ import annotations
 
@@ -30,15 +30,16 @@ UNKNOWN_PRODUCT, NO_NUMBER = "unknown product", "score is no number"
 
 
 class Thresholds(BaseModel):
-    """Where PASS ends and FAIL begins, on raw image-level scores.
+    """Where PASS ends and FAIL begins, on image-level anomaly scores.
 
     Attributes:
-        fail_above: a larger score is a FAIL.
-        review_above: a larger score is a REVIEW at least; equal to ``fail_above`` for no such band.
-        false_alarm_rate: promised share of good pictures that FAIL, at most, on average over
-            calibrations.
-        review_rate: promised share of good pictures that are no PASS.
-        n_good: held-out good pictures that the thresholds come from.
+        fail_above: a score above this is a FAIL. In units of the score.
+        review_above: a score above this, up to ``fail_above``, is a REVIEW. At most ``fail_above``; if both
+            are equal, no score is a REVIEW.
+        false_alarm_rate: promised upper bound on the share of good pictures that FAIL, in (0, 1), on average
+            over calibrations.
+        review_rate: the same bound for good pictures that do not PASS, in (0, 1).
+        n_good: number of held-out good pictures that set the thresholds, at least 1.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -57,12 +58,13 @@ class Thresholds(BaseModel):
 
 
 class Limits(BaseModel):
-    """What a figure of a good picture exceeds at a promised rate at most.
+    """Limits on one figure of a picture, such as its distance from a prototype.
 
     Attributes:
-        rate: promised, on average over calibrations.
-        overall: for every category that has none of its own.
-        categories: of those that had good pictures enough.
+        rate: promised upper bound on the share of good pictures above their limit, in (0, 1), on average over
+            calibrations.
+        overall: limit for every category that is not in ``categories``. In units of the figure.
+        categories: limits by category, for categories with enough held-out good pictures.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -72,27 +74,33 @@ class Limits(BaseModel):
     categories: dict[str, float]
 
     def of(self, category: str | None) -> float:
-        """A category's own limit where it has one, else that for all."""
+        """Return the limit of a category: its own if it has one, else the overall limit."""
         return self.overall if category is None else self.categories.get(category, self.overall)
 
 
 class Judgement(NamedTuple):
-    """A verdict, ``None`` while the model is not calibrated, and its reason where that is not the score."""
+    """A verdict and its reason.
+
+    Attributes:
+        verdict: PASS, REVIEW or FAIL; ``None`` if the model is not calibrated.
+        reason: why the verdict does not follow from the score; ``None`` if it does.
+    """
 
     verdict: Verdict | None
     reason: str | None
 
 
 class Calibration(BaseModel):
-    """All that held-out good pictures have set.
+    """Everything that held-out good pictures set: thresholds, limits and what they promise.
 
     Attributes:
-        thresholds: for every picture whose category has none of its own.
-        categories: thresholds by category, of those that had good pictures enough.
-        masks: map values, above which a region of a good picture's map lies at the rate at most.
-        min_area: pixels of the map that such a region, and one of a defect's mask, has at least.
-        distances: from a category's prototype, beyond which a picture does not show it.
-        promise: what the thresholds for all promise, for whoever opens the file.
+        thresholds: score thresholds for every category that is not in ``categories``.
+        categories: score thresholds by category, for categories with enough held-out good pictures.
+        masks: limits on map values. A defect is a region of the map above the limit.
+        min_area: smallest area of a region that counts as a defect, in pixels of the anomaly map, at least 1.
+        distances: limits on the distance from a category's prototype, in [0, 2]. A picture beyond the limit
+            does not show that category.
+        promise: what ``thresholds`` promise, as a sentence for people who open the file.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -106,14 +114,14 @@ class Calibration(BaseModel):
 
 
 def thresholds_for(calibration: Calibration, category: str | None) -> Thresholds:
-    """A known category's own thresholds where it has any, else those for all."""
+    """Return the thresholds of a category: its own if it has any, else those for all."""
     if category is None:
         return calibration.thresholds
     return calibration.categories.get(category, calibration.thresholds)
 
 
 def decide(score: float, thresholds: Thresholds | None) -> Verdict | None:
-    """PASS, REVIEW or FAIL; ``None`` without thresholds. A score that is no number is a REVIEW."""
+    """Return PASS, REVIEW or FAIL; ``None`` without thresholds. A score of NaN is a REVIEW."""
     if thresholds is None:
         return None
     if math.isnan(score):
@@ -124,13 +132,13 @@ def decide(score: float, thresholds: Thresholds | None) -> Verdict | None:
 
 
 def judge(score: float, calibration: Calibration | None, category: str | None) -> Judgement:
-    """Verdict on one picture.
+    """Return the verdict on one picture.
 
     Args:
         score: image-level anomaly score.
-        calibration: ``None`` while the model is not calibrated.
-        category: that the picture shows, known or recognised; ``None`` if it is like none that the
-            model knows, whose score then tells nothing: a REVIEW, whatever it is.
+        calibration: thresholds; ``None`` if the model is not calibrated.
+        category: product that the picture shows, as given or recognised; ``None`` for an unknown product. The
+            score of an unknown product means nothing, so the verdict is REVIEW.
     """
     if calibration is None:
         return Judgement(None, None)
@@ -141,19 +149,22 @@ def judge(score: float, calibration: Calibration | None, category: str | None) -
 
 
 Prototypes = Mapping[str, NDArray[np.float32]]
-"""(D,) mean embedding of each category's good pictures, of length one."""
+"""Mean embedding of the good pictures of each category: (D,) float32, unit length, by category."""
 
 
 def distances_to(embedding: NDArray[np.float32], prototypes: Prototypes) -> dict[str, float]:
-    """(D,) embedding of length one -> its distance to each category's prototype, in [0, 2]."""
+    """(D,) embedding of unit length -> Euclidean distance to each category's prototype, in [0, 2]."""
     return {name: float(np.linalg.norm(embedding - prototype)) for name, prototype in prototypes.items()}
 
 
 def recognise(distances: Mapping[str, float], limits: Limits | None) -> str | None:
-    """The nearest of those categories that a picture is within the limit of; ``None`` if there is none.
+    """Return the nearest category whose limit the picture keeps; ``None`` if there is none.
 
-    So a good picture of a category is taken for unknown only if it is beyond its own category's limit,
-    and that limit's promise holds whatever the other categories are. Without limits it is the nearest.
+    Each category has its own limit, so the promise of a limit holds whatever the other categories are.
+
+    Args:
+        distances: distance of the picture from the prototype of each category.
+        limits: largest allowed distances; ``None`` allows any distance.
     """
     near = {c: d for c, d in distances.items() if d <= (limits.of(c) if limits else math.inf)}
     return min(near, key=lambda c: (near[c], c), default=None)

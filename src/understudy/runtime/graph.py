@@ -1,4 +1,4 @@
-"""What scores windows of pictures: any network, or an exported graph run by onnxruntime or OpenVINO."""
+"""Networks that score windows of pictures: the protocol, and graphs for onnxruntime and OpenVINO."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ __all__ = ["GRAPH_INPUTS", "GRAPH_OUTPUTS", "Answers", "Network", "open_graph", 
 
 
 class Answers(NamedTuple):
-    """What a network says of a batch of windows.
+    """Outputs of a network for a batch of windows.
 
     Attributes:
-        maps: (B, S, S) float32; larger is more abnormal.
+        maps: (B, S, S) float32 anomaly maps; larger is more abnormal.
         scores: (B,) float32, the maximum of each map.
-        embeddings: (B, D) float32 of length one; see :mod:`understudy.runtime.decision`.
+        embeddings: (B, D) float32 of unit length; see :mod:`understudy.runtime.decision`.
     """
 
     maps: NDArray[np.float32]
@@ -36,34 +36,37 @@ class Answers(NamedTuple):
 
 
 class Network(Protocol):
-    """(B, 3, S, S) float32 unit_vectors windows, and (B, 1, S, S) of which pixels count, or ``None``."""
+    """(B, 3, S, S) float32 normalised windows and their (B, 1, S, S) valid mask -> :class:`Answers`.
+
+    The mask is 1 where a pixel counts and 0 where it does not; ``None`` if all pixels count.
+    """
 
     def __call__(self, images: NDArray[np.float32], valid: NDArray[np.float32] | None, lap: Lap) -> Answers:
-        """Score windows; ``lap`` times the parts."""
+        """Score windows; ``lap`` times the parts of the work."""
         ...
 
 
-GRAPH_INPUTS = ("images", "care")  # files of the first edition have these names too
+GRAPH_INPUTS = ("images", "care")  # "care" is the valid mask; the file format keeps that name
 GRAPH_OUTPUTS = ("map", "score", "embedding")
 
-_ERRORS = 3  # as onnxruntime counts severities, from 0 for verbose
+_ERRORS = 3  # onnxruntime's log severity "error"; 0 is verbose
 
 _Arrays = Mapping[str, NDArray[np.float32]]
 _Run = Callable[[_Arrays], Sequence[NDArray[np.float32]]]
-"""Takes the inputs by name, gives the outputs in order; may be called by several threads at once."""
+"""Runs a graph: inputs by name -> outputs in the order of ``GRAPH_OUTPUTS``. Safe for several threads."""
 
 
 def open_graph(folder: Path, manifest: Manifest, threads: int | None = None) -> Network:
     """Open the graph of an exported model, ready to score.
 
     Args:
-        folder: of the model.
-        manifest: of that folder, read and so checked.
-        threads: that compute; one a usable core by default.
+        folder: folder of the model.
+        manifest: manifest of the model, as :func:`understudy.runtime.manifest.read_manifest` returns it.
+        threads: number of threads that compute; one per usable core by default.
 
     Raises:
         BundleError: the model is not exported, or its runtime cannot load the graph.
-        InputError: the graph's runtime is not installed.
+        InputError: the runtime of the graph is not installed.
     """
     card = manifest.graph
     if card is None:
@@ -76,7 +79,7 @@ def open_graph(folder: Path, manifest: Manifest, threads: int | None = None) -> 
         )
     except (BundleError, InputError):
         raise
-    except Exception as error:  # the runtimes raise many kinds, and no common one
+    except Exception as error:  # the runtimes have no common exception type
         raise BundleError(
             f"{path} is unaltered, but {runtime_name(card.format)} cannot load it (opset {card.opset}); "
             "update that runtime, or export the model again"
@@ -85,14 +88,14 @@ def open_graph(folder: Path, manifest: Manifest, threads: int | None = None) -> 
 
 
 def runtime_name(form: GraphFormat) -> str:
-    """What runs graphs of a format, with its version."""
+    """Return the name and version of the runtime for a graph format, such as ``onnxruntime 1.20``."""
     package = "onnxruntime" if form == "onnx" else "openvino"
     return f"{package} {importlib.metadata.version(package)}"
 
 
 @dataclass(frozen=True)
 class _Graph:
-    """See :class:`understudy.runtime.graph.Network`."""
+    """A loaded graph as a :class:`Network`."""
 
     folder: Path
     run: _Run
@@ -116,15 +119,15 @@ def _open_onnx(path: Path, threads: int) -> _Run:
 
     onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
-    # A number that is named also keeps onnxruntime from pinning threads to cores that a container lacks.
+    # A fixed number also keeps onnxruntime from pinning threads to cores that a container does not have.
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def run(given: _Arrays) -> Sequence[NDArray[np.float32]]:
-        found: Sequence[NDArray[np.float32]] = session.run(GRAPH_OUTPUTS, given)
-        return found
+        outputs: Sequence[NDArray[np.float32]] = session.run(GRAPH_OUTPUTS, given)
+        return outputs
 
     return run
 
@@ -145,17 +148,17 @@ def _open_openvino(path: Path, threads: int, precision: GraphPrecision) -> _Run:
         "CPU",
         {
             "INFERENCE_NUM_THREADS": threads,
-            # Without it processors that have bf16 would take it; thresholds are of one precision's scores.
+            # Otherwise OpenVINO uses bf16 where it can; thresholds hold for one precision only.
             "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
             "PERFORMANCE_HINT": "LATENCY",
         },
     )
-    own = threading.local()  # a request serves one call at a time
+    per_thread = threading.local()  # an infer request serves one call at a time
 
     def run(given: _Arrays) -> Sequence[NDArray[np.float32]]:
-        if not hasattr(own, "request"):
-            own.request = compiled.create_infer_request()
-        found = own.request.infer(dict(given))
-        return [found[name] for name in GRAPH_OUTPUTS]
+        if not hasattr(per_thread, "request"):
+            per_thread.request = compiled.create_infer_request()
+        outputs = per_thread.request.infer(dict(given))
+        return [outputs[name] for name in GRAPH_OUTPUTS]
 
     return run

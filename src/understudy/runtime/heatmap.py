@@ -1,4 +1,4 @@
-"""Anomaly map -> overlay picture."""
+"""Anomaly map -> colours laid over the picture."""
 
 from __future__ import annotations
 
@@ -19,10 +19,14 @@ _COLOURS = np.array(
 
 
 def colour_span(thresholds: Thresholds | None, scores: Sequence[float]) -> tuple[float, float]:
-    """Map values of the darkest and the brightest colour, one span for pictures to compare.
+    """Return the map values of the darkest and the brightest colour, the same for pictures to compare.
 
-    With thresholds, colour begins well below what passes and is brightest well above what fails;
-    without, the scores' median and maximum stand in for them.
+    With thresholds, colour begins well below ``review_above`` and is brightest well above ``fail_above``.
+    Without thresholds, the median and the maximum of the scores set the span.
+
+    Args:
+        thresholds: thresholds of the model; ``None`` if it is not calibrated.
+        scores: scores of the pictures; used without thresholds only.
     """
     if thresholds:
         return 0.6 * thresholds.review_above, 1.6 * thresholds.fail_above
@@ -36,13 +40,13 @@ def heatmap(
     high: float,
     strength: float = 0.65,
 ) -> NDArray[np.uint8]:
-    """(H, W, 3) picture and (h, w) map -> (H, W, 3) uint8 with the map's colours laid over.
+    """(H, W, 3) uint8 picture and (h, w) map -> (H, W, 3) uint8 picture with the map laid over in colour.
 
     Args:
-        picture: what was inspected.
-        anomaly_map: of any resolution; it is enlarged to the picture.
-        low: map value of the darkest colour, and fully transparent.
-        high: map value of the brightest one.
+        picture: picture that was inspected.
+        anomaly_map: map of any resolution; it is enlarged to the picture.
+        low: map value of the darkest colour, which is fully transparent.
+        high: map value of the brightest colour.
         strength: opacity at ``high``, in [0, 1].
     """
     large = resize_map(anomaly_map, (picture.shape[0], picture.shape[1]))
@@ -56,7 +60,7 @@ def heatmap(
 
 
 def outline(picture: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """(H, W, 3) picture with the border of an (H, W) mask drawn in green, two pixels wide."""
+    """(H, W, 3) picture and (H, W) mask -> picture with the mask's border in green, two pixels wide."""
     inner = mask.copy()
     for _ in range(2):
         padded = np.pad(inner, 1)

@@ -1,4 +1,4 @@
-"""Pictures and masks: decode, orient, convert; and sizes of masks and maps."""
+"""Pictures and masks: read, decode, turn upright, convert to RGB, resize."""
 
 from __future__ import annotations
 
@@ -33,27 +33,29 @@ __all__ = [
 ]
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
-MAX_PIXELS = 178_956_970  # Pillow's own limit against decompression bombs
+MAX_PIXELS = 178_956_970  # Pillow's upper limit against decompression bombs
 
-# What is beyond Pillow's lower limit is decoded, what is beyond the upper one is refused in words.
+# Pillow warns above its lower limit. We decode up to the upper limit and refuse what is above it.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 Size = tuple[int, int]
-"""Height and width."""
+"""(height, width) in pixels."""
 
 Picture = NDArray[np.uint8]
+"""(H, W, 3) RGB values; a window may have a fourth channel, its valid mask."""
 Mask = NDArray[np.bool_]
+"""(H, W), true where a pixel counts or shows a defect."""
 
 
 def unit(pictures: Picture | NDArray[np.float32]) -> NDArray[np.float32]:
-    """uint8 -> float32 in [0, 1], of the same shape; what is float32 already stays as it is."""
+    """uint8 -> float32 in [0, 1], of the same shape; float32 input is returned as it is."""
     if pictures.dtype == np.float32:
         return np.asarray(pictures, np.float32)
     return pictures.astype(np.float32) / np.float32(255)
 
 
 def find_pictures(path: Path) -> list[Path]:
-    """Every picture in a folder and below it, sorted by path; a file is itself.
+    """Return all pictures in a folder and its subfolders, sorted by path; for a file, the file itself.
 
     Raises:
         InputError: the path does not exist.
@@ -67,7 +69,11 @@ def find_pictures(path: Path) -> list[Path]:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Read a file, or say in one sentence why not."""
+    """Read a file.
+
+    Raises:
+        PictureError: the file cannot be read.
+    """
     try:
         return path.read_bytes()
     except OSError as error:
@@ -77,30 +83,35 @@ def read_bytes(path: Path) -> bytes:
 def read_picture(path: Path) -> Picture:
     """Decode a picture file to (H, W, 3) uint8 RGB, upright.
 
-    16-bit pictures are divided by 257 (never stretched: brightness may be the defect), gray is
-    repeated, transparency is laid over black, CMYK is converted, EXIF rotation is applied, of
-    several frames the first is taken.
+    16-bit values are divided by 257 and never stretched, because brightness may be the defect. Gray is
+    repeated over the channels, transparency is laid over black, CMYK is converted, EXIF rotation is applied.
+    Of several frames the first is taken.
 
     Raises:
-        PictureError: the file is missing, no picture, cut short, too large, or of float pixels.
+        PictureError: the file is missing, is no picture, is cut short, is too large, or has float pixels.
     """
     return decode_picture(read_bytes(path), path)
 
 
 def decode_picture(data: bytes, path: Path) -> Picture:
-    """Like :func:`read_picture`, from the file's content; ``path`` only names it in errors."""
+    """Decode the content of a picture file; see :func:`read_picture`.
+
+    Args:
+        data: content of the file.
+        path: name for errors.
+    """
     return _as_array(_open(data, path), path)
 
 
 def picture_of(source: NDArray[np.generic] | Image.Image, name: Path) -> Picture:
-    """Like :func:`read_picture`, from a picture in memory; ``name`` only names it in errors.
+    """Convert a picture in memory to (H, W, 3) uint8 RGB; see :func:`read_picture`.
 
     Args:
-        source: a PIL image, or an array: (H, W), (H, W, 3) or (H, W, 4) uint8, or (H, W) uint16.
-        name: of the picture.
+        source: PIL image, or array: (H, W), (H, W, 3) or (H, W, 4) uint8, or (H, W) uint16.
+        name: name for errors.
 
     Raises:
-        PictureError: it is an array of another shape or type, or an image that does not decode.
+        PictureError: an array of another shape or type, or an image that does not decode.
     """
     if isinstance(source, Image.Image):
         return _as_array(source, name)
@@ -116,24 +127,24 @@ def picture_of(source: NDArray[np.generic] | Image.Image, name: Path) -> Picture
 
 
 def read_mask(path: Path, size: tuple[int, int] | None = None) -> Mask:
-    """Decode a mask to (H, W) bool, true where its value is not zero; see :func:`read_mask_values`."""
+    """Decode a mask file to (H, W) bool, true where the value is not zero; see :func:`read_mask_values`."""
     return np.asarray(read_mask_values(path, size) != 0)
 
 
 def read_mask_values(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.generic]:
-    """Decode a mask to (H, W) values, of several colours the largest; transparency is left out.
+    """Decode a mask file to (H, W) values; of several colour channels the largest value, without alpha.
 
     Args:
-        path: the mask file.
-        size: (height, width) of the picture it belongs to, ``None`` for any.
+        path: mask file.
+        size: (height, width) of its picture; ``None`` accepts any size.
 
     Raises:
-        PictureError: it does not decode, or its size is another one.
+        PictureError: the mask does not decode, or has another size than its picture.
     """
     image = _open(read_bytes(path), path)
     try:
         values = np.array(image)
-    except Exception as error:  # as above
+    except Exception as error:  # a damaged file makes decoders raise almost anything
         raise PictureError(path, f"is a mask that does not decode: {error}; replace or remove it") from error
     if image.mode in ("RGBA", "LA"):
         values = values[..., :-1]
@@ -148,7 +159,7 @@ def read_mask_values(path: Path, size: tuple[int, int] | None = None) -> NDArray
 
 
 def read_size(path: Path) -> tuple[int, int]:
-    """(height, width) of a picture, upright, as its file's header says; zeros if it is no picture."""
+    """Return (height, width) of a picture, upright, from its file's header; (0, 0) if it is no picture."""
     try:
         with Image.open(path) as image:
             return upright_size(image)
@@ -157,18 +168,18 @@ def read_size(path: Path) -> tuple[int, int]:
 
 
 def resize_map(anomaly_map: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """(h, w) -> ``size``, a picture's own (height, width), bilinear."""
+    """(h, w) map -> map of ``size`` = (height, width), bilinear."""
     height, width = size
     return np.asarray(Image.fromarray(anomaly_map).resize((width, height), Image.Resampling.BILINEAR))
 
 
 def enlarge_valid(valid: Mask, size: tuple[int, int]) -> Mask:
-    """(h, w), false where nothing counts -> ``size``, a picture's own (height, width)."""
+    """(h, w) valid mask -> mask of ``size`` = (height, width), nearest neighbour."""
     return np.asarray(Image.fromarray(valid).resize((size[1], size[0]), Image.Resampling.NEAREST))
 
 
 def resize_mask(mask: Mask, size: tuple[int, int]) -> Mask:
-    """(H, W) -> ``size``, true where at least half is covered.
+    """(H, W) mask -> mask of ``size`` = (height, width), true where at least half of a pixel is covered.
 
     A defect that would vanish keeps the pixels that it covers most.
     """
@@ -180,14 +191,14 @@ def resize_mask(mask: Mask, size: tuple[int, int]) -> Mask:
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
-    """(height, width) that :func:`decode_picture` gives an opened picture, without decoding it.
+    """Return the (height, width) that :func:`decode_picture` would give an opened picture; decodes nothing.
 
-    Only EXIF data that precede the pixels are seen.
+    EXIF data after the pixels are not read.
     """
     try:
         exif = Image.Image.getexif(image)  # PNG's own method would decode the picture
         sideways = exif.get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
-    except Exception:  # damaged data ask for nothing, as for decoding
+    except Exception:  # damaged EXIF data are ignored, as in decoding
         sideways = False
     return image.size if sideways else image.size[::-1]
 
@@ -203,7 +214,7 @@ def _open(data: bytes, path: Path) -> Image.Image:
         ) from error
     except UnidentifiedImageError as error:
         raise PictureError(path, "is no picture that can be decoded; replace or remove it") from error
-    except Exception as error:  # as above
+    except Exception as error:  # a damaged file makes decoders raise almost anything
         raise PictureError(path, f"does not decode: {error}; replace or remove it") from error
 
 
@@ -218,7 +229,7 @@ def _as_array(image: Image.Image, path: Path) -> Picture:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Turn a picture as its EXIF data ask for; damaged EXIF data ask for nothing."""
+    """Turn a picture as its EXIF data say; damaged EXIF data are ignored."""
     try:
         return ImageOps.exif_transpose(image)
     except Exception:

@@ -1,4 +1,4 @@
-"""Pictures -> results: score, verdict, category and where the defect is."""
+"""Pictures -> results: score, verdict, category, and where the defects are."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from understudy.runtime.manifest import (
 )
 from understudy.runtime.regions import find_regions, large_regions
 from understudy.runtime.scoring import Scored, Scorer
-from understudy.runtime.sources import PictureInput
+from understudy.runtime.sources import PictureInput, list_sources
 from understudy.types import Region, Result
 
 __all__ = ["Inspector"]
@@ -34,15 +34,16 @@ __all__ = ["Inspector"]
 
 @dataclass
 class Inspector:
-    """A model that inspects pictures; may be used by several threads at once.
+    """Judges pictures with a model, trained or exported; safe for several threads.
 
-    An exported model is opened as one, without torch. A trained :class:`understudy.Model` holds one.
+    :meth:`load` opens an exported model, without torch. A trained :class:`understudy.Model` holds an
+    inspector.
 
     Attributes:
-        scorer: pictures -> scores.
-        manifest: what the model is.
-        seen: digests of the pictures that its training has seen, and of those held out.
-        folder: where it is saved.
+        scorer: computes maps, scores and embeddings.
+        manifest: what the model is and how it was made.
+        seen: digests of the pictures that the training used, and of the held-out pictures.
+        folder: folder of the saved model.
 
     Example:
         >>> inspector = Inspector.load("line")                         # doctest: +SKIP
@@ -57,16 +58,16 @@ class Inspector:
 
     @classmethod
     def load(cls, folder: str | Path, threads: int | None = None, *, calibrated: bool = True) -> Self:
-        """Open what ``understudy export`` wrote; needs no torch.
+        """Open a model that ``understudy export`` wrote; needs no torch.
 
         Args:
-            folder: of the exported model.
-            threads: that score; ``None`` for one a core.
-            calibrated: read its thresholds too; ``False`` where they may be damaged or missing.
+            folder: folder of the exported model.
+            threads: number of threads that score; one per usable core by default.
+            calibrated: also read the thresholds; ``False`` if that file may be damaged or missing.
 
         Raises:
-            BundleError: no exported model is there, or it is incomplete, altered, of another version or
-                one that this machine cannot run.
+            BundleError: the folder holds no exported model; or the model is incomplete, altered, of another
+                version, or cannot run on this machine.
         """
         folder = Path(folder)
         manifest = read_manifest(folder)
@@ -81,12 +82,12 @@ class Inspector:
 
     @property
     def categories(self) -> list[str]:
-        """Names of the products that it knows, sorted."""
+        """Names of the products that the model was trained on, sorted."""
         return sorted(self.manifest.training.categories)
 
     @property
     def calibration(self) -> Calibration | None:
-        """Thresholds and limits; ``None`` while the model is not calibrated."""
+        """Thresholds and limits; ``None`` if the model is not calibrated."""
         return self.scorer.calibration
 
     @calibration.setter
@@ -95,13 +96,13 @@ class Inspector:
 
     @property
     def thresholds(self) -> Thresholds | None:
-        """For a picture of any category; ``None`` while the model is not calibrated."""
+        """Thresholds for a picture of any category; ``None`` if the model is not calibrated."""
         return self.calibration.thresholds if self.calibration else None
 
     def match_category(self, name: str) -> str | None:
-        """A category by the model's own name, ``None`` for another product.
+        """Return the model's category for the name of a folder; ``None`` for a product that it does not know.
 
-        A model of one product takes every folder for it, whatever the folder's name.
+        A model of one product matches every name.
         """
         if name in self.categories:
             return name
@@ -115,33 +116,35 @@ class Inspector:
         batch_size: int = 8,
         lap: Lap = untimed,
     ) -> Iterator[Result]:
-        """Judge pictures, one result each, in order and as they come.
+        """Judge pictures: one result each, in order, as soon as it is known.
 
         Args:
-            pictures: a file, a folder that is searched for pictures, a picture (PIL image or array), or several of
-                these as a list or an iterator. A picture of an iterator is judged before the next is asked for, so
-                a camera may be one.
-            category: that all of them show. Where it is not said, each picture's is recognised, and one like no
-                category that the model knows is a REVIEW.
-            batch_size: windows scored at once.
+            pictures: a file, a folder that is searched for pictures, a picture (PIL image or array), or a
+                list or an iterator of these. An iterator is asked for its next picture only after the last
+                one is judged, so it may be a camera.
+            category: product that all pictures show. Without it, the product of each picture is recognised,
+                and a picture of an unknown product is a REVIEW.
+            batch_size: number of windows scored at once.
             lap: times the parts of the work; see :class:`understudy.progress.Stopwatch`.
 
         Returns:
-            An iterator. A picture that could not be judged has its ``error`` set.
+            An iterator of results. A result has its ``error`` set if its picture cannot be judged.
 
         Raises:
-            InputError: a path does not exist, no picture is found, or the category is none that the
-                model was trained on.
+            InputError: a path does not exist, there is no picture, or the model was not trained on the
+                category.
         """
         if category is not None and category not in self.categories:
             raise InputError(
                 f"the model was not trained on category {category!r}; it knows {', '.join(self.categories)}"
             )
-        scored = self.scorer.score(pictures, batch_size, repeat(category), lap)
+        scored = self.scorer.score(list_sources(pictures), batch_size, repeat(category), lap)
         return (self._judged(each, category) for each in scored)
 
     def defect_mask(self, result: Result) -> Mask:
-        """Where the defect is: (h, w), true in regions above the pixel threshold and of the least area.
+        """Return the (h, w) mask of the defects: true in regions above the pixel threshold.
+
+        Regions smaller than the calibration's ``min_area`` are left out.
 
         Raises:
             InputError: the model is not calibrated.

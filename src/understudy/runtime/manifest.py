@@ -1,16 +1,16 @@
-"""A saved model is a folder: a sealed manifest, weights as safetensors, thresholds beside them.
+"""The folder of a saved model: its files, how they are written, read and checked.
 
 ::
 
-    manifest.json         what the model is and how it came about; names every file's hash
-    teacher.safetensors   the frozen teacher's levels
+    manifest.json         what the model is and how it was made; hash of every file but calibration.json
+    teacher.safetensors   levels of the frozen teacher
     student.safetensors   what was learned: the student, and the scales of fused maps
-    prototypes.json       mean embedding of each category, by which it is recognised
-    roi.json              which mask tells what counts in which category's pictures; the masks are roi*.png
+    prototypes.json       mean embedding of each category, to recognise it
+    roi.json              which mask of valid pixels belongs to which category; the masks are roi*.png
     pictures.json         digests of the pictures trained on, validated with and held out
-    calibration.json      thresholds and limits; may be absent, and may be changed without touching the rest
+    calibration.json      thresholds and limits; may be absent, and may change without touching the rest
 
-An exported one has ``model.onnx``, or ``model.xml`` and ``model.bin``, in the place of weights.
+An exported model has ``model.onnx``, or ``model.xml`` and ``model.bin``, in place of the safetensors files.
 """
 
 from __future__ import annotations
@@ -59,15 +59,24 @@ BUNDLE_SCHEMA = 4
 MANIFEST, CALIBRATION = "manifest.json", "calibration.json"
 PICTURES, PROTOTYPES, ROIS = "pictures.json", "prototypes.json", "roi.json"
 STUDENT = "student.safetensors"
-_DECIMALS = 8  # of a prototype: as fine as float32 numbers near one
+_DECIMALS = 8  # of a prototype; as fine as float32 near 1
 
 
 class _Card(BaseModel):
+    """Part of a manifest: frozen, without unknown keys."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class TeacherCard(_Card):
-    """Which teacher: timm name, strides of its levels, where its weights came from."""
+    """Which teacher a model has.
+
+    Attributes:
+        name: timm name.
+        strides: input pixels per feature cell of each level, finest level first.
+        origin: where the weights came from, in words.
+        sha256: hash of the weights, in hexadecimal.
+    """
 
     name: str
     strides: tuple[int, ...]
@@ -76,7 +85,28 @@ class TeacherCard(_Card):
 
 
 class TrainingCard(_Card):
-    """How a model came about: ``categories`` counts pictures learned from, ``kept_step`` made the student."""
+    """How a model was trained.
+
+    Attributes:
+        seed: random seed.
+        steps: number of optimiser steps.
+        batch_size: pictures per step.
+        optimiser: name, learning rate, schedule and further settings of the optimiser.
+        precision: of the forward and backward pass, ``32`` or ``bf16``.
+        device: device that trained it, such as ``cpu`` or ``cuda``.
+        seconds: duration of the training in seconds, without pauses between a stop and a resume.
+        loss: last loss that was logged; ``None`` if no step was logged.
+        kept_step: step whose student was kept, from 1 to ``steps``.
+        layout: layout of the training data, in words.
+        categories: number of good pictures learned from, by category.
+        validation: number of validation pictures.
+        held_out: number of held-out pictures.
+        holdout_share: share of the good pictures that was to be held out, in [0, 1).
+        recipe: name of the recipe; ``None`` in models of older versions.
+        sampling: ``natural`` or ``balanced``.
+        statistics: statistics of batch normalisation, ``running`` or ``recomputed``.
+        averaging: decay of the mean of the weights that was kept, in [0, 1); 0 for the last weights.
+    """
 
     seed: int
     steps: int
@@ -99,19 +129,22 @@ class TrainingCard(_Card):
 
 
 class ParityCard(_Card):
-    """How closely a graph follows the model that it was made of, on the same windows.
+    """How closely a graph follows the model that it was exported from, on the same windows.
 
     Attributes:
-        runtime: that ran the graph, with its version.
+        runtime: runtime of the graph, with its version.
         source: where the windows come from, in words.
-        windows: compared.
-        map_error: largest absolute difference of a map's pixel.
-        map_error_relative: the same, as a share of the maps' range.
+        windows: number of windows compared.
+        map_error: largest absolute difference of a map value.
+        map_error_relative: the same as a share of the range of the maps.
         score_error: largest absolute difference of a score.
-        score_error_relative: the same, as a share of the maps' range.
-        rank_correlation: Spearman's, of the scores; ``None`` where they are all the same.
-        verdicts: windows judged alike by both, and not; ``None`` while the model is not calibrated.
-        at_threshold: windows left out there: an error that float32 is allowed could change their verdict.
+        score_error_relative: the same as a share of the range of the maps.
+        rank_correlation: Spearman's rank correlation of the scores, in [-1, 1]; ``None`` if all scores are
+            equal.
+        verdicts: number of windows with the same verdict from both, and with another one; ``None`` if the
+            model is not calibrated.
+        at_threshold: number of windows left out of ``verdicts``: their score is so near a threshold that an
+            error allowed for float32 could change the verdict.
     """
 
     runtime: str
@@ -130,12 +163,12 @@ class GraphCard(_Card):
     """What the graph of an exported model is.
 
     Attributes:
-        format: of its file.
+        format: format of the file, ``onnx`` or ``openvino``.
         file: name of the graph's file; an OpenVINO graph has its weights beside it.
-        precision: that it is computed in; in int8 the student's convolutions alone.
-        opset: of ONNX, which it is written in or was converted from.
-        care: whether the graph takes a mask of the valid pixels, its input of that name.
-        student_sha256: hash of the student that it was made of.
+        precision: precision of the computation; for int8, only the student's convolutions are in int8.
+        opset: ONNX opset of the graph, or of the ONNX graph that it was converted from.
+        care: whether the graph takes the valid mask, as its input ``care``.
+        student_sha256: hash of the student that the graph was exported from.
         parity: how closely it follows that model; ``None`` only while that is measured.
     """
 
@@ -149,7 +182,19 @@ class GraphCard(_Card):
 
 
 class Manifest(_Card):
-    """What a saved model is; ``graph`` is for an exported one."""
+    """What a saved model is and how it was made.
+
+    Attributes:
+        bundle_schema: version of the format.
+        method: name of the method, such as ``snl-rd``.
+        settings: settings of the method.
+        teacher: which teacher it has.
+        preprocess: how a picture becomes the network's input.
+        training: how it was trained.
+        versions: versions of the packages that trained it, by name.
+        files: SHA-256 of the model's files, by file name.
+        graph: the exported graph; ``None`` for a trained model.
+    """
 
     bundle_schema: int
     method: str
@@ -163,12 +208,18 @@ class Manifest(_Card):
 
     @property
     def student_sha256(self) -> str:
-        """Hash of the student: what thresholds belong to, in whatever form the model is saved."""
+        """Hash of the student, the same in trained and exported form. Thresholds belong to one student."""
         return self.graph.student_sha256 if self.graph else self.files[STUDENT]
 
 
 class SeenPictures(_Card):
-    """Digests of the pictures that a model has learned from or looked at, and of those kept from it."""
+    """Digests of the pictures that a training used, and of those that it did not use.
+
+    Attributes:
+        trained: pictures learned from.
+        validation: pictures that chose an epoch or scaled maps.
+        held_out: pictures kept for the thresholds.
+    """
 
     trained: list[str]
     validation: list[str]
@@ -176,17 +227,17 @@ class SeenPictures(_Card):
 
 
 def holds_model(folder: Path) -> bool:
-    """Whether a folder holds a finished model."""
+    """Tell whether a folder holds a finished model."""
     return (folder / MANIFEST).is_file()
 
 
 def holds_graph(folder: Path) -> bool:
-    """Whether a folder holds an exported model, which needs no torch; unchecked."""
+    """Tell whether a folder holds an exported model, which needs no torch. Checks no hashes."""
     return holds_model(folder) and bool(_read_json(folder / MANIFEST).get("graph"))
 
 
 def clear(folder: Path) -> None:
-    """Take a model away, whole or not: manifest, thresholds and every file that the manifest names."""
+    """Remove a model, complete or not: manifest, thresholds and every file that the manifest names."""
     try:
         named = list(_read_json(folder / MANIFEST).get("files", {}))
     except BundleError:
@@ -196,16 +247,16 @@ def clear(folder: Path) -> None:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Seal and write a manifest; do it last, for its presence means that the model is whole."""
+    """Write a manifest, with a hash of itself. Call it last: a folder with a manifest is a complete model."""
     content = manifest.model_dump(mode="json")
     write_json(folder / MANIFEST, {**content, "seal": _seal(content)})
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read a saved model's manifest and check its seal and every file that it names.
+    """Read the manifest of a model; check its hash and the hash of every file that it names.
 
     Raises:
-        BundleError: no model is there, or it is incomplete, altered or of another version.
+        BundleError: the folder holds no model, or the model is incomplete, altered or of another version.
     """
     path = folder / MANIFEST
     if not path.is_file():
@@ -230,24 +281,24 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def read_pictures(folder: Path) -> SeenPictures:
-    """Read which pictures a model was trained on; checked with the manifest."""
+    """Read the digests of the pictures of a training; :func:`read_manifest` checks the file."""
     return SeenPictures.model_validate(_read_json(folder / PICTURES))
 
 
 def write_prototypes(folder: Path, prototypes: Prototypes) -> None:
-    """Write the prototypes of a model, before its manifest."""
+    """Write the prototypes of a model; call it before :func:`write_manifest`."""
     rows = {name: [round(float(x), _DECIMALS) for x in row] for name, row in prototypes.items()}
     write_json(folder / PROTOTYPES, rows)
 
 
 def read_prototypes(folder: Path) -> Prototypes:
-    """Read the prototypes of a model; checked with the manifest."""
+    """Read the prototypes of a model; :func:`read_manifest` checks the file."""
     rows = _read_json(folder / PROTOTYPES)
     return {name: np.asarray(row, np.float32) for name, row in rows.items()}
 
 
 def save_rois(folder: Path, rois: Rois) -> list[str]:
-    """Write the regions of interest of a model, before its manifest; the names of the files."""
+    """Write the regions of interest and return the file names; call it before :func:`write_manifest`."""
     named = {name: f"roi-{i}.png" for i, name in enumerate(rois.categories)}
     masks = {named[name]: mask for name, mask in rois.categories.items()}
     overall = None
@@ -262,23 +313,23 @@ def save_rois(folder: Path, rois: Rois) -> list[str]:
 
 
 def load_rois(folder: Path) -> Rois:
-    """Read the regions of interest of a model; checked with the manifest."""
+    """Read the regions of interest of a model; :func:`read_manifest` checks the files."""
     named = _read_json(folder / ROIS)
     overall = named["overall"] and read_mask(folder / named["overall"])
     return Rois(overall, {name: read_mask(folder / file) for name, file in named["categories"].items()})
 
 
 def write_calibration(folder: Path, manifest: Manifest, calibration: Calibration) -> None:
-    """Write what calibrating has set beside a model, with the format and the student it is for."""
+    """Write a calibration beside a model, with the version of the format and the hash of the student."""
     head = {"bundle_schema": BUNDLE_SCHEMA, "student_sha256": manifest.student_sha256}
     write_json(folder / CALIBRATION, head | calibration.model_dump(mode="json"))
 
 
 def read_calibration(folder: Path, manifest: Manifest) -> Calibration | None:
-    """What calibrating a model has set, ``None`` while it is not calibrated.
+    """Read the calibration of a model; ``None`` if it is not calibrated.
 
     Raises:
-        BundleError: the file is damaged, of another version, or was made for another model.
+        BundleError: the file is damaged, of another version, or made for another model.
     """
     path = folder / CALIBRATION
     if not path.is_file():

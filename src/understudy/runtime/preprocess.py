@@ -1,8 +1,8 @@
-"""How a picture becomes a network's input, and how the maps of its windows become the picture's map.
+"""From a picture to the network's input, and from the maps of its windows to the picture's map.
 
-A picture is resized to its *canvas*. *Windows*, squares of the network's side, are cut from the canvas, and
-the anomaly map has the canvas' size. Training, scoring and the runtime share this module, so what a model
-sees is the same in all of them.
+A picture is resized to its *canvas*. *Windows* are squares of the network's input size, cut from the canvas.
+The anomaly map has the size of the canvas. Training, scoring and the light runtime share this module, so a
+model sees the same input in all of them.
 """
 
 from __future__ import annotations
@@ -22,20 +22,21 @@ __all__ = ["Corner", "Preprocess"]
 _MOST_ENLARGED = 4
 
 Corner = tuple[int, int]
-"""Top and left of a window on its canvas."""
+"""(top, left) of a window on its canvas, in pixels. Not negative; a window may reach beyond the canvas."""
 
 
 class Preprocess(BaseModel):
-    """How a picture becomes windows for a network, and maps of windows one map.
+    """From a picture to windows for a network, and from the maps of windows to one map.
 
     Attributes:
-        image_size: side S of a window, in pixels.
-        mean: per channel, of pictures in [0, 1].
-        std: per channel, of pictures in [0, 1].
-        keep_aspect: the picture's longer side becomes S and the rest of the window is padding, which
-            counts nowhere; else the picture is stretched to the window.
-        tile: side of the square of the picture's own pixels that a window shows; ``None`` for all of it.
-        overlap: of neighbouring tiles at least, in the picture's own pixels.
+        image_size: side S of a window in pixels, from 32 to 4096.
+        mean: mean of each channel, for pictures in [0, 1].
+        std: standard deviation of each channel, for pictures in [0, 1].
+        keep_aspect: resize the longer side of the picture to S and pad the rest of the window; padding does
+            not count. Else the picture is stretched to the window.
+        tile: side of the square of the original picture that one window shows, in picture pixels, from 32 to
+            4096; ``None`` shows the whole picture in one window.
+        overlap: smallest overlap of neighbouring tiles, in picture pixels, from 0 to half a tile.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,11 +61,11 @@ class Preprocess(BaseModel):
 
     @property
     def pads(self) -> bool:
-        """Whether windows may hold padding."""
+        """Whether windows may contain padding."""
         return self.keep_aspect or self.tile is not None
 
     def canvas(self, size: tuple[int, int]) -> tuple[int, int]:
-        """(height, width) of a picture -> that of its canvas, and of its anomaly map."""
+        """(height, width) of a picture -> (height, width) of its canvas and of its anomaly map."""
         side = self.image_size
         if not self.pads:
             return side, side
@@ -73,19 +74,19 @@ class Preprocess(BaseModel):
         return height, width
 
     def resize(self, picture: Picture) -> Picture:
-        """(H, W, 3) -> its canvas (h, w, 3), both uint8: bilinear with antialiasing."""
+        """(H, W, 3) uint8 picture -> (h, w, 3) uint8 canvas; bilinear with antialiasing."""
         height, width = self.canvas(picture.shape[:2])
         if picture.shape[:2] == (height, width):
             return picture
         return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR))
 
     def corners(self, canvas: tuple[int, int], valid: Mask | None = None) -> list[Corner]:
-        """Where the windows of a canvas lie: spread evenly, the last one ending where the canvas ends.
+        """(height, width) of a canvas -> corners of its windows, spread evenly from border to border.
 
         Args:
-            canvas: its (height, width).
-            valid: (height, width), false where nothing counts; windows without anything that counts are
-                left out.
+            canvas: (height, width) of the canvas.
+            valid: (height, width) mask, false where a pixel does not count. Of several windows, those without
+                any pixel that counts are left out.
         """
         rows, columns = (self._starts(length) for length in canvas)
         corners = [(top, left) for top in rows for left in columns]
@@ -95,9 +96,9 @@ class Preprocess(BaseModel):
         return [(top, left) for top, left in corners if valid[top : top + side, left : left + side].any()]
 
     def cut(self, canvas: Picture, corner: Corner, valid: Mask | None = None) -> Picture:
-        """One window of an (h, w, 3) canvas -> (S, S, 3), beyond its border in the mean colour.
+        """(h, w, 3) canvas -> its (S, S, 3) window at a corner, with the mean colour beyond the border.
 
-        Where some pixels may not count it is (S, S, 4): the fourth channel is 255 on those that do.
+        If some pixels may not count, the window is (S, S, 4): the fourth channel is 255 where a pixel counts.
         """
         (top, left), side = corner, self.image_size
         shown = canvas[top : top + side, left : left + side]
@@ -112,15 +113,16 @@ class Preprocess(BaseModel):
         return window
 
     def normalise(self, windows: Picture | NDArray[np.float32]) -> NDArray[np.float32]:
-        """(B, S, S, 3) uint8, or float32 in [0, 1] -> (B, 3, S, S) float32, minus mean, over std."""
+        """(B, S, S, 3) uint8, or float32 in [0, 1] -> (B, 3, S, S) float32: minus mean, divided by std."""
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
         scaled = (unit(windows) - mean) / std
         return scaled.transpose(0, 3, 1, 2)
 
     def inputs(self, windows: Picture) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-        """(B, S, S, 3) or (B, S, S, 4) uint8 -> images (B, 3, S, S), and what counts (B, 1, S, S) of four.
+        """(B, S, S, 3 or 4) uint8 windows -> (B, 3, S, S) images and (B, 1, S, S) valid mask.
 
-        Pixels that do not count take the mean colour, so that nothing shown there has any influence.
+        Three channels give ``None`` for the mask. Pixels that do not count get the mean colour, so what they
+        show has no influence.
         """
         images = self.normalise(windows[..., :3])
         if windows.shape[-1] == 3:
@@ -131,28 +133,28 @@ class Preprocess(BaseModel):
     def join(
         self, maps: Sequence[NDArray[np.float32]], corners: Sequence[Corner], canvas: tuple[int, int]
     ) -> NDArray[np.float32]:
-        """(S, S) maps of windows -> (h, w) map of the canvas; where windows overlap, one fades into the next.
+        """(S, S) maps of windows -> (h, w) map of the canvas; overlapping windows fade into each other.
 
-        What no window shows is 0.
+        Pixels that no window shows are 0.
         """
         if len(self._starts(canvas[0])) == len(self._starts(canvas[1])) == 1:
             return maps[0][: canvas[0], : canvas[1]].copy()
         total, weight = np.zeros(canvas, np.float32), np.zeros(canvas, np.float32)
-        for one, (top, left) in zip(maps, corners, strict=True):
+        for window_map, (top, left) in zip(maps, corners, strict=True):
             rows, columns = self._fade(top, canvas[0]), self._fade(left, canvas[1])
             here = np.s_[top : top + len(rows), left : left + len(columns)]
-            own = rows[:, None] * columns
-            total[here] += own * one[: len(rows), : len(columns)]
-            weight[here] += own
+            fading = rows[:, None] * columns
+            total[here] += fading * window_map[: len(rows), : len(columns)]
+            weight[here] += fading
         return np.divide(total, weight, out=total, where=weight > 0)
 
     @property
     def _overlap(self) -> int:
-        """On the canvas."""
+        """Overlap of windows in pixels of the canvas."""
         return round(self.overlap * self.image_size / self.tile) if self.tile else 0
 
     def _starts(self, length: int) -> list[int]:
-        """Where windows begin along a side of a canvas."""
+        """Where windows begin along one side of a canvas."""
         beyond = length - self.image_size
         if beyond <= 0:
             return [0]
@@ -160,7 +162,7 @@ class Preprocess(BaseModel):
         return [round(beyond * i / steps) for i in range(steps + 1)]
 
     def _fade(self, start: int, length: int) -> NDArray[np.float32]:
-        """Weight of a window along a side of its canvas: falls over the overlap, but not at the border."""
+        """Weight of a window along one side of its canvas: falls over the overlap, not at the border."""
         shown = min(self.image_size, length - start)
         at, over = np.arange(shown, dtype=np.float32) + 0.5, max(1, self._overlap)
         before = np.ones(shown, np.float32) if start == 0 else np.minimum(1, at / over)

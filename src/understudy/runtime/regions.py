@@ -1,6 +1,7 @@
-"""Connected regions of a map, diagonal neighbours included: where, which are large enough, up to which level.
+"""Connected regions of a map: where they are, which are large enough, up to which threshold they exist.
 
-Needs numpy alone. Regions are found through runs, the pixels of a row that touch each other.
+Pixels that touch at a side or a corner belong to one region. Regions are built from *runs*: neighbouring
+pixels of one row.
 """
 
 from __future__ import annotations
@@ -18,24 +19,24 @@ Mask = NDArray[np.bool_]
 def find_regions(
     anomaly_map: NDArray[np.float32], above: float, min_area: int, size: tuple[int, int]
 ) -> tuple[Region, ...]:
-    """Regions of an (h, w) map above a level and of the least area, the highest peak first.
+    """(h, w) map -> its regions above a threshold, the highest peak first.
 
     Args:
-        anomaly_map: of a picture.
-        above: level.
-        min_area: pixels of the map that a region has at least.
-        size: (height, width) of the picture, in whose pixels regions are told.
+        anomaly_map: (h, w) map of a picture.
+        above: threshold; pixels with a larger value belong to a region.
+        min_area: smallest area of a region, in pixels of the map.
+        size: (height, width) of the picture; regions are given in its pixels.
     """
     height, width = anomaly_map.shape
     tall, wide = size
     begins, ends = _runs(anomaly_map > above)
     of_run = _regions(begins, ends, width)
-    found = []
+    regions = []
     for name in np.flatnonzero(np.bincount(of_run, ends - begins, len(of_run)) >= max(1, min_area)):
         first, last = begins[of_run == name], ends[of_run == name]
         rows, left, right = first // (width + 1), first % (width + 1), last % (width + 1)
         peak = max(anomaly_map[row, a:b].max() for row, a, b in zip(rows, left, right, strict=True))
-        found.append(
+        regions.append(
             Region(
                 left=int(left.min()) * wide // width,
                 top=int(rows.min()) * tall // height,
@@ -45,11 +46,11 @@ def find_regions(
                 peak=float(peak),
             )
         )
-    return tuple(sorted(found, key=lambda region: -region.peak))
+    return tuple(sorted(regions, key=lambda region: -region.peak))
 
 
 def large_regions(mask: Mask, min_area: int) -> Mask:
-    """(H, W) -> the same without its regions of fewer than ``min_area`` pixels."""
+    """(H, W) mask -> the mask without its regions of fewer than ``min_area`` pixels."""
     begins, ends = _runs(mask)
     areas = _areas(begins, ends, mask.shape[1])
     step = np.zeros(mask.shape[0] * (mask.shape[1] + 1), np.int8)
@@ -59,17 +60,18 @@ def large_regions(mask: Mask, min_area: int) -> Mask:
 
 
 def highest_threshold_with_region(anomaly_map: NDArray[np.float32], min_area: int) -> float:
-    """The highest level of an (H, W) map at or above which a region of ``min_area`` pixels lies.
+    """(H, W) map -> highest threshold at which a region of ``min_area`` pixels is left.
 
-    So above a threshold there is such a region exactly if this level is. Regions only grow where the
-    level falls, so bisection over the map's distinct values finds it.
+    Pixels at the threshold count as inside. So a map has such a region above a threshold t exactly if the
+    result is above t. Regions only grow when the threshold falls, so bisection over the values of the map is
+    enough.
 
     Args:
-        anomaly_map: finite.
-        min_area: at most as many as the map has pixels.
+        anomaly_map: map without infinite values or NaN.
+        min_area: area in pixels, at most the number of pixels of the map.
     """
     values = np.unique(anomaly_map)
-    low, high = 0, len(values)  # the whole map survives at its lowest value, nothing above its highest
+    low, high = 0, len(values)  # at the lowest value the whole map is one region
     while high - low > 1:
         middle = (low + high) // 2
         mask = anomaly_map >= values[middle]
@@ -81,23 +83,23 @@ def highest_threshold_with_region(anomaly_map: NDArray[np.float32], min_area: in
 
 
 def _runs(mask: Mask) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """(H, W) -> where runs begin and where they have ended, at row·(W + 1) + column."""
+    """(H, W) mask -> where its runs begin and where they have ended, as row * (W + 1) + column."""
     padded = np.pad(mask, ((0, 0), (0, 1))).ravel()
     edges = np.diff(padded.astype(np.int8), prepend=0)
     return np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
 
 
 def _areas(begins: NDArray[np.intp], ends: NDArray[np.intp], width: int) -> NDArray[np.intp]:
-    """Of each run, the pixels of the region that it belongs to."""
+    """Return for each run the area of its region, in pixels."""
     region = _regions(begins, ends, width)
     return np.bincount(region, ends - begins, len(region))[region].astype(np.intp)
 
 
 def _regions(begins: NDArray[np.intp], ends: NDArray[np.intp], width: int) -> NDArray[np.intp]:
-    """Of each run, the first run of the region that it belongs to."""
+    """Return for each run the first run of its region, which names the region."""
     region = np.arange(len(begins))
     upper, lower = _touching(begins, ends, width + 1)
-    while True:  # every run takes the lowest name around it, then that name's own, until all agree
+    while True:  # each run takes the lowest name among its neighbours, until nothing changes
         lowest = region.copy()
         np.minimum.at(lowest, upper, region[lower])
         np.minimum.at(lowest, lower, region[upper])
@@ -110,7 +112,7 @@ def _regions(begins: NDArray[np.intp], ends: NDArray[np.intp], width: int) -> ND
 def _touching(
     begins: NDArray[np.intp], ends: NDArray[np.intp], row: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Pairs of runs, one below the other, that share a side or a corner of a pixel."""
+    """Return the pairs of runs in neighbouring rows that share a side or a corner of a pixel."""
     first = np.searchsorted(ends, begins + row)
     last = np.searchsorted(begins, ends + row, side="right")
     counts = np.maximum(last - first, 0)

@@ -1,6 +1,6 @@
-"""Regions of interest: which pixels of a product's pictures count, from masks that somebody drew.
+"""Regions of interest: masks that say which pixels of a product's pictures count.
 
-What counts is called ``valid`` throughout (elsewhere: valid mask), true where it does.
+A mask of pixels that count is called ``valid`` throughout; it is true where a pixel counts.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ __all__ = ["NO_ROIS", "Rois", "read_roi_masks", "resize_roi", "uses_valid_mask"]
 
 @dataclass(frozen=True)
 class Rois:
-    """Regions of interest: (H, W) masks, true where a pixel counts.
+    """Regions of interest of a model: (H, W) masks, true where a pixel counts.
 
     Attributes:
-        overall: for every picture whose category has none of its own; ``None`` if there all of it counts.
-        categories: by category.
+        overall: mask for every category that is not in ``categories``; ``None`` if all pixels count there.
+        categories: masks by category.
     """
 
     overall: Mask | None = None
@@ -35,34 +35,34 @@ class Rois:
 
     @property
     def depend_on_category(self) -> bool:
-        """Whether a picture's category has to be known to tell what counts."""
+        """Whether the category of a picture must be known to tell which pixels count."""
         return bool(self.categories)
 
     def __bool__(self) -> bool:
         return self.overall is not None or self.depend_on_category
 
     def only(self, categories: Sequence[str]) -> Rois:
-        """The same for some categories alone."""
+        """Return the same regions of interest with these categories only."""
         return Rois(self.overall, {c: mask for c, mask in self.categories.items() if c in categories})
 
     @property
     def digest(self) -> str:
-        """Names all that it decides."""
-        found = hashlib.sha256()
+        """SHA-256 of all masks and their categories, in hexadecimal."""
+        digest = hashlib.sha256()
         for name, mask in [(None, self.overall), *sorted(self.categories.items())]:
             if mask is not None:
-                found.update(repr((name, mask.shape)).encode())
-                found.update(np.packbits(mask).tobytes())
-        return found.hexdigest()
+                digest.update(repr((name, mask.shape)).encode())
+                digest.update(np.packbits(mask).tobytes())
+        return digest.hexdigest()
 
     def valid(self, category: str | None, size: Size, canvas: Size, path: Path) -> Mask | None:
-        """What counts of a picture's canvas; ``None`` if there are no regions of interest at all.
+        """Return the (h, w) mask of valid pixels of a picture's canvas; ``None`` without regions of interest.
 
         Args:
-            category: of the picture, ``None`` for an unknown one.
-            size: of the picture.
-            canvas: its canvas' size.
-            path: of the picture.
+            category: category of the picture; ``None`` for an unknown product.
+            size: (height, width) of the picture.
+            canvas: (height, width) of its canvas.
+            path: file of the picture, for errors.
 
         Raises:
             PictureError: see :func:`resize_roi`.
@@ -81,28 +81,29 @@ class Rois:
 
 
 NO_ROIS = Rois()
-_REMEMBERED = 8  # masks: pictures of a product mostly have one size
-_WHITE = 128  # at least: what is drawn may be smoothed or compressed
+_REMEMBERED = 8  # resized masks; pictures of one product mostly have one size
+_WHITE = 128  # values from here on are white; drawn masks may be smoothed or compressed
 
 
 def uses_valid_mask(preprocess: Preprocess, rois: Rois) -> bool:
-    """Whether some pixels of windows may not count, so that windows have a fourth channel."""
+    """Tell whether windows have a fourth channel, the valid mask, because some pixels may not count."""
     return preprocess.pads or bool(rois)
 
 
 def resize_roi(roi: Mask, size: Size, canvas: Size, path: Path) -> Mask:
-    """A region of interest, brought to a picture's canvas: a pixel counts if all that it is made of does.
+    """(H, W) region of interest -> mask of a picture's canvas.
 
-    So what is shown where nothing counts reaches no pixel that counts, however the picture is resized.
+    A canvas pixel counts only if all pixels that it is resized from count. So pixels that do not count never
+    influence a pixel that does.
 
     Args:
-        roi: (H, W) of any size.
-        size: of the picture, whose aspect it must have.
-        canvas: to bring it to.
-        path: of the picture.
+        roi: (H, W) mask of any size.
+        size: (height, width) of the picture; its aspect must be that of the mask.
+        canvas: (height, width) of the result.
+        path: file of the picture, for errors.
 
     Raises:
-        PictureError: the picture has another aspect, or nothing is left of the region.
+        PictureError: the picture has another aspect, or no pixel of the region is left.
     """
     (height, width), (rows, columns) = size, roi.shape
     if abs(height / width - rows / columns) * min(width, columns) > 1:
@@ -115,8 +116,8 @@ def resize_roi(roi: Mask, size: Size, canvas: Size, path: Path) -> Mask:
         return roi
     top, bottom = _source_span(rows, height, canvas[0])
     left, right = _source_span(columns, width, canvas[1])
-    above = np.cumsum(np.cumsum(~roi, 0, dtype=np.int32), 1, dtype=np.int32)  # ignored pixels, and left
-    sums = np.pad(above, ((1, 0), (1, 0)))
+    ignored = np.cumsum(np.cumsum(~roi, 0, dtype=np.int32), 1, dtype=np.int32)  # summed-area table
+    sums = np.pad(ignored, ((1, 0), (1, 0)))
     lower, upper = sums[bottom], sums[top]
     valid = np.asarray(lower[:, right] - lower[:, left] - upper[:, right] + upper[:, left] == 0)
     if not valid.any():
@@ -127,15 +128,15 @@ def resize_roi(roi: Mask, size: Size, canvas: Size, path: Path) -> Mask:
 
 
 def _source_span(length: int, picture: int, pixels: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Where what each pixel of a canvas is made of begins and ends along a side of a mask.
+    """Return where the source of each canvas pixel begins and ends, along one side of a mask.
 
-    Bilinear resizing with antialiasing weighs the picture's pixels up to one pixel of the coarser of
-    both, picture and canvas, from the middle of the canvas' pixel.
+    Bilinear resizing with antialiasing mixes picture pixels around the middle of each canvas pixel. They
+    reach as far as one pixel of the coarser of the two grids.
 
     Args:
-        length: of the mask's side.
-        picture: of the picture's side.
-        pixels: of the canvas' side.
+        length: length of the mask's side.
+        picture: length of the picture's side.
+        pixels: length of the canvas' side.
     """
     at = np.arange(pixels)
     begin, end = at, at + 1
@@ -148,25 +149,26 @@ def _source_span(length: int, picture: int, pixels: int) -> tuple[NDArray[np.int
 
 
 def read_roi_masks(path: Path, categories: Sequence[str]) -> Rois:
-    """Read one mask for all categories, or a folder of masks that are named like their categories.
+    """Read one mask for all categories, or a folder of masks with the names of their categories.
 
-    A mask is white where pixels count and black, or transparent, where they are ignored.
+    A mask is white where pixels count, and black or transparent where they do not.
 
     Raises:
-        InputError: the path does not exist, a mask does not decode or leaves nothing, or its name is none.
+        InputError: the path does not exist, a mask does not decode or has no white pixel, or its name is no
+            category.
     """
     if not path.exists():
         raise InputError(f"{path} does not exist; name a mask, or a folder with one a category, with --roi")
     if not path.is_dir():
         return Rois(overall=_read(path))
-    found = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES and p.name[0] != ".")
-    strange = [p for p in found if p.stem not in categories]
-    if strange or not found:
+    files = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES and p.name[0] != ".")
+    strange = [p for p in files if p.stem not in categories]
+    if strange or not files:
         what = f"{strange[0]} is named like no category" if strange else f"{path} holds no masks"
         raise InputError(f"{what}; name masks like their categories: {', '.join(categories)}")
-    if len({p.stem for p in found}) < len(found):
+    if len({p.stem for p in files}) < len(files):
         raise InputError(f"{path} holds two masks of one category; keep one of each")
-    return Rois(categories={p.stem: _read(p) for p in found})
+    return Rois(categories={p.stem: _read(p) for p in files})
 
 
 def _read(path: Path) -> Mask:

@@ -1,4 +1,4 @@
-"""Pictures -> maps, scores and embeddings: decoded ahead, in batches; a broken one never stops the rest."""
+"""Pictures -> maps, scores and embeddings, in batches of windows. A broken picture does not stop the rest."""
 
 from __future__ import annotations
 
@@ -18,35 +18,29 @@ from understudy.runtime.graph import Answers, Network
 from understudy.runtime.images import Mask, Picture, unit
 from understudy.runtime.preprocess import Corner, Preprocess
 from understudy.runtime.roi import NO_ROIS, Rois, uses_valid_mask
-from understudy.runtime.sources import (
-    Decoded,
-    PictureInput,
-    decode_ahead,
-    decode_one_by_one,
-    is_stream,
-    list_sources,
-)
+from understudy.runtime.sources import Decoded, Source, decode_ahead, decode_one_by_one, is_stream
 
 __all__ = ["Scored", "Scorer"]
 
-_FEW = 2  # large canvases decoded ahead, which is what memory is bounded by
+_FEW = 2  # canvases decoded ahead if they are large; bounds the memory
 
 
 @dataclass(frozen=True)
 class Scored:
-    """What was measured on one picture, before anything is decided.
+    """What was measured on one picture, before any decision.
 
     Attributes:
-        path: its file.
-        size: its own (height, width).
-        digest: of its file.
-        score: image-level anomaly score, the maximum of the map.
-        anomaly_map: (h, w) float32, of the size of its canvas; where nothing counts, its lowest value.
-        embedding: (D,) float32 of length one; see :mod:`understudy.runtime.decision`. Where regions of
-            interest depend on the category it is that of the whole picture.
-        category: whose region of interest was taken, as said or recognised; ``None`` for an unknown one,
-            or where regions do not depend on it.
-        valid: (h, w), false where nothing counts; ``None`` if all does.
+        path: file of the picture.
+        size: (height, width) of the picture in pixels.
+        digest: digest of the file; see :func:`understudy.runtime.sources.digest_of`.
+        score: image-level anomaly score, the maximum of the map; larger is more abnormal.
+        anomaly_map: (h, w) float32 map of the size of the canvas; pixels that do not count have its lowest
+            value.
+        embedding: (D,) float32 of unit length; see :mod:`understudy.runtime.decision`. If regions of interest
+            depend on the category, it is the embedding of the whole picture.
+        category: category whose region of interest was used, as given or recognised; ``None`` for an unknown
+            product, or if regions of interest do not depend on the category.
+        valid: (h, w) mask, false where a pixel does not count; ``None`` if all pixels count.
     """
 
     path: Path
@@ -61,13 +55,14 @@ class Scored:
 
 @dataclass(frozen=True)
 class Scorer:
-    """A network with all that turns pictures into its input and its answers into results.
+    """Scores pictures with a network.
 
     Attributes:
         network: scores windows.
-        preprocess: how pictures become windows.
-        prototypes: mean embedding of each category, by which it is recognised.
-        calibration: sets how far from its category a picture may be; ``None`` takes the nearest.
+        preprocess: turns pictures into windows.
+        prototypes: mean embedding of each category, to recognise it.
+        calibration: limits the distance from a prototype; ``None`` takes the nearest category at any
+            distance.
         rois: which pixels count.
     """
 
@@ -79,32 +74,29 @@ class Scorer:
 
     @property
     def uses_valid_mask(self) -> bool:
-        """Whether some pixels of its windows may not count."""
+        """Whether some pixels of the windows may not count."""
         return uses_valid_mask(self.preprocess, self.rois)
 
     def score(
         self,
-        pictures: PictureInput,
+        sources: Iterable[Source],
         batch_size: int = 8,
         categories: Iterable[str | None] | None = None,
         lap: Lap = untimed,
     ) -> Iterator[Scored | PictureError]:
-        """Yield one result a picture, in order: a score, or why it could not be read.
+        """Yield one result per picture, in order: its score, or the error if it cannot be read.
 
-        A picture of a stream is scored before the next is asked for; others are decoded ahead.
+        A stream is asked for its next picture only after the last one is scored; other pictures are decoded
+        ahead.
 
         Args:
-            pictures: to score.
-            batch_size: windows scored at once.
-            categories: of each picture, where they are known. Where regions of interest depend on the
-                category, the whole picture is looked at first, to recognise it.
+            sources: files, or pictures themselves; see :func:`understudy.runtime.sources.list_sources`.
+            batch_size: number of windows scored at once.
+            categories: category of each picture, if known. If regions of interest depend on the category and
+                it is not known, the whole picture is scored first to recognise it.
             lap: times the parts of the work.
-
-        Raises:
-            InputError: a path does not exist, or no picture is found.
         """
-        stream = is_stream(pictures)
-        sources = list_sources(pictures)
+        stream = is_stream(sources)
         ahead = _FEW if self.preprocess.tile else 2 * batch_size
         decoded = (
             decode_one_by_one(sources, self.preprocess, lap)
@@ -117,9 +109,9 @@ class Scorer:
     def score_windows(
         self, windows: Iterable[Picture | NDArray[np.float32]], batch_size: int = 8
     ) -> Iterator[tuple[float, NDArray[np.float32]]]:
-        """Yield score and (S, S) map of each (S, S, 3) window, uint8 or float32 in [0, 1], in order.
+        """(S, S, 3) windows, uint8 or float32 in [0, 1] -> score and (S, S) map of each, in order.
 
-        Windows are taken a batch at a time, so many that are made on the way never lie in memory together.
+        Windows are taken one batch at a time, so windows from a generator are never all in memory.
         """
         waiting = iter(windows)
         while batch := list(islice(waiting, batch_size)):
@@ -130,9 +122,9 @@ class Scorer:
                 yield float(score), anomaly_map.copy()
 
     def recognise(self, embedding: NDArray[np.float32]) -> str | None:
-        """The category that a picture of this embedding shows, ``None`` for a product that is like none.
+        """Return the category that a picture with this embedding shows; ``None`` for an unknown product.
 
-        Without calibration, which sets how far from a category its pictures are, it is the nearest.
+        Without a calibration the nearest category is returned at any distance.
         """
         limits = self.calibration.distances if self.calibration else None
         return recognise(distances_to(embedding, self.prototypes), limits)
@@ -145,7 +137,7 @@ class Scorer:
         lap: Lap,
         wait_for_more: bool,
     ) -> Iterator[Scored | PictureError]:
-        """Score full batches of windows; at the end of each picture too, unless more is waited for."""
+        """Score full batches of windows; unless ``wait_for_more``, also score the rest after each picture."""
         waiting: deque[_Picture | PictureError] = deque()
         batch: list[tuple[_Picture, Corner]] = []
         for result in decoded:
@@ -168,6 +160,7 @@ class Scorer:
     def _prepared(
         self, result: Decoded | PictureError, category: str | None, batch_size: int, lap: Lap
     ) -> _Picture | PictureError:
+        """Return a decoded picture with its valid mask, ready to be cut into windows, or the error."""
         if isinstance(result, PictureError):
             return result
         canvas, seen_whole = result.picture.shape[:2], None
@@ -184,7 +177,7 @@ class Scorer:
         return _Picture(result, valid, self.preprocess, category, seen_whole)
 
     def _answer(self, batch: Sequence[tuple[_Picture, Corner]], lap: Lap) -> None:
-        """Score some windows and give each picture its own."""
+        """Score some windows and give each answer to its picture."""
         if not batch:
             return
         with lap("normalise", len(batch)):
@@ -195,7 +188,7 @@ class Scorer:
 
 
 def _finished(waiting: deque[_Picture | PictureError]) -> Iterator[Scored | PictureError]:
-    """Those from the front on that lack nothing."""
+    """Take the pictures that are done, and the errors, from the front of the queue."""
     while waiting and (isinstance(waiting[0], PictureError) or waiting[0].is_done):
         first = waiting.popleft()
         yield first if isinstance(first, PictureError) else first.scored()
@@ -203,7 +196,7 @@ def _finished(waiting: deque[_Picture | PictureError]) -> Iterator[Scored | Pict
 
 @dataclass
 class _Picture:
-    """A picture on its way: its windows and what the network has said of them."""
+    """A picture whose windows are being scored."""
 
     decoded: Decoded
     valid: Mask | None
@@ -218,22 +211,22 @@ class _Picture:
         self.corners = self.preprocess.corners(self.decoded.picture.shape[:2], self.valid)
 
     def window(self, corner: Corner) -> Picture:
-        """The window at a corner."""
+        """Return the window at a corner."""
         return self.preprocess.cut(self.decoded.picture, corner, self.valid)
 
     def take(self, corner: Corner, answers: Answers, place: int) -> None:
-        """Keep what was said of a window."""
+        """Keep the answer for the window at a corner; ``place`` is its row in the batch."""
         self.maps[corner] = answers.maps[place].copy()
         self.embeddings.append(answers.embeddings[place].copy())
 
     @property
     def is_done(self) -> bool:
-        """Whether every window has been scored."""
+        """Whether all windows have been scored."""
         return len(self.maps) == len(self.corners)
 
     @property
     def embedding(self) -> NDArray[np.float32]:
-        """Mean over the windows, of length one, or of a pass before."""
+        """Mean embedding of the windows, of unit length; or that of the whole picture from a pass before."""
         if self.seen_whole is not None:
             return self.seen_whole
         if len(self.embeddings) == 1:
@@ -242,7 +235,7 @@ class _Picture:
         return np.asarray(mean / np.linalg.norm(mean), np.float32)
 
     def scored(self) -> Scored:
-        """The whole result."""
+        """Return the result of the picture; call it when all windows have been scored."""
         path, canvas, digest, size = self.decoded
         joined = self.preprocess.join(
             [self.maps[corner] for corner in self.corners], self.corners, canvas.shape[:2]

@@ -1,11 +1,11 @@
-"""Pictures of any kind -> their canvases and digests: files, folders, arrays, PIL images, a camera's iterator."""
+"""Pictures of any source -> their canvases and digests: files, folders, arrays, PIL images, iterators."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -33,28 +33,29 @@ __all__ = [
 ]
 
 Source = Path | NDArray[np.generic] | Image.Image
-"""A picture's file, or the picture itself; see :func:`understudy.runtime.images.picture_of`."""
+"""One picture: its file, a PIL image or an array; see :func:`understudy.runtime.images.picture_of`."""
 
 PictureInput = (
     str | Path | NDArray[np.generic] | Image.Image | Iterable[str | Path | NDArray[np.generic] | Image.Image]
 )
-"""A file, a folder that is searched for pictures, a picture, or several of these as a list or an iterator.
+"""A file, a folder that is searched for pictures, a picture, or a list or an iterator of these.
 
-A picture is a PIL image, or an array: (H, W), (H, W, 3) or (H, W, 4) uint8, or (H, W) uint16. Several colour pictures
-of one size may be one array of four axes. An iterator is read one picture at a time, so it may be endless.
+A picture is a PIL image or an array: (H, W), (H, W, 3) or (H, W, 4) uint8, or (H, W) uint16. Several colour
+pictures of one size may be one (N, H, W, 3) array. An iterator is read one picture at a time, so it may be
+endless.
 """
 
-_DIGITS = 32  # of a picture's SHA-256: 128 bits name it well enough
+_DIGITS = 32  # of the SHA-256; 128 bits identify a picture well enough
 
 
 class Decoded(NamedTuple):
-    """A picture ready for a model.
+    """A decoded picture, resized for a model.
 
     Attributes:
-        path: its file; a picture without one has its place among the others, such as ``picture-0``.
-        picture: (h, w, 3), its canvas.
-        digest: of its file's content.
-        size: its own (height, width).
+        path: file of the picture; for a picture in memory, a name with its position, such as ``picture-0``.
+        picture: (h, w, 3) uint8 canvas.
+        digest: digest of the file's content.
+        size: (height, width) of the original picture in pixels.
     """
 
     path: Path
@@ -64,26 +65,29 @@ class Decoded(NamedTuple):
 
 
 def digest_of(data: bytes) -> str:
-    """Name of a file's content: the first half of its SHA-256 in hexadecimal."""
+    """Return the digest of a file's content: the first half of its SHA-256, in hexadecimal."""
     return hashlib.sha256(data).hexdigest()[:_DIGITS]
 
 
 def usable_cores() -> int:
-    """Cores that this process may run on, which can be fewer than the machine has; at least one."""
+    """Return the number of cores that this process may use, at least 1; may be fewer than the machine has."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return usable or 1
 
 
 def is_stream(pictures: PictureInput) -> bool:
-    """Whether pictures come one at a time, such as a camera's, and each is to be judged before the next is asked for."""
-    return isinstance(pictures, Iterator)
+    """Tell whether pictures come one at a time, as from a camera.
+
+    Each picture of a stream is judged before the next one is asked for.
+    """
+    return isinstance(pictures, Iterable) and not isinstance(pictures, Collection)
 
 
 def list_sources(pictures: PictureInput) -> Iterable[Source]:
-    """Every picture that was named; those of a stream are found as they come.
+    """Return all pictures; those of a stream are looked up as they come.
 
     Raises:
-        InputError: a path does not exist, or no picture is found.
+        InputError: a path does not exist, or there is no picture.
     """
     if isinstance(pictures, str | Path):
         asked: Sequence[str | Path | NDArray[np.generic] | Image.Image] = [pictures]
@@ -95,10 +99,10 @@ def list_sources(pictures: PictureInput) -> Iterable[Source]:
         return (source for each in pictures for source in _sources(each))
     else:
         asked = list(pictures)
-    found = [source for each in asked for source in _sources(each)]
-    if not found:
+    sources = [source for each in asked for source in _sources(each)]
+    if not sources:
         raise InputError(f"no pictures in {', '.join(map(str, asked)) or 'an empty list'}")
-    return found
+    return sources
 
 
 def _sources(each: str | Path | NDArray[np.generic] | Image.Image) -> Sequence[Source]:
@@ -108,9 +112,15 @@ def _sources(each: str | Path | NDArray[np.generic] | Image.Image) -> Sequence[S
 def decode_ahead(
     sources: Iterable[Source], preprocess: Preprocess, ahead: int = 16, lap: Lap = untimed
 ) -> Iterator[Decoded | PictureError]:
-    """Yield each picture's canvas in order, decoding on other threads meanwhile.
+    """Yield the canvas of each picture in order, while other threads decode the next ones.
 
-    A picture that does not decode yields its error, so one never stops the rest.
+    A picture that does not decode yields its error, so it does not stop the rest.
+
+    Args:
+        sources: pictures.
+        preprocess: resizes a picture to its canvas.
+        ahead: number of pictures that are decoded ahead, at most.
+        lap: times the parts of the work.
     """
     with ThreadPoolExecutor(min(ahead, usable_cores() + 2)) as pool:
         coming = (
@@ -127,7 +137,7 @@ def decode_ahead(
 def decode_one_by_one(
     sources: Iterable[Source], preprocess: Preprocess, lap: Lap = untimed
 ) -> Iterator[Decoded | PictureError]:
-    """Like :func:`decode_ahead`, but ask for a picture only once the one before is done with."""
+    """Yield the canvas of each picture; ask for the next picture only when it is needed."""
     for place, source in enumerate(sources):
         yield _decode(place, source, preprocess, lap)
 

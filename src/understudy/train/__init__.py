@@ -1,1 +1,1 @@
-"""From a folder of good pictures to a trained model: what ``understudy fit`` does first."""
+"""From a folder of good pictures to a trained model, not yet calibrated: the first half of ``fit``."""

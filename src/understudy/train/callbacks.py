@@ -1,4 +1,4 @@
-"""What looks on while a training runs: the journal, the mean of the weights, the best epoch, the progress."""
+"""Lightning callbacks of a training: journal and progress, mean of the weights, best epoch."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from understudy.progress import Advance
 
 __all__ = ["AveragedWeights", "BestEpoch", "Journal", "ProgressWatch"]
 
-_REPORT_EVERY = 10  # steps: reading the loss waits for the device
+_REPORT_EVERY = 10  # steps; reading the loss waits for the device
 
 
 class Journal:
-    """Appends figures to a file; a training that goes on from a step keeps what came before it.
+    """Appends figures to a file; a resumed training keeps the lines up to its first step.
 
     Args:
-        path: the file, ``training.jsonl`` beside a model.
-        start: step from which the training goes on.
+        path: file, ``training.jsonl`` beside a model.
+        start: step from which the training resumes; 0 begins a new file.
 
     Raises:
         WorkError: the file cannot be written.
@@ -46,25 +46,25 @@ class Journal:
             path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
     def write(self, step: int, figures: Mapping[str, float]) -> None:
-        """Add the figures of a step, in the order given."""
+        """Append the figures of a step, in the order given."""
         line = json.dumps({"step": step} | {k: float(f"{v:.6g}") for k, v in figures.items()})
         with writing(self._path), self._path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
 
-_SOON = 10  # steps: while there are fewer, the mean follows faster
+_SOON = 10  # steps; in about as many first steps the mean follows faster
 
 
 class AveragedWeights(Callback):
-    """Keeps an exponential mean of the student's weights after every step.
+    """Keeps an exponential mean of the student's weights.
 
-    A learning rate that stays constant leaves the last weights wandering around the mean. After step n the mean
-    keeps the share min(decay, (n - 1) / (n - 1 + 10)) of what it was, so that a short training forgets its
-    beginning too.
+    With a constant learning rate the last weights wander around the mean. At step n the mean keeps the share
+    min(decay, (n - 1) / (n - 1 + 10)) of its old value, so that a short training forgets its beginning too.
 
     Args:
-        student: trained in place.
-        decay: share that the mean keeps at a step, below one; 0.98 looks back over some fifty steps.
+        student: student, trained in place.
+        decay: share of its old value that the mean keeps at a step, in [0, 1); 0.98 averages about fifty
+            steps.
     """
 
     def __init__(self, student: nn.Module, decay: float) -> None:
@@ -82,37 +82,42 @@ class AveragedWeights(Callback):
         self._mean.update_parameters(self._student)
 
     def restore(self) -> None:
-        """Give the student the mean; nothing where no step was seen."""
+        """Give the student the mean of its weights; does nothing if there was no step."""
         if self._mean is not None:
             for value, mean in zip(_numbers(self._student), _numbers(self._mean.module), strict=True):
-                value.copy_(mean)  # whatever device the training left either on
+                value.copy_(mean)  # student and mean may be on different devices
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint needs to go on."""
+        """Return what a checkpoint needs to resume."""
         return self._mean.state_dict() if self._mean is not None else self._saved
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Resume from a checkpoint."""
         self._saved = state_dict
 
     def _update(self, mean: Any, current: Any, steps: Any) -> None:
+        """Move the mean towards the current weights; torch calls it after each step."""
         share = min(self._decay, int(steps) / (int(steps) + _SOON))
         get_ema_multi_avg_fn(share)(mean, current, steps)  # type: ignore[no-untyped-call]
 
 
 def _numbers(student: nn.Module) -> list[Tensor]:
-    """Parameters, and the statistics of normalisation that go with them."""
+    """Return the parameters and the statistics of normalisation."""
     values = (*student.parameters(), *student.buffers())
     return [value.detach() for value in values if value.is_floating_point()]
 
 
 class BestEpoch(Callback):
-    """Keeps the student whose maps of the validation pictures are the lowest on average. STPM's rule.
+    """Keeps the student with the lowest mean anomaly map on the validation pictures, as STPM does.
 
     Args:
-        distiller: trained in place.
-        error: mean of the maps of all validation pictures, for the student as it is.
-        every: steps of an epoch; the last step is looked at too.
+        distiller: distiller, trained in place.
+        error: returns the mean anomaly map of the validation pictures for the current student.
+        every: steps per epoch; the last step is checked too.
+
+    Attributes:
+        lowest: lowest mean anomaly map so far; ``None`` before the first epoch has ended.
+        step: step of that student.
     """
 
     def __init__(self, distiller: Distiller, error: Callable[[], float], every: int) -> None:
@@ -136,30 +141,30 @@ class BestEpoch(Callback):
             self._weights = {k: v.detach().cpu().clone() for k, v in self._distiller.learned().items()}
 
     def restore(self) -> None:
-        """Put the chosen student back; nothing where none was chosen."""
+        """Put the best student back; does nothing if none was chosen."""
         if self._weights:
             self._distiller.load_learned(self._weights)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint needs to go on choosing."""
+        """Return what a checkpoint needs to resume."""
         return {"lowest": self.lowest, "step": self.step, "weights": self._weights}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Resume from a checkpoint."""
         self.lowest, self.step = state_dict["lowest"], state_dict["step"]
         self._weights = state_dict["weights"]
 
 
 class ProgressWatch(Callback):
-    """Passes progress on and writes it down; stops a training whose loss is no longer a number.
+    """Reports and logs progress; stops a training whose loss is infinite or NaN.
 
     Args:
         advance: takes ("train", steps done, steps in all, loss).
         journal: takes the figures.
-        figures: gives those of the last step, beside the loss.
+        figures: returns the figures of the last step besides the loss.
 
     Attributes:
-        loss: the last one that was looked at; ``None`` before.
+        loss: last loss that was logged; ``None`` before the first.
     """
 
     def __init__(self, advance: Advance, journal: Journal, figures: Callable[[], dict[str, float]]) -> None:
@@ -179,9 +184,9 @@ class ProgressWatch(Callback):
         self._advance("train", step, steps, f"loss {loss:.4f}")
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint needs to go on."""
+        """Return what a checkpoint needs to resume."""
         return {"loss": self.loss}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Resume from a checkpoint."""
         self.loss = state_dict["loss"]

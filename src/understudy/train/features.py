@@ -1,4 +1,4 @@
-"""Good pictures -> what a training keeps of them in memory: windows, or the frozen teacher's features."""
+"""What a training keeps in memory: windows of good pictures, or the frozen teacher's features of them."""
 
 from __future__ import annotations
 
@@ -46,20 +46,20 @@ __all__ = [
 
 
 class FeatureReader:
-    """(B, S, S, 3 or 4) uint8 windows -> (B, h, w, D) features a level, as a training computes them.
+    """(B, S, S, 3 or 4) uint8 windows -> (B, h, w, D) features per level, as the training computes them.
 
-    Of four channels the last becomes one level more; see :mod:`understudy.data.features`.
+    A fourth channel, the valid mask, becomes one more level; see :mod:`understudy.data.features`.
 
     Args:
-        teacher: brought to the training's device and left there.
-        card: names it and its weights.
-        preprocess: turns pictures into its input.
+        teacher: teacher; moved to the device of the training and left there.
+        card: name and weights of the teacher.
+        preprocess: turns windows into its input.
         rois: which pixels count.
-        plan: of the training.
+        plan: plan of the training.
 
     Attributes:
-        layouts: of each level.
-        origin: digest of all that decides a window's features.
+        layouts: layout of each level.
+        origin: digest of everything that decides the features of a window.
     """
 
     def __init__(
@@ -94,12 +94,12 @@ class FeatureReader:
 
 @dataclass(frozen=True)
 class FeatureCache:
-    """Features that are computed once.
+    """Teacher features that are computed once, in memory or in files.
 
     Attributes:
         reader: computes them.
-        batch_size: of the training; batches of another size may be rounded otherwise.
-        folder: for their files; ``None`` keeps them in memory.
+        batch_size: batch size of the training; other batch sizes may round differently.
+        folder: folder for the files; ``None`` keeps features in memory.
         memory: bytes of memory that they take.
     """
 
@@ -109,19 +109,21 @@ class FeatureCache:
     memory: int
 
     def keep(self, pictures: PictureStore, reporter: Reporter) -> FeatureStore | None:
-        """Compute the features of all pictures, or read what an earlier run has left in the folder.
+        """Compute the features of all windows, or read those that an earlier run left in the folder.
 
-        ``None``, after a line that says why, where a folder has no room: the result is the same without.
+        Returns:
+            The features; ``None``, after a line that says why, if the folder has no room. The result of the
+            training is the same without them.
         """
         n, layouts = len(pictures), self.reader.layouts
         parts = self._parts(pictures, reporter)
         if self.folder is None:
             return keep_in_memory(n, layouts, parts)
         what = f"the teacher's features of {n} pictures ({readable(n * bytes_of(layouts))})"
-        found = read_features(self.folder, self.reader.origin, pictures.names, reporter.say)
-        if found is not None:
+        stored = read_features(self.folder, self.reader.origin, pictures.names, reporter.say)
+        if stored is not None:
             reporter.say(f"{what} are read from {self.folder}")
-            return found
+            return stored
         reporter.say(f"{what} are computed once and kept in {self.folder}")
         try:
             return write_features(self.folder, self.reader.origin, pictures.names, layouts, parts)
@@ -130,7 +132,7 @@ class FeatureCache:
             return None
 
     def _parts(self, pictures: PictureStore, reporter: Reporter) -> Iterator[list[Tensor]]:
-        """Features in order, a batch at a time; the last batch is filled up from the one before it."""
+        """Yield features in order, a batch at a time; the last batch is filled up from the one before it."""
         n = len(pictures)
         for done in range(0, n, self.batch_size):
             start, stop = max(0, min(done, n - self.batch_size)), min(done + self.batch_size, n)
@@ -150,22 +152,24 @@ def cache_for(
     budget: int,
     reporter: Reporter,
 ) -> FeatureCache | None:
-    """Decide whether features are computed once, and say so; ``None`` computes them at each step.
+    """Decide whether features are computed once, and report it.
 
     Args:
         choice: ``auto``, ``off`` or a folder.
-        distiller: before the training.
-        card: names its teacher.
-        preprocess: of pictures.
+        distiller: distiller before the training.
+        card: name and weights of its teacher.
+        preprocess: turns pictures into windows.
         rois: which pixels count.
-        plan: of the training.
-        n: windows to learn from.
+        plan: plan of the training.
+        n: number of windows to learn from.
         budget: bytes of memory that features may take.
         reporter: takes the line.
 
+    Returns:
+        The cache; ``None`` if features are computed at each step.
+
     Raises:
-        InputError: a folder is asked for that cannot be made, or that is of no use since the student
-            looks at the pictures too.
+        InputError: the folder cannot be made, or is of no use because the student looks at the pictures too.
     """
     if choice == "off" or (choice == "auto" and distiller.sees_pictures):
         return None
@@ -194,6 +198,7 @@ def cache_for(
 
 
 def _made(folder: Path) -> Path:
+    """Create a folder for features and return it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -208,10 +213,10 @@ class TrainingData:
     """What a training learns from and validates with.
 
     Attributes:
-        pictures: to learn from.
-        features: of those pictures, where they are computed once.
-        validation: pictures.
-        seconds: that computing the features took: a part of the training.
+        pictures: windows to learn from.
+        features: teacher features of these windows, if they are computed once; else ``None``.
+        validation: windows to validate with.
+        seconds: time that computing the features took, in seconds; a part of the training's duration.
     """
 
     pictures: PictureStore
@@ -231,18 +236,18 @@ def load_training_data(
     plan: TrainingPlan,
     reporter: Reporter,
 ) -> TrainingData:
-    """Decode every picture once; windows and features together stay within one budget of memory.
+    """Decode every picture once, and keep windows and features within one budget of memory.
 
     Args:
-        asked: says how much memory, and whether features are computed once.
-        parts: the pictures.
-        distiller: before the training.
-        card: names its teacher.
+        asked: options of the training: how much memory, and whether features are computed once.
+        parts: pictures by their use.
+        distiller: distiller before the training.
+        card: name and weights of its teacher.
         preprocess: cuts pictures into windows.
         rois: which pixels count.
-        n: windows to learn from.
-        plan: of the training.
-        reporter: takes what is said, and progress.
+        n: number of windows to learn from.
+        plan: plan of the training.
+        reporter: takes messages and progress.
 
     Raises:
         InputError: a picture does not decode, or features cannot be kept as asked.
@@ -273,11 +278,11 @@ def store_of(
     workers: int = 0,
     advance: Advance = ignore_progress,
 ) -> PictureStore:
-    """Windows of some pictures; see :class:`understudy.data.store.PictureStore`."""
+    """Return the windows of some pictures; see :class:`understudy.data.store.PictureStore`."""
     paths, categories = [r.path for r in records], [r.category for r in records]
     return PictureStore(paths, preprocess, budget, workers, advance, rois, categories)
 
 
 def windows_of(records: Sequence[Record], preprocess: Preprocess, rois: Rois) -> int:
-    """How many windows some pictures have; see :func:`understudy.data.store.count_windows`."""
+    """Return the number of windows of some pictures; see :func:`understudy.data.store.count_windows`."""
     return count_windows([r.path for r in records], [r.category for r in records], preprocess, rois)

@@ -1,4 +1,4 @@
-"""What follows the last step: prototypes of the categories, scales of fused maps, statistics of normalisation."""
+"""What follows the last step: prototypes of the categories, scales of fused maps, batch normalisation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from understudy.runtime.preprocess import Preprocess
 __all__ = ["MOST_BATCHES", "learn_prototypes", "recompute_batchnorm", "scale_maps"]
 
 
-_ENOUGH = 1000  # windows of a category
+_ENOUGH = 1000  # windows of a category, for its prototype, for its prototype
 
 
 def learn_prototypes(
@@ -37,15 +37,17 @@ def learn_prototypes(
     device: torch.device,
     batch_size: int = 8,
 ) -> Prototypes:
-    """Mean embedding of each category, brought to length one; of very many windows some tell enough.
+    """Return the mean embedding of each category, scaled to unit length.
+
+    Of a category with very many windows, evenly spread ones are enough.
 
     Args:
-        teacher: that the model scores with.
-        good: windows learned from.
-        categories: of each of them.
-        preprocess: how a picture becomes input.
-        device: to compute on.
-        batch_size: windows at once.
+        teacher: teacher that the model scores with.
+        good: windows that were learned from.
+        categories: category of each window.
+        preprocess: turns windows into input.
+        device: device that computes.
+        batch_size: number of windows at once.
     """
     teacher.to(device)
     sums: dict[str, Tensor] = {}
@@ -62,14 +64,14 @@ def learn_prototypes(
 
 
 def _some_of_each(categories: Sequence[str]) -> list[int]:
-    """Places of every window of a category, or of evenly spread ones where there are too many."""
+    """Return the places of all windows of each category, or of evenly spread ones if there are too many."""
     places: dict[str, list[int]] = {}
     for place, category in enumerate(categories):
         places.setdefault(category, []).append(place)
-    return sorted(i for own in places.values() for i in own[:: -(-len(own) // _ENOUGH)])
+    return sorted(i for members in places.values() for i in members[:: -(-len(members) // _ENOUGH)])
 
 
-_MOST_PIXELS = 2**24  # of all maps of a part that quantiles are taken from
+_MOST_PIXELS = 2**24  # of all maps together, for the quantiles
 
 
 def scale_maps(
@@ -79,12 +81,20 @@ def scale_maps(
     device: torch.device,
     batch_size: int = 8,
 ) -> None:
-    """Fit the scales of a distiller whose map is a :class:`understudy.distill.fusion.Fusion`."""
+    """Fit the scales of a distiller whose map is a :class:`understudy.distill.fusion.Fusion`.
+
+    Args:
+        distiller: distiller; changed in place.
+        good: windows of good pictures.
+        preprocess: turns windows into input.
+        device: device that computes.
+        batch_size: number of windows at once.
+    """
     fusion = distiller.to(device).eval().to_map
     assert isinstance(fusion, Fusion)
-    # Evenly spaced pixels of each map, so that any number of pictures stays within memory.
+    # Evenly spaced pixels of each map bound the memory for any number of pictures.
     step = -(-len(good) * preprocess.image_size**2 // _MOST_PIXELS)
-    found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in fusion.parts}
+    values_of: dict[str, list[NDArray[np.float32]]] = {name: [] for name in fusion.parts}
     for batch in DataLoader(good, batch_size=batch_size):
         images, valid = (
             None if x is None else torch.from_numpy(x).to(device) for x in preprocess.inputs(batch.numpy())
@@ -94,12 +104,12 @@ def scale_maps(
             pairs = distiller.pairs(images, valid)
             values = fusion.values(pairs, (images.shape[-2], images.shape[-1]), valid)
         for name, each in values.items():
-            found[name].append(each[::step].float().cpu().numpy())
-    fusion.fit({name: np.concatenate(each) for name, each in found.items()})
+            values_of[name].append(each[::step].float().cpu().numpy())
+    fusion.fit({name: np.concatenate(each) for name, each in values_of.items()})
     distiller.to("cpu")
 
 
-MOST_BATCHES = 32  # more change nothing that a figure shows (docs/decisions/0033)
+MOST_BATCHES = 32  # more batches change no figure (docs/decisions/0033)
 
 _Batch = TypeVar("_Batch")
 
@@ -107,15 +117,16 @@ _Batch = TypeVar("_Batch")
 def recompute_batchnorm(
     student: nn.Module, batches: Iterable[_Batch], forward: Callable[[_Batch], object]
 ) -> None:
-    """Give every batch normalisation the mean of its statistics over some batches, with final weights.
+    """Set the statistics of every batch normalisation to their mean over some batches, with final weights.
 
-    A training leaves a running mean over the last ten batches or so, most of them seen with older weights. With
-    several products that differ, a product may be judged by statistics that are not its student's.
+    A training leaves a running mean over about the last ten batches, most of them seen with older weights. If
+    products differ, that mean may not fit a product.
 
     Args:
-        student: changed in place; in eval mode afterwards. A layer that no batch reaches stays as it is.
-        batches: like those of the training.
-        forward: shows one to the student.
+        student: student; changed in place, in eval mode afterwards. A layer that no batch reaches keeps its
+            statistics.
+        batches: batches like those of the training.
+        forward: shows one batch to the student.
     """
     layers = [m for m in student.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     before = [{k: v.clone() for k, v in layer.state_dict().items()} for layer in layers]
@@ -127,7 +138,7 @@ def recompute_batchnorm(
 
 
 class _Shown(nn.Module):
-    """What torch's ``update_bn`` calls with each batch."""
+    """Module that torch's ``update_bn`` calls with each batch."""
 
     def __init__(self, student: nn.Module, show: Callable[[Any], object]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The steps of a training: divide the pictures, load them, train, save. What ``understudy fit`` does first."""
+"""The steps of a training: divide the pictures, load them, train, save the model."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ def train_model(data: str | Path, out: Path, asked: FitOptions, reporter: Report
 
     Args:
         data: folder or list of pictures.
-        out: folder for the model; an unfinished training lives in its subfolder ``training``.
-        asked: how.
-        reporter: where progress goes.
+        out: folder for the model; an unfinished training keeps its state in the subfolder ``training``.
+        asked: options of the training.
+        reporter: takes messages and progress.
 
     Returns:
         The good pictures that were held out for the thresholds.
 
     Raises:
         InputError: an option, the data or the teacher cannot be used.
-        WorkError: the work itself failed; the last checkpoint is kept.
+        WorkError: the work failed; the last checkpoint is kept.
     """
     recipe = recipe_of(asked)
     everything = open_pictures(Path(data))
@@ -64,7 +64,7 @@ def train_model(data: str | Path, out: Path, asked: FitOptions, reporter: Report
 
 
 def forget_checkpoints(out: Path) -> None:
-    """Remove the state of a training that has ended, and whose model is saved."""
+    """Remove the state of a training whose model is saved."""
     shutil.rmtree(checkpoint_file(out).parent, ignore_errors=True)
 
 
@@ -79,7 +79,7 @@ def _train_and_save(
     recipe = recipe_of(asked)
     settings = settings_for(asked.method, recipe.settings)
     strides = asked.strides or default_strides(asked.teacher, asked.image_size)
-    torch.manual_seed(asked.seed)  # for a teacher of random weights
+    torch.manual_seed(asked.seed)  # for a teacher with random weights
     teacher, look, source = load_teacher(asked.teacher, strides, asked.teacher_weights, asked.image_size)
     card = manifests.TeacherCard(name=teacher.name, strides=strides, **asdict(source))
     preprocess = preprocess_for(asked, look)
@@ -93,7 +93,7 @@ def _train_and_save(
         reporter.say(f"{windows} tiles of {preprocess.tile} pixels to learn from")
     plan = plan_for(asked, recipe, windows, len(found.categories))
     balanced = recipe.sampling == "balanced" and len(found.categories) > 1
-    torch.manual_seed(asked.seed)  # the student starts alike, whatever the teacher drew
+    torch.manual_seed(asked.seed)  # the student starts the same, whatever the teacher drew
     distiller = build(asked.method, teacher, settings)
     given = load_training_data(asked, parts, distiller, card, preprocess, rois, windows, plan, reporter)
     pictures, validation = given.pictures, given.validation
@@ -127,7 +127,7 @@ def _train_and_save(
         if not parts.validation:
             reporter.say("no picture is left to validate with: maps are scaled on those learned from")
         scale_maps(distiller, validation if parts.validation else pictures, preprocess, plan.device)
-    # Where regions depend on the category, it is recognised from the whole picture.
+    # If regions of interest depend on the category, it is recognised from the whole picture.
     whole = store_of(parts.learn, preprocess, NO_ROIS, budget=0) if rois.depend_on_category else pictures
     save_trained(
         out,
@@ -166,12 +166,12 @@ def _train_and_save(
 
 
 def _categories(records: Sequence[Record], windows: PictureStore) -> list[str]:
-    """Of each window."""
+    """Return the category of each window."""
     return [records[owner].category for owner in windows.owners]
 
 
 def _refuse_to_lose(out: Path, *, resume: bool, overwrite: bool) -> None:
-    """Make sure that ``out`` can be written and that nothing of worth is lost there unasked."""
+    """Check that ``out`` can be written and that nothing of value is lost there unasked."""
     if not overwrite and manifests.holds_model(out):
         raise InputError(f"{out} already holds a trained model; choose another --out, or --overwrite it")
     if not overwrite and not resume and checkpoint_file(out).is_file():
@@ -180,7 +180,7 @@ def _refuse_to_lose(out: Path, *, resume: bool, overwrite: bool) -> None:
 
 
 def _clear(out: Path) -> None:
-    """Take away an older model and its results; only once everything for the new one is at hand."""
+    """Remove an older model and its results; call it when everything for the new one is ready."""
     manifests.clear(out)
     for folder in (checkpoint_file(out).parent, out / "evaluation", out / "diagnosis"):
         shutil.rmtree(folder, ignore_errors=True)

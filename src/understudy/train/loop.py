@@ -1,4 +1,4 @@
-"""Fit a Distiller with Lightning: seeded, resumable, to the same result however often interrupted."""
+"""The training loop: fits a Distiller with Lightning; interruptions do not change the result."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ JOURNAL = "training.jsonl"
 
 
 def checkpoint_file(folder: Path) -> Path:
-    """Where an unfinished training in ``folder`` keeps its state."""
+    """Return the file that keeps the state of an unfinished training in ``folder``."""
     return folder / "training" / "last.ckpt"
 
 
 def _read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read an unfinished training's state, tensors and numbers alone.
+    """Read the state of an unfinished training; nothing but tensors and plain values is unpickled.
 
     Raises:
-        InputError: it is damaged.
+        InputError: the file is damaged.
     """
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
@@ -67,9 +67,9 @@ class Trained:
     """How a training ended.
 
     Attributes:
-        step: whose student was kept.
-        loss: the last one that was looked at: the last step's, or the checkpoint's if no step was left.
-        seconds: that all its steps took, those before a stop included.
+        step: step whose student was kept.
+        loss: last loss that was logged, possibly before a stop; ``None`` if there is none.
+        seconds: duration of all steps in seconds, including those before a stop.
     """
 
     step: int
@@ -91,27 +91,30 @@ def train(
     resume: bool = False,
     advance: Advance = ignore_progress,
 ) -> Trained:
-    """Train the student in place; the teacher stays as it is.
+    """Train the student in place; the teacher does not change.
 
     Args:
-        distiller: on the CPU; it comes back there, in eval mode.
-        pictures: good ones.
-        preprocess: turns them into input.
-        plan: how.
+        distiller: distiller on the CPU; returned there, in eval mode.
+        pictures: windows of good pictures.
+        preprocess: turns windows into input.
+        plan: plan of the training.
         folder: checkpoints go into its subfolder ``training``, figures into ``training.jsonl``.
-        description: names method, settings and teacher; a resumed training must have the same.
-        categories: of each picture, to learn from every category equally often; ``None`` learns from
-            every picture equally often.
-        validation: good pictures that choose the epoch to keep; ``None`` keeps the last step.
-        features: the teacher's, of every picture, for a student that needs no more.
-        resume: go on from the checkpoint in ``folder``; wherever pictures or features are kept.
+        description: names method, settings and teacher; must be equal when a training is resumed.
+        categories: category of each window, to learn from every category equally often; ``None`` learns from
+            every window equally often.
+        validation: windows that choose the epoch to keep; ``None`` keeps the last step.
+        features: teacher features of every window, for a student that does not look at pictures.
+        resume: continue from the checkpoint in ``folder``.
         advance: called every few steps with ("train", steps done, steps in all, loss).
 
+    Returns:
+        How the training ended.
+
     Raises:
-        InputError: there is nothing to resume, it was another training, batches are too small, or a
-            picture that has to be decoded again is no longer there.
-        WorkError: a checkpoint cannot be written, a process that decodes pictures was killed, or the
-            loss is no longer a number.
+        InputError: there is nothing to resume, or it is another training; batches are too small; or a picture
+            that has to be decoded again is missing.
+        WorkError: a checkpoint cannot be written, a process that decodes pictures was killed, or the loss is
+            infinite or NaN.
     """
     path = checkpoint_file(folder)
     fingerprint = _fingerprint(plan, pictures, categories, validation, description)
@@ -156,7 +159,7 @@ def train(
                 seen,
                 batch_sampler=SeededBatches(order, stop, start),
                 num_workers=seen.workers,
-                persistent_workers=seen.workers > 0,  # ended by Lightning at once, whatever happens
+                persistent_workers=seen.workers > 0,  # Lightning ends them at once, whatever happens
             )
 
         with kept_memory() if plan.device.type == "cpu" else nullcontext():
@@ -174,9 +177,20 @@ def train(
 
 
 class TrainingModule(L.LightningModule):
-    """What Lightning asks for: a loss for a batch, an optimiser, and what a checkpoint holds."""
+    """What Lightning needs: the loss of a batch, the optimiser, and the content of a checkpoint.
 
-    strict_loading = False  # a checkpoint holds the student alone
+    Args:
+        distiller: distiller; its student is trained.
+        preprocess: turns windows into input.
+        plan: plan of the training.
+        fingerprint: digest that identifies this training in checkpoints.
+        seconds: duration of the training before it was resumed.
+
+    Attributes:
+        terms: terms of the loss of the last step, by name.
+    """
+
+    strict_loading = False  # a checkpoint holds the student only
 
     def __init__(
         self,
@@ -198,18 +212,18 @@ class TrainingModule(L.LightningModule):
 
     @property
     def seconds(self) -> float:
-        """Since the training began, but for what a stop lost and for the pause."""
+        """Duration of the training in seconds, without the pause between a stop and a resume."""
         return time.monotonic() - self._began
 
     def training_step(self, batch: Tensor | list[Tensor], batch_idx: int) -> Tensor:
-        """(B, S, S, 3 or 4) uint8 windows, or (B, h, w, D) features a level -> scalar loss."""
+        """(B, S, S, 3 or 4) uint8 windows, or (B, h, w, D) features per level -> scalar loss."""
         pairs = self._pairs(batch)
         shift = _partner_shift(self._plan.seed, self.global_step, len(pairs[0].teacher))
         self.terms = self.distiller.loss(pairs, shift, self.global_step / self._plan.steps)
         return torch.stack(list(self.terms.values())).sum()
 
     def figures(self) -> dict[str, float]:
-        """Each term of the last step's loss, and how the centres of every CRAM are used."""
+        """Return each term of the last loss, and how much the centres of every CRAM are used."""
         figures = {name: float(term.detach()) for name, term in self.terms.items()}
         crams = [m for m in self.distiller.student.modules() if isinstance(m, CRAM)]
         for i, cram in enumerate(crams):
@@ -217,7 +231,10 @@ class TrainingModule(L.LightningModule):
         return figures
 
     def error(self, pictures: PictureStore) -> float:
-        """Mean over the maps of some pictures; features in the training's precision, maps in float32."""
+        """Return the mean of the anomaly maps of some windows; each window counts alike.
+
+        Features are computed in the precision of the training, maps in float32.
+        """
         total = 0.0
         loader = DataLoader(pictures, batch_size=self._plan.batch_size, num_workers=pictures.workers)
         for batch in loader:
@@ -231,7 +248,7 @@ class TrainingModule(L.LightningModule):
         return total / len(pictures)
 
     def recompute_batchnorm(self, batches: DataLoader[Any]) -> None:
-        """Recompute the statistics of batch normalisation, in the training's precision."""
+        """Recompute the statistics of batch normalisation, in the precision of the training."""
 
         def forward(batch: Tensor | list[Tensor]) -> None:
             moved = [b.to(self.device) for b in batch] if isinstance(batch, list) else batch.to(self.device)
@@ -241,20 +258,21 @@ class TrainingModule(L.LightningModule):
         recompute_batchnorm(self.distiller.student, batches, forward)
 
     def _pairs(self, batch: Tensor | list[Tensor]) -> list[Pair]:
+        """Windows, or stored features -> pairs of teacher and student features."""
         if isinstance(batch, Tensor):
             return self._of_images(*self._inputs(batch))
         features, valid = as_features(batch)
         return self._of_features(features, None, valid)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The plan's optimiser, over the student, and its learning rate, a function of the step."""
+        """Return the plan's optimiser for the student, and its learning rate as a function of the step."""
         plan = self._plan
         optimiser = plan.optimiser.over(self.distiller.student.parameters())
         rates = LambdaLR(optimiser, lambda step: share_of_rate(plan.schedule, step, plan.steps))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave the frozen teacher out; write down which training this is."""
+        """Leave the frozen teacher out of a checkpoint; add the fingerprint and the duration."""
         state = checkpoint["state_dict"]
         for key in [k for k in state if k.startswith("distiller.teacher.")]:
             del state[key]
@@ -263,11 +281,12 @@ class TrainingModule(L.LightningModule):
 
 
 def _as_it_is(function: Any) -> Any:
+    """Return a function unchanged, where torch.compile is not asked for."""
     return function
 
 
 def _partner_shift(seed: int, step: int, batch: int) -> int:
-    """Which picture of the batch is whose partner: 1..B-1, a pure function of seed and step."""
+    """Return how far a picture's partner is from it in the batch, 1..B-1; depends on seed and step only."""
     if batch < 2:
         return 0
     generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
@@ -281,7 +300,7 @@ def _fingerprint(
     validation: PictureStore | None,
     description: str,
 ) -> str:
-    """Digest of all that decides the result; not of how often it is saved or where pictures are kept."""
+    """Return a digest of everything that decides the result; not of checkpoints and caches."""
     what = (
         description,
         plan.batch_size,
@@ -299,7 +318,7 @@ def _fingerprint(
 
 
 def _checked(path: Path, fingerprint: str) -> dict[str, Any]:
-    """A checkpoint's state, if it is of this training."""
+    """Return the state of a checkpoint; refuse that of another training."""
     if not path.is_file():
         raise InputError(f"{path.parent.parent} holds no unfinished training; leave out --resume")
     state = _read_checkpoint(path)

@@ -1,4 +1,4 @@
-"""What Lightning and its data loaders say: in our own words where it matters, else not at all."""
+"""Messages of Lightning and its data loaders: translated where they matter, muted otherwise."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ __all__ = ["mute_lightning", "translate_errors"]
 
 @contextmanager
 def translate_errors(folder: Path) -> Iterator[None]:
-    """Say in one sentence what stopped a training, and the way out."""
+    """Turn an error that stops a training into one sentence with the way out.
+
+    Args:
+        folder: folder of the training.
+    """
     try:
         yield
     except SystemExit as stopped:  # Lightning's answer to Ctrl-C
@@ -38,7 +42,7 @@ def translate_errors(folder: Path) -> Iterator[None]:
         lines = str(error).strip().splitlines() or [""]
         if "DataLoader worker" not in lines[0]:
             raise
-        if "PictureError" in lines[0]:  # what it said is the last line of the worker's traceback
+        if "PictureError" in lines[0]:  # its message is the last line of the worker's traceback
             raise InputError(lines[-1].partition(": ")[2]) from error
         raise WorkError(
             f"the training in {folder} stopped, for a process that decodes pictures was killed (too little "
@@ -48,7 +52,7 @@ def translate_errors(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def mute_lightning() -> Iterator[None]:
-    """Hold back Lightning's advice about workers, loggers and hardware; errors still come through."""
+    """Mute Lightning's advice about workers, loggers and hardware; errors still come through."""
     loggers = [logging.getLogger(n) for n in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,4 +1,4 @@
-"""Everything that can be asked of a fit, validated."""
+"""The options of a training, validated."""
 
 from __future__ import annotations
 
@@ -22,86 +22,96 @@ __all__ = ["FitOptions", "fit_options"]
 
 
 class FitOptions(BaseModel):
-    """Everything that can be asked of a fit; ``None`` means the recipe's or the teacher's own default.
+    """Options of a training; ``None`` means the default of the recipe or of the teacher.
 
-    Each option is written here once. :func:`understudy.fit` takes them as keywords, ``understudy fit`` as options.
+    Each option is written here once. :func:`understudy.fit` takes them as keywords, ``understudy fit`` as
+    options.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     method: str = "snl-rd"
-    """What to train: snl-rd, snl-fd, rd, stpm, dskd, or a method of your own."""
+    """Method to train: snl-rd, snl-fd, rd, stpm, dskd, or a method of your own."""
     recipe: RecipeName = "tuned"
-    """How to train: ``tuned`` is the best that we know for a model of several products; ``paper`` has the optimiser,
-    loss and map of the method's paper. What is asked for by name goes before it."""
+    """Recipe of the training: ``tuned`` is the best that we know for several products, ``paper`` has the
+    optimiser, loss and map of the method's paper; options that are given come first."""
     settings: dict[str, object] = Field(default_factory=dict)
     """Settings of the method, such as centers=25."""
     teacher: str = EMBEDDED_TEACHER
-    """The teacher: any timm backbone; the default comes with the installation."""
+    """Teacher network: any timm backbone; the weights of the default come with the installation."""
     teacher_weights: str | None = None
-    """Its weights: a .safetensors or .pth file, or the word random; embedded or from the hub by default."""
+    """Weights of the teacher: a .safetensors or .pth file, or the word random; by default the embedded ones,
+    or those of the model hub."""
     strides: tuple[int, ...] | None = None
-    """The teacher's levels by their stride, such as 8,16,32."""
+    """Levels of the teacher by their stride in pixels, such as 8,16,32."""
     image_size: int = Field(default=256, ge=32, le=4096)
     """Side of the network's square input, in pixels."""
     keep_aspect: bool = False
-    """Pad pictures to squares, rather than stretch them."""
+    """Pad pictures to squares instead of stretching them."""
     tile: int | None = Field(default=None, ge=32, le=4096)
-    """Cut pictures into tiles of that many of their own pixels; whole pictures by default."""
+    """Side of the square tiles that pictures are cut into, in picture pixels; by default pictures are not
+    cut."""
     overlap: int = Field(default=0, ge=0)
-    """Least number of pixels that neighbouring tiles share."""
+    """Smallest overlap of neighbouring tiles, in picture pixels."""
     roi: Path | None = None
-    """Mask, white where pixels count and black where not; or a folder with one mask a category."""
+    """Mask of the pixels that count, white where they do and black where they do not; or a folder with one
+    mask per category."""
     epochs: int | None = Field(default=None, ge=1)
-    """Length of the training: passes over the pictures."""
+    """Length of the training in passes over the pictures; the recipe's length by default."""
     max_steps: int | None = Field(default=None, ge=1)
-    """Length of the training in steps, in place of epochs."""
+    """Length of the training in optimiser steps, in place of epochs."""
     batch_size: int | None = Field(default=None, ge=1)
-    """Pictures a step."""
+    """Pictures per optimiser step; the recipe's by default."""
     lr: float | None = Field(default=None, gt=0)
-    """Learning rate, the highest of its schedule."""
+    """Highest learning rate of the schedule; the recipe's by default."""
     schedule: Schedule | None = None
-    """Of the learning rate: constant, or cosine, which warms up and falls to zero."""
+    """Schedule of the learning rate: constant, or cosine, which warms up and then falls to zero; the recipe's
+    by default."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Random seed."""
     categories: tuple[str, ...] | None = None
-    """Only these products; all by default."""
+    """Products to train on; all by default."""
     holdout: float = Field(default=0.1, ge=0, lt=1)
-    """Share of each product's good pictures kept from training, for the thresholds."""
+    """Share of each product's good pictures that is kept from training, to set the thresholds."""
     validation: float | None = Field(default=None, ge=0, lt=1)
-    """Share of the rest that is looked at without learning from it, to choose an epoch or to scale maps. A data set's
-    own validation pictures take its place."""
+    """Share of the other good pictures that chooses an epoch or scales maps and is not learned from;
+    validation pictures of the data set take their place."""
     false_alarm_rate: float = Field(default=0.01, gt=0, lt=1)
-    """Share of good pictures that may FAIL, at most; or the smallest that the held-out pictures can promise."""
+    """Share of good pictures that may FAIL, at most; if the held-out pictures are too few to promise it, the
+    smallest share that they can promise."""
     device: DeviceChoice = "auto"
-    """Where to train; auto takes a GPU where there is one."""
+    """Device that trains; auto takes a GPU if there is one."""
     precision: PrecisionChoice = "auto"
-    """Precision of training; auto takes bf16 where the hardware has it."""
+    """Precision of the training; auto takes bf16 if the hardware computes in it."""
     sampling: Sampling | None = None
-    """Learn from every category equally often (balanced) or from every picture (natural, as in the papers)."""
+    """Learn from every category equally often (balanced), or from every picture (natural, as in the papers);
+    the recipe's by default."""
     statistics: Statistics | None = None
-    """Of batch normalisation: recomputed with the final weights, or the running ones that a training leaves."""
+    """Statistics of batch normalisation: recomputed with the final weights, or the running mean of the
+    training; the recipe's by default."""
     averaging: float | None = Field(default=None, ge=0, lt=1)
-    """Keep a mean of the student's weights with this decay, such as 0.98; 0 keeps the last weights."""
+    """Decay of the mean of the student's weights that is kept, such as 0.98; 0 keeps the last weights."""
     cache: str = "auto"
-    """Memory for decoded pictures: auto, off or a size such as 512MB or 2GB. The result does not depend on it."""
+    """Memory for decoded pictures: auto, off, or a size such as 512MB or 2GB; the result does not depend on
+    it."""
     workers: int | None = Field(default=None, ge=0, le=256)
-    """Processes that decode what does not fit there; one a core by default."""
+    """Processes that decode pictures that do not fit in that memory; one per core by default."""
     cache_features: str = Field(default="auto", min_length=1)
-    """Compute a frozen teacher's features once: in memory (auto), in files in a folder, or never (off)."""
+    """Compute the features of the frozen teacher once: auto keeps them in memory, a folder keeps them in
+    files, off computes them at each step."""
     compile: bool = False
     """Train through torch.compile; needs a compiler."""
     checkpoint_every: int = Field(default=100, ge=1)
     """Steps between two checkpoints."""
     resume: bool = False
-    """Go on with the unfinished training in the model's folder."""
+    """Continue the unfinished training in the model's folder."""
     overwrite: bool = False
-    """Discard what the model's folder holds."""
+    """Discard the model or the unfinished training that the folder holds."""
 
     @field_validator("cache")
     @classmethod
     def _a_size(cls, cache: str) -> str:
-        from understudy.data.memory import budget_of  # options are read without what training needs
+        from understudy.data.memory import budget_of  # options must not need the packages for training
 
         budget_of(cache)
         return cache
@@ -130,8 +140,11 @@ class FitOptions(BaseModel):
 def fit_options(values: Mapping[str, object]) -> FitOptions:
     """Validate options.
 
+    Args:
+        values: options by name.
+
     Raises:
-        InputError: an unknown option (the known ones are listed) or a bad value.
+        InputError: an option is unknown, and the message lists the known ones; or a value is out of range.
     """
     try:
         return FitOptions.model_validate(dict(values))

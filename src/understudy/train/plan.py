@@ -1,4 +1,4 @@
-"""What was asked for -> how to train: the recipe, the input, and everything else that decides the result."""
+"""From the options of a training to its plan: the recipe, the preprocessing, the length, the device."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ __all__ = ["TrainingPlan", "plan_for", "preprocess_for", "recipe_of", "require_c
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """Everything that decides the result of a training besides the distiller and the pictures.
+    """Everything that decides the result of a training, besides the distiller and the pictures.
 
     Attributes:
-        steps: optimiser steps in all.
-        batch_size: pictures a step.
-        optimiser: and its learning rate.
-        schedule: of the learning rate over the steps.
-        seed: of the order of pictures and of the partners.
-        precision: of the forward and backward pass; weights stay in float32.
-        device: what to train on.
+        steps: number of optimiser steps.
+        batch_size: pictures per step.
+        optimiser: optimiser and its learning rate.
+        seed: seed of the order of pictures and of the choice of partners.
+        precision: precision of the forward and backward pass; weights stay in float32.
+        device: device that trains.
         checkpoint_every: steps between two checkpoints.
         compiled: run teacher and student through torch.compile.
-        statistics: of batch normalisation at the end; see :mod:`understudy.train.finish`.
-        averaging: decay of the mean of the weights that is kept, 0 for the last weights; see
+        schedule: schedule of the learning rate over the steps.
+        statistics: statistics of batch normalisation at the end; see :mod:`understudy.train.finish`.
+        averaging: decay of the mean of the weights that is kept, in [0, 1); 0 keeps the last weights. See
             :class:`understudy.train.callbacks.AveragedWeights`.
     """
 
@@ -53,11 +53,11 @@ class TrainingPlan:
 
 
 def recipe_of(asked: FitOptions) -> Recipe:
-    """The recipe that was asked for, with everything in it that was asked for by name.
+    """Return the recipe that was asked for, changed by the options that were given.
 
     Raises:
-        InputError: an unknown method or setting (the known ones are listed), one that validates nothing was to validate, or one that keeps its
-            best epoch was to keep a mean.
+        InputError: the method or a setting is unknown, and the message lists the known ones; or validation or
+            averaging was asked for and does not go with the recipe.
     """
     recipe = method_named(asked.method).recipes[asked.recipe]
     if asked.validation and not recipe.validation:
@@ -78,7 +78,11 @@ def recipe_of(asked: FitOptions) -> Recipe:
 
 
 def preprocess_for(asked: FitOptions, look: Normalisation) -> Preprocess:
-    """How pictures become the teacher's input, as was asked for.
+    """Return how pictures become the teacher's input.
+
+    Args:
+        asked: options of the training.
+        look: mean and standard deviation that the teacher was trained with.
 
     Raises:
         InputError: the overlap or the size of the tiles is out of range.
@@ -97,10 +101,16 @@ def preprocess_for(asked: FitOptions, look: Normalisation) -> Preprocess:
 
 
 def plan_for(asked: FitOptions, recipe: Recipe, n_pictures: int, n_categories: int) -> TrainingPlan:
-    """How to train on so many pictures and categories.
+    """Return the plan of a training.
+
+    Args:
+        asked: options of the training.
+        recipe: recipe, from :func:`recipe_of`.
+        n_pictures: number of windows to learn from.
+        n_categories: number of categories.
 
     Raises:
-        InputError: the device or a compiler that was asked for is not there.
+        InputError: the device is not there, or a compiler was asked for and does not work.
     """
     device = resolve_device(asked.device)
     if asked.compile:
@@ -125,14 +135,14 @@ def plan_for(asked: FitOptions, recipe: Recipe, n_pictures: int, n_categories: i
 
 
 def require_compiler(device: torch.device) -> None:
-    """Compile one addition, before any other work is spent.
+    """Compile one addition, to find a missing compiler before any other work is spent.
 
     Raises:
-        InputError: it does not compile: no compiler is there, say.
+        InputError: it does not compile, for example because there is no compiler.
     """
     try:
         torch.compile(lambda x: x + 1)(torch.zeros(1, device=device))
-    except Exception as error:  # whatever a missing or broken compiler makes of it
+    except Exception as error:  # a missing or broken compiler may raise anything
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         wanted = "a C++ compiler such as g++" if device.type == "cpu" else "Triton and a C compiler"
         raise InputError(

@@ -1,4 +1,4 @@
-"""Good pictures by what they are for: which a training learns from, and which are kept from it."""
+"""Division of good pictures: some to learn from, some to validate with, some held out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ __all__ = ["Parts", "divide", "split_off"]
 
 @dataclass(frozen=True)
 class Parts:
-    """Good pictures by what they are for: to learn from, to validate, and held out for the thresholds."""
+    """Good pictures by their use.
+
+    Attributes:
+        learn: pictures to learn from.
+        validation: pictures that choose an epoch or scale maps.
+        held_out: pictures that set the thresholds.
+    """
 
     learn: list[Record]
     validation: list[Record]
@@ -23,7 +29,17 @@ class Parts:
 
 
 def divide(found: PictureSet, holdout: float, share: float, seed: int) -> Parts:
-    """A category's own validation pictures are used as such, or held out where nothing is validated."""
+    """Divide the good pictures of a data set by their use.
+
+    If a category has validation pictures of its own, they are used for validation. If nothing is validated,
+    they are held out.
+
+    Args:
+        found: data set.
+        holdout: share of each category to hold out, in [0, 1).
+        share: share of the rest to validate with, in [0, 1); 0 validates nothing.
+        seed: seed of the choice.
+    """
     learn, held_out = split_off(found.train(), holdout, seed)
     own = found.validation()
     if not share:
@@ -36,14 +52,21 @@ def divide(found: PictureSet, holdout: float, share: float, seed: int) -> Parts:
 def split_off(
     records: Sequence[Record], share: float, seed: int, purpose: str = ""
 ) -> tuple[list[Record], list[Record]]:
-    """Take a seeded share of every category away: (what is left, what was taken), both sorted.
+    """Take a seeded share of every category away; return what is left and what was taken, both sorted.
 
-    A category's choice depends on its own pictures, its name, the purpose and the seed alone; one
-    picture at least is left.
+    The choice in a category depends only on its pictures, its name, the purpose and the seed. At least one
+    picture is left.
+
+    Args:
+        records: pictures to choose from.
+        share: share to take, in [0, 1).
+        seed: seed of the choice.
+        purpose: changes the choice, so that two choices with one seed differ.
     """
     taken: set[Record] = set()
     for category in {r.category for r in records}:
-        own = sorted(r for r in records if r.category == category)
+        members = sorted(r for r in records if r.category == category)
         rng = np.random.default_rng([seed, zlib.crc32((category + purpose).encode())])
-        taken.update(own[i] for i in rng.permutation(len(own))[: min(round(share * len(own)), len(own) - 1)])
+        n_taken = min(round(share * len(members)), len(members) - 1)
+        taken.update(members[i] for i in rng.permutation(len(members))[:n_taken])
     return sorted(r for r in records if r not in taken), sorted(taken)

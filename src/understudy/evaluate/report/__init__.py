@@ -1,4 +1,4 @@
-"""Evaluation -> report.html: one file, no network, for people who decide."""
+"""Evaluation -> report.html: one file that needs no network, for the people who decide."""
 
 from understudy.evaluate.report.page import write_report
 

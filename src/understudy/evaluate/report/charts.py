@@ -1,4 +1,4 @@
-"""Scores of several kinds -> the outlines of a histogram, as paths of a drawing in a page."""
+"""What the report draws and counts: histograms of scores, ROC curves, verdicts, and the chance of alarms."""
 
 from __future__ import annotations
 
@@ -32,19 +32,20 @@ __all__ = [
 ]
 
 
-WIDTH, HEIGHT = 300, 96  # of the drawing, without its axis
+WIDTH, HEIGHT = 300, 96  # of a histogram in units of the drawing, without its axis
 _BINS = 30
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """A drawing of ``WIDTH`` x ``HEIGHT``.
+    """A histogram of scores, ``WIDTH`` x ``HEIGHT``.
 
     Attributes:
-        paths: outline of each kind, closed along the axis, as SVG path data; largest bin of any at the top.
-        low: score at the left.
-        high: score at the right.
-        label: what it is of.
+        paths: kind of picture -> outline as SVG path data, closed along the axis. The largest bin of any kind
+            reaches the top.
+        low: score at the left end of the axis.
+        high: score at the right end.
+        label: what is drawn, such as the name of a category.
     """
 
     paths: dict[str, str]
@@ -53,17 +54,21 @@ class Histogram:
     label: str
 
     def at(self, score: float) -> float:
-        """Where a score lies on the axis, in units of the drawing."""
+        """Position of a score on the axis, in units of the drawing: 0 at the left, ``WIDTH`` at the right."""
         return WIDTH * (score - self.low) / ((self.high - self.low) or 1)
 
 
 def histogram(
     kinds: Mapping[str, NDArray[np.float64] | None], label: str, within: Sequence[float] = ()
 ) -> Histogram:
-    """Scores of each kind, of any shape -> their histograms on one axis.
+    """Draw the scores of several kinds of pictures on one axis.
 
-    Heights are shares of a kind, so kinds of different size compare. A kind of no scores is left out.
-    The axis reaches as far as the scores do, and those named ``within``.
+    Heights are shares of a kind, so that kinds with many and with few pictures can be compared.
+
+    Args:
+        kinds: kind of picture -> scores, of any shape; a kind without scores is left out.
+        label: what is drawn.
+        within: further scores that the axis must reach, such as thresholds.
     """
     scores = {kind: s.ravel() for kind, s in kinds.items() if s is not None and s.size}
     low = min(chain(within, (float(s.min()) for s in scores.values())))
@@ -75,7 +80,7 @@ def histogram(
 
 
 def _outline(levels: NDArray[np.float64]) -> str:
-    """(bins,) in [0, 1] -> steps from the left end of the axis to the right one."""
+    """(bins,) heights in [0, 1] -> SVG path data: steps from the left end of the axis to the right one."""
     step = WIDTH / len(levels)
     places = [f"V{HEIGHT * (1 - level):.1f}H{step * (i + 1):.1f}" for i, level in enumerate(levels)]
     return f"M0 {HEIGHT}{''.join(places)}V{HEIGHT}Z"
@@ -83,7 +88,7 @@ def _outline(levels: NDArray[np.float64]) -> str:
 
 @dataclass(frozen=True)
 class Tally:
-    """How many pictures there are, and how many got each verdict: none did without thresholds."""
+    """Number of pictures, and how many got each verdict; without thresholds none got any."""
 
     n: int
     failed: int
@@ -93,14 +98,14 @@ class Tally:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Verdicts of good and of defective pictures."""
+    """Counted verdicts of the good and of the defective pictures."""
 
     good: Tally
     defects: Tally
 
 
 def outcome_of(tested: Iterable[Tested]) -> Outcome:
-    """Count the verdicts of some pictures."""
+    """Count the verdicts of test pictures."""
     verdicts = [(t.record.is_good, t.verdict) for t in tested]
     good, defects = ([v for is_good, v in verdicts if is_good is kind] for kind in (True, False))
     return Outcome(
@@ -109,38 +114,39 @@ def outcome_of(tested: Iterable[Tested]) -> Outcome:
 
 
 def chance_of(false_alarms: int, n_good: Mapping[Thresholds, int]) -> float:
-    """Probability of so many false alarms or more among good pictures that are like the held-out ones.
+    """Probability of this many false alarms or more, if the good pictures are like the held-out ones.
+
+    The true rate is beta-distributed over calibrations, so the number of false alarms is beta-binomial. That
+    is wider than binomial if few pictures were held out; see
+    :func:`understudy.calibrate.conformal.true_rate`.
 
     Args:
-        false_alarms: in all.
-        n_good: how many good pictures each thresholds have judged.
-
-    The true rate is beta-distributed over calibrations, so false alarms are beta-binomial: wider than
-    binomial where few pictures were held out; see :func:`understudy.calibrate.conformal.true_rate`.
+        false_alarms: number of false alarms in all.
+        n_good: thresholds -> number of good pictures that they judged.
     """
-    chances = np.ones(1)  # of 0, 1, 2, ... false alarms
+    chances = np.ones(1)  # probability of 0, 1, 2, ... false alarms
     for thresholds, n in n_good.items():
         rate = true_rate(thresholds.n_good, thresholds.false_alarm_rate)
         chances = np.convolve(chances, betabinom.pmf(np.arange(n + 1), n, *rate))
     return float(min(chances[false_alarms:].sum(), 1.0))
 
 
-SIDE = 100  # of a ROC curve's square
-_CORNERS = 200  # of a curve, at most: more cannot be seen
+SIDE = 100  # side of a ROC curve's square, in units of the drawing
+_CORNERS = 200  # corners of a curve, at most: more cannot be seen
 
 Place = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Chart:
-    """Drawings of some pictures' scores.
+    """Drawings of the scores of some pictures.
 
     Attributes:
-        histogram: of good and of defective pictures.
-        curve: SVG path data of the ROC curve; ``None`` where one of the two kinds is missing.
-        lines: scores of the thresholds.
-        points: where each threshold lies on the curve.
-        outcome: what the thresholds made of the pictures.
+        histogram: scores of good and of defective pictures.
+        curve: SVG path data of the ROC curve; ``None`` if there are no good or no defective pictures.
+        lines: name of a threshold -> its score.
+        points: name of a threshold -> its place on the curve.
+        outcome: counted verdicts.
     """
 
     histogram: Histogram
@@ -151,7 +157,13 @@ class Chart:
 
 
 def chart(tested: Sequence[Tested], label: str, lines: dict[str, float]) -> Chart:
-    """Draw the scores of one picture at least; ``lines`` are thresholds by name."""
+    """Draw the scores of at least one picture.
+
+    Args:
+        tested: the pictures.
+        label: what is drawn, such as the name of a category.
+        lines: name of a threshold -> its score.
+    """
     scores = np.array([t.score for t in tested])
     is_defect = np.array([not t.record.is_good for t in tested])
     good, bad = scores[~is_defect], scores[is_defect]
@@ -163,7 +175,10 @@ def chart(tested: Sequence[Tested], label: str, lines: dict[str, float]) -> Char
 
 
 def lines_of(thresholds: Thresholds | None) -> dict[str, float]:
-    """Thresholds by the class that draws them, the more important one last, on top; one without REVIEW."""
+    """Thresholds -> lines to draw: name of the CSS class -> score; FAIL comes last, so it lies on top.
+
+    There is no line for REVIEW if it begins where FAIL does.
+    """
     if thresholds is None:
         return {}
     fail, review = {"fail": thresholds.fail_above}, {"review": thresholds.review_above}
@@ -171,9 +186,9 @@ def lines_of(thresholds: Thresholds | None) -> dict[str, float]:
 
 
 def roc_path(fpr: NDArray[np.float64], tpr: NDArray[np.float64]) -> str:
-    """(n,) rates from (0, 0) to (1, 1) -> SVG path data; many corners become fewer along the curve."""
+    """(n,) false- and true-positive rates from 0 to 1 -> SVG path data of at most 200 corners."""
     if len(fpr) > _CORNERS:
-        along = fpr + tpr  # grows all the way
+        along = fpr + tpr  # grows from 0 to 2 along the curve
         kept = np.linspace(0, 2, _CORNERS)
         fpr, tpr = np.interp(kept, along, fpr), np.interp(kept, along, tpr)
     places = (_place(x, y) for x, y in zip(fpr, tpr, strict=True))

@@ -1,4 +1,4 @@
-"""Which test pictures the report shows, the most wrong ones first, and how: bounded, whatever the data."""
+"""Choose the test pictures that the report shows, and draw them; their number and size are bounded."""
 
 from __future__ import annotations
 
@@ -23,11 +23,18 @@ __all__ = ["Gallery", "GalleryPlan", "PictureCard", "choose", "data_address", "g
 
 
 _BUDGET = 12_000_000  # characters of all pictures together
-_CATEGORIES = 100  # shown at most
+_CATEGORIES = 100  # categories shown, at most
 
 
 class GalleryPlan(NamedTuple):
-    """How much of a category is shown: good pictures, defects, typical ones, and their longer side."""
+    """How much of a category is shown.
+
+    Attributes:
+        good: good pictures with the highest scores.
+        missed: defective pictures with the lowest scores.
+        typical: typical pictures.
+        side: longer side of a picture in pixels.
+    """
 
     good: int
     missed: int
@@ -35,14 +42,26 @@ class GalleryPlan(NamedTuple):
     side: int
 
 
-# By the number of categories up to which a plan holds.
+# (number of categories up to which the plan holds, plan)
 _PLANS = ((4, GalleryPlan(4, 4, 6, 280)), (16, GalleryPlan(3, 3, 4, 240)), (40, GalleryPlan(2, 2, 1, 200)))
 _LEAST = GalleryPlan(1, 1, 0, 160)
 
 
 @dataclass(frozen=True)
 class PictureCard:
-    """One test picture as the page shows it: thumbnails as data addresses; ``marked`` if anyone marked it."""
+    """One test picture as the page shows it.
+
+    Attributes:
+        name: file name.
+        is_good: whether the picture shows no defect.
+        defect: kind of defect, or ``good``.
+        score: image-level anomaly score; larger is more abnormal.
+        verdict: PASS, REVIEW or FAIL; empty while the model is not calibrated.
+        wrong: whether the verdict is a false alarm or a missed defect.
+        picture: thumbnail as a ``data:`` address.
+        marked: thumbnail with the marked defect; ``None`` if nothing is marked.
+        heat: thumbnail with the anomaly map over it.
+    """
 
     name: str
     is_good: bool
@@ -57,14 +76,19 @@ class PictureCard:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Cards of a category: good ones of high score, defects of low score, typical ones."""
+    """The pictures shown of one category.
+
+    Attributes:
+        category: the product.
+        groups: ``good`` (highest scores), ``missed`` (defective, lowest scores) and ``typical`` -> cards.
+    """
 
     category: str
     groups: dict[str, list[PictureCard]]
 
     @property
     def n(self) -> int:
-        """How many cards there are."""
+        """Number of cards in all groups."""
         return sum(map(len, self.groups.values()))
 
 
@@ -76,14 +100,15 @@ class _Choice(NamedTuple):
 
 
 def plan_for(n_categories: int) -> GalleryPlan:
-    """Fewer and smaller pictures of each category, the more of them there are."""
+    """Number of categories -> how much of each is shown: with more categories, fewer and smaller pictures."""
     return next((plan for most, plan in _PLANS if n_categories <= most), _LEAST)
 
 
 def choose(own: Sequence[Tested], plan: GalleryPlan) -> dict[str, list[Tested]]:
-    """Pictures of one category by group; none is chosen twice.
+    """Choose the pictures of one category to show: name of the group -> pictures, none of them twice.
 
-    Typical are defects of all scores and a good picture from the middle, or good ones alone.
+    The typical ones are defective pictures of all scores and one good picture with a middling score. Without
+    defective pictures, all typical ones are good.
     """
     ordered = sorted(own, key=lambda t: t.score)
     bad = [t for t in ordered if not t.record.is_good]
@@ -95,19 +120,20 @@ def choose(own: Sequence[Tested], plan: GalleryPlan) -> dict[str, list[Tested]]:
 
 
 def _spread(ordered: Sequence[Tested], count: int) -> list[Tested]:
-    """Evenly from all of them, the middle one if it is one."""
+    """Take ``count`` pictures, evenly spread; a single one is taken from the middle."""
     count = min(count, len(ordered))
     return [ordered[int((i + 0.5) * len(ordered) / count)] for i in range(count)]
 
 
 def galleries(model: Inspector, tested: Mapping[str, Sequence[Tested]]) -> list[Gallery]:
-    """Galleries of the first categories; where pictures are heavy, each loses its less important ones.
+    """Read and score the chosen pictures again, and draw them, one gallery a category.
 
-    Pictures are read and scored again, one batch at a time; what cannot be read any more is left out.
+    A picture that can no longer be read is left out. If the page would grow too large, every category loses
+    its least important pictures.
 
     Args:
-        model: that scored them.
-        tested: by category, the most important one first.
+        model: the model that was evaluated.
+        tested: category -> its test pictures, most important category first.
     """
     shown = list(tested)[:_CATEGORIES]
     plan = plan_for(len(shown))
@@ -117,7 +143,7 @@ def galleries(model: Inspector, tested: Mapping[str, Sequence[Tested]]) -> list[
         for group, pictures in choose(tested[category], plan).items()
         for rank, t in enumerate(pictures)
     ]
-    span = colour_span(model.thresholds, [t.score for own in tested.values() for t in own])
+    span = colour_span(model.thresholds, [t.score for pictures in tested.values() for t in pictures])
     found: dict[str, dict[str, list[PictureCard]]] = {}
     for choice, card in _cards(model, sorted(chosen, key=lambda c: c.rank), span, plan.side):
         found.setdefault(choice.category, {}).setdefault(choice.group, []).append(card)
@@ -127,7 +153,7 @@ def galleries(model: Inspector, tested: Mapping[str, Sequence[Tested]]) -> list[
 def _cards(
     model: Inspector, chosen: Sequence[_Choice], span: tuple[float, float], side: int
 ) -> Iterator[tuple[_Choice, PictureCard]]:
-    """Cards in order, until the budget is used up."""
+    """Draw the cards in order, until their size reaches the budget."""
     paths, named = [c.tested.record.path for c in chosen], [model.match_category(c.category) for c in chosen]
     scored, used = model.scorer.score(paths, categories=named), 0
     for choice, result in zip(chosen, scored, strict=True):
@@ -162,7 +188,7 @@ def _card(t: Tested, result: Scored, span: tuple[float, float], side: int) -> Pi
 
 
 def data_address(picture: NDArray[np.uint8]) -> str:
-    """(H, W, 3) -> the picture as JPEG in a ``data:`` address."""
+    """(H, W, 3) uint8 picture -> JPEG in a ``data:`` address."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "JPEG", quality=82)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,7 +1,8 @@
-"""Fill the report's template with an evaluation's figures, drawings and pictures."""
+"""Write report.html: fill its template with figures, drawings, pictures and the model's provenance."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ from understudy.evaluate.report.charts import (
 from understudy.evaluate.report.gallery import galleries
 from understudy.evaluate.report.tables import figure_table, kind_rows, spro_rows, worst_first
 from understudy.files import writing
-from understudy.methods import METHODS, settings_for
+from understudy.methods import method_named, settings_for
 from understudy.runtime.decision import Thresholds
 from understudy.runtime.inspector import Inspector
 from understudy.runtime.manifest import Manifest
@@ -42,7 +43,12 @@ _FILTERS: dict[str, Callable[[Any], str]] = {
 
 
 def write_page(path: Path, template: str, **shown: Any) -> None:
-    """Fill a template of this package and write it; figures that are ``None`` appear as a dash.
+    """Fill a template of this package and write the page; a figure that is ``None`` appears as a dash.
+
+    Args:
+        path: file to write.
+        template: file name of the template.
+        shown: values that the template names.
 
     Raises:
         WorkError: the file cannot be written.
@@ -57,14 +63,20 @@ def write_page(path: Path, template: str, **shown: Any) -> None:
 
 
 def provenance(model: Inspector, metrics: Mapping[str, Any]) -> dict[str, str]:
-    """Facts by name, in words."""
+    """Name -> fact about the model, the data and the software, in words.
+
+    Args:
+        model: the model that was evaluated.
+        metrics: content of ``metrics.json``.
+    """
     manifest, teacher = model.manifest, model.manifest.teacher
     return {
-        "Method": f"{manifest.method}, {_settings(manifest)}",
+        "Method": manifest.method,
+        "Recipe": _recipe(manifest),
         "Teacher": f"{teacher.name}, levels at strides {', '.join(map(str, teacher.strides))}; "
         f"weights: {teacher.origin}, SHA-256 {teacher.sha256}",
         "Training": _training(manifest),
-        "Model": f"student, SHA-256 {manifest.files['student.safetensors']}",
+        "Model": f"student, SHA-256 {manifest.student_sha256}",
         "Thresholds": _thresholds(model),
         "Test data": f"{metrics['data']['root']} ({metrics['data']['layout']})",
         "Comparison": _comparison(metrics),
@@ -77,29 +89,53 @@ def _versions(versions: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
-def _settings(manifest: Manifest) -> str:
-    recipes = {str(name): recipe for name, recipe in METHODS[manifest.method].recipes.items()}
-    recipe = recipes[manifest.training.recipe or "paper"]
-    usual = settings_for(manifest.method, recipe.settings).model_dump(mode="json")
-    own = [f"{key}={value}" for key, value in manifest.settings.items() if value != usual.get(key)]
-    return f"settings {', '.join(own)}, else default ones" if own else "default settings"
+# What it means that a setting differs from the paper's, where its name does not say it.
+_MEANINGS: dict[str, str] = {
+    "anneal_structural_terms": "SNL's spatial and affinity terms are annealed: their weights fall to zero.",
+    "affinity_map": "The affinity map has the weight {ours} in the anomaly map; the paper has {papers}.",
+}
+
+
+def _recipe(manifest: Manifest) -> str:
+    """Name of the recipe, and every setting of the model that differs from the paper's recipe."""
+    name = manifest.training.recipe or "not recorded"
+    recipes = method_named(manifest.method).recipes
+    ours, papers = (
+        settings_for(manifest.method, values).model_dump(mode="json")
+        for values in (manifest.settings, recipes["paper"].settings)
+    )
+    differing = [key for key, value in ours.items() if value != papers[key]]
+    if not differing:
+        return f"{name}; no setting differs from the paper's recipe"
+    listed = ", ".join(f"{key}={_plain(ours[key])} (paper: {_plain(papers[key])})" for key in differing)
+    meanings = [
+        _MEANINGS[key].format(ours=_plain(ours[key]), papers=_plain(papers[key]))
+        for key in differing
+        if key in _MEANINGS
+    ]
+    return " ".join([f"{name}. Settings that differ from the paper's recipe: {listed}.", *meanings])
+
+
+def _plain(value: object) -> str:
+    """A setting's value as ``--set`` takes it."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _training(manifest: Manifest) -> str:
     t = manifest.training
     optimiser = ", ".join(f"{key} {value}" for key, value in t.optimiser.items() if key != "name")
-    balanced = ", every category equally often" if t.sampling == "balanced" else ""
-    kept = "" if t.kept_step == t.steps else f", of which the student of step {t.kept_step} was kept"
-    kept += ", statistics of its normalisation recomputed" if t.statistics == "recomputed" else ""
-    kept += f", mean of its weights (decay {t.averaging:g})" if t.averaging else ""
-    recipe = f", recipe {t.recipe}" if t.recipe else ""
-    return (
+    parts = [
         f"{sum(t.categories.values())} good pictures of {len(t.categories)} categories ({t.layout}) at "
-        f"{manifest.preprocess.image_size} px{recipe}, {t.steps} steps of {t.batch_size}"
-        f"{balanced}{kept}; "
+        f"{manifest.preprocess.image_size} px, {t.steps} steps of {t.batch_size} pictures",
+        *(["every category is shown equally often"] * (t.sampling == "balanced")),
+        *([f"the student of step {t.kept_step} is kept"] * (t.kept_step != t.steps)),
+        *([f"the student's weights are a running mean (decay {t.averaging:g})"] * bool(t.averaging)),
+        *(["the student's batch-normalisation statistics are recomputed"] * (t.statistics == "recomputed")),
         f"{t.optimiser['name']} ({optimiser}), seed {t.seed}, precision {t.precision} on {t.device}, "
-        f"{t.seconds:.0f} s; {t.validation} pictures to validate with, {t.held_out} held out"
-    )
+        f"{t.seconds:.0f} s",
+        f"{t.validation} further pictures for validation, {t.held_out} held out",
+    ]
+    return "; ".join(parts)
 
 
 def _thresholds(model: Inspector) -> str:
@@ -109,40 +145,43 @@ def _thresholds(model: Inspector) -> str:
     return (
         f"FAIL above {t.fail_above:.6g}: {promise(t.n_good, t.false_alarm_rate)}. "
         f"REVIEW above {t.review_above:.6g}: {promise(t.n_good, t.review_rate, 'are no PASS')}. "
-        f"Own thresholds: {', '.join(calibration.categories) or 'no category'}. Defects are marked above "
-        f"{calibration.masks.overall:.6g}, in regions of {calibration.min_area} pixels of the map"
+        f"Categories with thresholds of their own: {', '.join(calibration.categories) or 'none'}. "
+        f"A defect is marked where the map is above {calibration.masks.overall:.6g} in a region of at least "
+        f"{calibration.min_area} map pixels"
     )
 
 
 def _comparison(metrics: Mapping[str, Any]) -> str:
-    spro = metrics["spro_mode"]
-    own = f"; AU-sPRO at the pictures' own size, {_mode(spro)}" if spro else ""
+    size, spro = metrics["map_resolution"], metrics["spro_mode"]
+    size = "the masks' own size" if size == "mask" else size
+    au_spro = f"; AU-sPRO at the pictures' own size, {_mode(spro)}" if spro else ""
     return (
-        f"maps with masks at {metrics['map_resolution']}, {_mode(metrics['pixel_mode'])}; AUPRO up to a "
-        f"false-positive rate of {metrics['aupro_limit']:g}{own}"
+        f"maps and masks at {size}, {_mode(metrics['pixel_mode'])}; AUPRO up to a "
+        f"false-positive rate of {metrics['aupro_limit']:g}{au_spro}"
     )
 
 
 def _mode(mode: Mapping[str, Any]) -> str:
-    form = "exactly" if mode["form"] == "exact" else f"from histograms of {mode['bins']} bins"
-    return f"{mode['pixels']} pixels, {form}"
+    """How pixels were counted, in words."""
+    form = "exactly" if mode["form"] == "exact" else f"in histograms of {mode['bins']} bins"
+    return f"{mode['pixels']} pixels counted {form}"
 
 
-_CHARTS = 24  # categories drawn
-_ROWS = 400  # of a table, and lines of a list
-_USUAL_RATE = 0.01  # of false alarms, in the advice how to calibrate
+_CHARTS = 24  # categories drawn, at most
+_ROWS = 400  # rows of a table and lines of a list, at most
+_USUAL_RATE = 0.01  # false-alarm rate in the advice on how to calibrate
 
 
 def write_report(path: Path, model: Inspector, evaluation: Evaluation, command: str | None = None) -> None:
-    """Write one self-contained HTML file, below 15 MB whatever was evaluated.
+    """Write the report as one self-contained HTML file, smaller than 15 MB for any data set.
 
-    The pictures shown are read and scored once more.
+    The pictures that it shows are read and scored once more.
 
     Args:
-        path: of the file.
-        model: that was evaluated.
-        evaluation: what came of it.
-        command: command line that repeats it, for the reader.
+        path: file to write.
+        model: the model that was evaluated.
+        evaluation: the result of the evaluation.
+        command: command line that repeats the evaluation, shown to the reader.
 
     Raises:
         WorkError: the file cannot be written.
@@ -161,7 +200,7 @@ def write_report(path: Path, model: Inspector, evaluation: Evaluation, command: 
         manifest=model.manifest,
         thresholds=thresholds,
         outcome=outcome,
-        outcomes={c: outcome_of(own) for c, own in by_category.items()},
+        outcomes={c: outcome_of(pictures) for c, pictures in by_category.items()},
         chance=chance_of(outcome.good.failed, _good_by_thresholds(evaluation)),
         usual_rate=_USUAL_RATE,
         pictures_needed=good_pictures_needed(_USUAL_RATE),
@@ -183,20 +222,20 @@ def write_report(path: Path, model: Inspector, evaluation: Evaluation, command: 
 
 
 def _charts(by_category: Mapping[str, Sequence[Tested]], thresholds: Mapping[str, Thresholds]) -> list[Chart]:
-    """All pictures together where there are several categories, then the worst of them.
+    """Draw all pictures together if there are several categories, then the worst categories.
 
-    Thresholds are drawn where they hold: among all pictures only if every category has the same.
+    The chart of all pictures shows thresholds only if they are the same for every category.
     """
-    drawn = [(c, own) for c, own in by_category.items() if own]
-    charts = [chart(own, c, lines_of(thresholds.get(c))) for c, own in drawn[:_CHARTS]]
+    drawn = [(c, pictures) for c, pictures in by_category.items() if pictures]
+    charts = [chart(pictures, c, lines_of(thresholds.get(c))) for c, pictures in drawn[:_CHARTS]]
     if len(drawn) > 1:
         common = {thresholds.get(c) for c, _ in drawn}
         lines = lines_of(common.pop()) if len(common) == 1 else {}
-        charts.insert(0, chart([t for _, own in drawn for t in own], "all together", lines))
+        charts.insert(0, chart([t for _, pictures in drawn for t in pictures], "all together", lines))
     return charts
 
 
 def _good_by_thresholds(evaluation: Evaluation) -> Counter[Thresholds]:
-    """How many good pictures each thresholds have judged."""
+    """Thresholds -> number of good pictures that they judged."""
     good = [t.record.category for t in evaluation.tested if t.record.is_good]
     return Counter(evaluation.thresholds[c] for c in good if c in evaluation.thresholds)

@@ -1,4 +1,4 @@
-"""metrics.json -> rows of the report's tables, the category that does worst first."""
+"""metrics.json -> rows of the report's tables, worst category first."""
 
 from __future__ import annotations
 
@@ -22,12 +22,18 @@ __all__ = [
 
 
 Metrics = Mapping[str, Any]
-_UNTOLD = {"mean": "no category has this figure", "pooled": "cannot be told from these pictures"}
+_UNTOLD = {"mean": "no category has this figure", "pooled": "cannot be computed from these pictures"}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One figure, a fraction; what there is to say of it; the number of the reason if it is missing."""
+    """One figure of a table.
+
+    Attributes:
+        value: a fraction in [0, 1]; ``None`` if the figure is missing.
+        hint: its largest error, or why it is missing; empty if there is nothing to say.
+        note: number of the reason why it is missing, from 1; else ``None``.
+    """
 
     value: float | None
     hint: str
@@ -36,7 +42,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class FigureRow:
-    """Figures of a category, or over all: ``counts`` of good pictures, defects and masks only of one."""
+    """Figures of a category, of the mean over categories, or of all pictures together.
+
+    Attributes:
+        label: name of the category, ``mean`` or ``pooled``.
+        cells: one figure for each of ``NAMES``.
+        interval: 95 % interval of image AUROC; ``None`` if it is unknown.
+        counts: good pictures, defective pictures and marked ones; empty unless this is a category.
+    """
 
     label: str
     cells: tuple[Cell, ...]
@@ -49,11 +62,11 @@ class FigureTable:
     """The main table.
 
     Attributes:
-        rows: of the categories.
-        mean: of them.
-        pooled: of all pictures together.
-        reasons: of what is missing, number 1 first.
-        max_error: largest error of any figure counted in bins; 0 where all are exact.
+        rows: one row a category, worst first.
+        mean: means over the categories.
+        pooled: figures of all pictures together.
+        reasons: why figures are missing, number 1 first.
+        max_error: largest error of any figure, as a fraction; 0 if all are exact.
     """
 
     rows: list[FigureRow]
@@ -65,7 +78,16 @@ class FigureTable:
 
 @dataclass(frozen=True)
 class KindRow:
-    """How one kind of defect is recognised; shares are ``None`` without thresholds."""
+    """How well one kind of defect is recognised.
+
+    Attributes:
+        category: the product.
+        kind: the kind of defect.
+        n: number of pictures.
+        recall: share of them that FAILs; ``None`` without thresholds.
+        flagged: share that FAILs or goes to REVIEW; ``None`` without thresholds.
+        image_auroc: against the good pictures of the category; ``None`` if there are none.
+    """
 
     category: str
     kind: str
@@ -77,7 +99,7 @@ class KindRow:
 
 @dataclass(frozen=True)
 class SproRow:
-    """Area under the sPRO curve of one kind of anomaly, at every limit."""
+    """Area under the sPRO curve of one kind of anomaly, for every limit of the false-positive rate."""
 
     category: str
     kind: str
@@ -85,7 +107,7 @@ class SproRow:
 
 
 def worst_first(metrics: Metrics) -> list[str]:
-    """Categories by image AUROC from the lowest; those without one last."""
+    """Categories sorted by image AUROC, lowest first; those without one come last."""
 
     def place(category: str) -> tuple[bool, float, str]:
         value = metrics["categories"][category]["image_auroc"]
@@ -95,21 +117,21 @@ def worst_first(metrics: Metrics) -> list[str]:
 
 
 def figure_table(metrics: Metrics) -> FigureTable:
-    """Every figure of every category, of their mean and of all pictures together."""
+    """Build the main table: every category, their mean, and all pictures together."""
     reasons: dict[str, int] = {}
     rows = [
-        _row(c, own := metrics["categories"][c], reasons, (own["n_good"], own["n_defect"], own["n_masks"]))
+        _row(c, row := metrics["categories"][c], reasons, (row["n_good"], row["n_defect"], row["n_masks"]))
         for c in worst_first(metrics)
     ]
     mean = _row("mean", metrics["mean"], reasons)
     pooled = _row("pooled", metrics["pooled"], reasons)
-    errors = [own["max_error"] or {} for own in (*metrics["categories"].values(), metrics["pooled"])]
-    largest = max((error for own in errors for error in own.values() if error is not None), default=0.0)
+    errors = [row["max_error"] or {} for row in (*metrics["categories"].values(), metrics["pooled"])]
+    largest = max((error for row in errors for error in row.values() if error is not None), default=0.0)
     return FigureTable(rows, mean, pooled, list(reasons), largest)
 
 
 def _row(label: str, figures: Metrics, reasons: dict[str, int], counts: tuple[int, ...] = ()) -> FigureRow:
-    """One row; reasons that are new get the next number."""
+    """Build one row; a reason that is new gets the next number in ``reasons``."""
     missing, errors = figures.get("missing") or {}, figures.get("max_error") or {}
     cells = []
     for name in NAMES:
@@ -124,29 +146,35 @@ def _row(label: str, figures: Metrics, reasons: dict[str, int], counts: tuple[in
 
 
 def kind_rows(metrics: Metrics) -> list[KindRow]:
-    """Every kind of defect, the worst category first and in it the kind that is recognised worst."""
+    """One row for every kind of defect: worst category first, and in it the worst recognised kind."""
     return [
-        KindRow(category, kind, own["n"], own["recall"], own["flagged"], own["image_auroc"])
+        KindRow(category, kind, row["n"], row["recall"], row["flagged"], row["image_auroc"])
         for category in worst_first(metrics)
-        for kind, own in sorted(metrics["categories"][category]["defects"].items(), key=_recognised)
+        for kind, row in sorted(metrics["categories"][category]["defects"].items(), key=_recognised)
     ]
 
 
 def _recognised(item: tuple[str, Metrics]) -> tuple[float, float, float]:
-    _, own = item
-    recall, flagged, auroc = (1.0 if own[n] is None else own[n] for n in ("recall", "flagged", "image_auroc"))
+    """Sort key of a kind of defect: how well it is recognised; what is unknown counts as 1."""
+    _, row = item
+    recall, flagged, auroc = (1.0 if row[n] is None else row[n] for n in ("recall", "flagged", "image_auroc"))
     return recall, flagged, auroc
 
 
 def spro_rows(metrics: Metrics) -> tuple[list[str], list[SproRow], list[SproRow]]:
-    """AU-sPRO: limits of the false-positive rate, rows of the categories that have any, and of their mean."""
+    """Build the table of AU-sPRO.
+
+    Returns:
+        Limits of the false-positive rate, rows of the categories that have AU-sPRO, and rows of their mean.
+        All are empty if no category has it.
+    """
     if metrics["mean_au_spro"] is None:
         return [], [], []
-    own = {c: metrics["categories"][c]["au_spro"] for c in worst_first(metrics)}
-    rows = [row for category, figures in own.items() if figures for row in _spro(category, figures)]
+    by_category = {c: metrics["categories"][c]["au_spro"] for c in worst_first(metrics)}
+    rows = [row for category, figures in by_category.items() if figures for row in _spro(category, figures)]
     return list(metrics["mean_au_spro"]), rows, _spro("mean", metrics["mean_au_spro"])
 
 
 def _spro(label: str, figures: Mapping[str, Metrics]) -> list[SproRow]:
     kinds = next(iter(figures.values()))
-    return [SproRow(label, kind, tuple(own[kind] for own in figures.values())) for kind in kinds]
+    return [SproRow(label, kind, tuple(row[kind] for row in figures.values())) for kind in kinds]

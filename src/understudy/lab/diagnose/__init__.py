@@ -1,4 +1,4 @@
-"""Cross-class interference: does one model for many classes take a mixture of two for a good picture?"""
+"""Cross-class interference: does one model for many categories take a mixture of two for a good picture?"""
 
 from understudy.lab.diagnose.job import Diagnosis, diagnose
 

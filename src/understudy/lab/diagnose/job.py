@@ -1,4 +1,4 @@
-"""A trained model and good test pictures -> how much its categories get in each other's way."""
+"""Measure on good test pictures how much the categories of one model get in each other's way."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ from understudy.runtime.sources import decode_ahead
 __all__ = ["Diagnosis", "Example", "OneClassModels", "diagnose", "examples_of", "find_one_class"]
 
 
-_LAM = 0.5  # of a shown mix
-_PAIRS_SHOWN = 3  # of either kind: those that the model tells worst
+_LAM = 0.5  # weight of the first picture in a mix that is shown
+_PAIRS_SHOWN = 3  # pairs shown of mixes and of pastes, those with the lowest AUROC
 
 
 @dataclass(frozen=True)
 class Example:
-    """One picture that was made.
+    """One mix or paste, to be shown.
 
     Attributes:
-        title: of what.
-        is_control: made of one category alone.
-        picture: (S, S, 3).
-        mask: (S, S), true on the patch; ``None`` for a mix.
-        score: of the multi-class model.
-        anomaly_map: (S, S).
+        title: what it is made of, such as ``cable + wood``.
+        is_control: whether it is made of one category only.
+        picture: (S, S, 3) uint8.
+        mask: (S, S) bool, true on the patch; ``None`` for a mix.
+        score: image-level anomaly score of the multi-class model.
+        anomaly_map: (S, S) float32; larger is more abnormal.
     """
 
     title: str
@@ -54,7 +54,13 @@ class Example:
 
 
 def examples_of(score: Score, trials: Trials, measured: Measured) -> list[Example]:
-    """The first picture of the pairs of lowest AUROC, each with its control beside it."""
+    """Make one picture of each of the pairs with the lowest AUROC, followed by its control.
+
+    Args:
+        score: scores pictures with the multi-class model.
+        trials: the good pictures, and how they are mixed and pasted.
+        measured: figures of all pairs.
+    """
     made: list[tuple[str, bool, Picture, Mask | None]] = []
     for m in sorted(measured.mixes, key=lambda m: m.auroc)[:_PAIRS_SHOWN]:
         for a, b in ((m.a, m.b), (m.a, m.a)):
@@ -74,27 +80,32 @@ def examples_of(score: Score, trials: Trials, measured: Measured) -> list[Exampl
 
 @dataclass(frozen=True)
 class OneClassModels:
-    """Models of one category each, as ``fit`` writes them; opened one at a time."""
+    """Models of one category each, opened one at a time.
+
+    Attributes:
+        folder: holds one model a category, in ``folder/<category>``.
+        manifests: category -> manifest of its model.
+    """
 
     folder: Path
     manifests: dict[str, Manifest]
 
     def open(self, category: str, device: torch.device) -> Inspector:
-        """Load one, to score on a device."""
+        """Load the model of one category, to score on a device."""
         return load_trained(self.folder / category, device, calibrated=False)[1]
 
 
 def find_one_class(folder: Path, categories: Sequence[str], like: Inspector) -> OneClassModels:
-    """Find FOLDER/<category> of every category and check that each can be compared.
+    """Find the model of every category in ``folder/<category>``, and check that it can be compared.
 
     Args:
         folder: holds the models.
-        categories: those that a model is needed for.
+        categories: categories that need a model.
         like: the multi-class model; teacher and image size must be the same.
 
     Raises:
-        InputError: models are missing, were trained on something else than their category, or differ
-            in teacher or image size.
+        InputError: a model is missing, was not trained on its category only, or has another teacher or image
+            size.
         BundleError: a model is damaged.
     """
     missing = [c for c in categories if not holds_model(folder / c)]
@@ -137,17 +148,17 @@ def _text(strides: Sequence[int]) -> str:
 
 
 DIAGNOSIS_SCHEMA = 1
-FEWEST_PASTES = 4  # of every ordered pair where all are run
+FEWEST_PASTES = 4  # pastes of every ordered pair, at least, where all pairs are run
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Results of both diagnostics.
+    """Results of both diagnostics, MixDiag and PasteDiag.
 
     Attributes:
-        measured: scores and figures, pair by pair.
-        examples: a few of the pictures that were made.
-        figures: what ``diagnosis.json`` holds.
+        measured: scores and figures of every pair.
+        examples: a few of the mixes and pastes.
+        figures: content of ``diagnosis.json``.
     """
 
     measured: Measured
@@ -168,25 +179,27 @@ def diagnose(
 ) -> Diagnosis:
     """Show a multi-class model mixtures of its categories, and measure whether it finds them abnormal.
 
-    MixDiag blends good test pictures of two categories; PasteDiag pastes a patch of one on another.
-    A model in which categories interfere rebuilds both as if they were good. Controls are made of
-    one category alone, since ghosting and the edges of a patch are abnormal in themselves.
+    MixDiag blends good test pictures of two categories. PasteDiag pastes a patch of one category on a picture
+    of another. A model whose categories interfere takes both for good pictures. Controls are made of one
+    category only, because ghosting and the edges of a patch are abnormal in themselves.
 
     Args:
-        model: trained on two categories at least.
-        data: Folder with good test pictures of them.
-        one_class: Folder of one-class models, FOLDER/<category>, to compare with.
-        pairs: Only these pairs of categories, such as A:B,C:D; a patch of the first lands on the second. All pairs
-            by default.
-        pictures: Mixes of each pair of categories, and pastes of each named pair; where all pairs are run, the
-            pastes are spread over them, at least four each.
-        seed: Seed of every draw.
-        device: that one-class models score on; the processor by default.
+        model: a model trained on at least two categories.
+        data: folder or list with good test pictures of these categories.
+        one_class: folder of one-class models, ``one_class/<category>``, to compare with; none by default.
+        pairs: pairs of categories to use; a patch of the first lands on the second. All pairs by default.
+        pictures: number of mixes of each pair, and of pastes of each pair in ``pairs``. If all pairs are run,
+            the pastes are spread over them, at least four a pair.
+        seed: seed of all random draws, 0 or more.
+        device: device for the one-class models; the processor by default.
         progress: see :data:`understudy.progress.Progress`.
 
+    Returns:
+        Scores and figures of every pair, with a few examples.
+
     Raises:
-        InputError: the model does not know two of the folder's categories, a category has no good
-            test pictures, one cannot be read, or a one-class model is missing or unlike the model.
+        InputError: model and data share fewer than two categories, a category has no good test pictures, a
+            picture cannot be read, or a one-class model is missing or does not match the model.
 
     Reference:
         Figure 2 of "Structural Teacher-Student Normality Learning for Multi-Class Anomaly Detection
@@ -225,7 +238,7 @@ def diagnose(
 
 
 def _good_tests(model: Inspector, found: PictureSet, pairs: Sequence[Names] | None) -> dict[str, list[Path]]:
-    """Good test pictures of each category to diagnose."""
+    """Category to diagnose -> its good test pictures."""
     data, trained = found.root, model.manifest.training.categories
     known = [c for c in found.categories if c in trained]
     named = sorted({c for pair in pairs or () for c in pair})
@@ -253,7 +266,7 @@ def _good_tests(model: Inspector, found: PictureSet, pairs: Sequence[Names] | No
 
 
 def _all_pairs(categories: list[str], pairs: Sequence[Names] | None) -> tuple[list[Names], list[Names]]:
-    """Unordered pairs to mix and ordered pairs to paste, each once."""
+    """List the unordered pairs to mix and the ordered pairs to paste, each once."""
     if pairs is None:
         return list(combinations(categories, 2)), list(permutations(categories, 2))
     for a, b in pairs:
@@ -265,7 +278,7 @@ def _all_pairs(categories: list[str], pairs: Sequence[Names] | None) -> tuple[li
 
 
 def _decode(model: Inspector, paths: list[Path]) -> Picture:
-    """Pictures of a category at the model's size, (N, S, S, 3) uint8."""
+    """Files of N pictures -> (N, S, S, 3) uint8 at the size of the model."""
     decoded = []
     for result in decode_ahead(paths, model.scorer.preprocess):
         if isinstance(result, PictureError):
@@ -277,6 +290,7 @@ def _decode(model: Inspector, paths: list[Path]) -> Picture:
 def _figures(
     model: Inspector, trials: Trials, measured: Measured, others: OneClassModels | None
 ) -> dict[str, Any]:
+    """Content of ``diagnosis.json``."""
     mixes, pastes = [m.to_dict() for m in measured.mixes], [p.to_dict() for p in measured.pastes]
     manifest = model.manifest
     return {
@@ -294,5 +308,5 @@ def _figures(
 
 
 def _mean(results: list[dict[str, Any]], keys: Sequence[str]) -> dict[str, Any]:
-    """Unweighted mean over the pairs that have a figure."""
+    """Unweighted mean of each figure, over the pairs that have it."""
     return {key: mean_nested([r[key] for r in results]) for key in keys}

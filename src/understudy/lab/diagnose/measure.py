@@ -1,4 +1,4 @@
-"""Scores and maps -> the figures of both diagnostics."""
+"""Score mixes, pastes and their controls, and compute the figures of both diagnostics."""
 
 from __future__ import annotations
 
@@ -34,42 +34,48 @@ __all__ = [
 ]
 
 
-TOGETHER = "together"
+TOGETHER = "together"  # key of the figures over all weights of a mix
 PASTE_NAMES = ("pixel_auroc", "aupro", "image_auroc")
 
 DiagnosisFigures = dict[str, float | None]
+"""Name of a figure -> its value as a fraction; ``None`` if it cannot be computed."""
+
 Scores = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Interference:
-    """DiagnosisFigures of one-class models and of the multi-class model on the same pictures.
+    """Figures of the one-class models and of the multi-class model on the same pictures.
 
-    The interference index is their difference, one-class minus multi-class: what training on all
-    classes together costs. 0 is no cost.
+    The interference index is their difference, one-class minus multi-class. It says what training on all
+    categories together costs; 0 means that it costs nothing.
+
+    Attributes:
+        one_class: figures of the one-class models.
+        multi_class: figures of the multi-class model.
     """
 
     one_class: DiagnosisFigures
     multi_class: DiagnosisFigures
 
     def to_dict(self) -> dict[str, DiagnosisFigures]:
-        """Both, and their difference as ``index``."""
+        """Both sets of figures, and their difference as ``index``, for ``diagnosis.json``."""
         index = {name: difference(self.one_class[name], self.multi_class[name]) for name in self.one_class}
         return {"one_class": self.one_class, "multi_class": self.multi_class, "index": index}
 
 
 @dataclass(frozen=True)
 class MixResult:
-    """MixDiag of two categories.
+    """MixDiag of two categories: scores of their mixes.
 
     Attributes:
-        a: the first, with weight lam.
-        b: the second, with weight 1 - lam.
+        a: first category, with weight lam.
+        b: second category, with weight 1 - lam.
         normal: (n,) scores of the good pictures of both.
-        mixed: (p, 3) scores of mixes of the two, a column for every lam.
-        same_class: (q, 3) scores of the control, two pictures of one category; ``None`` where one of
-            the two has a single good picture.
-        interference: under the key ``auroc``; ``None`` without one-class models.
+        mixed: (p, 3) scores of the mixes, one column for each of ``LAMS``.
+        same_class: (q, 3) scores of the controls, mixes of two pictures of one category; ``None`` if one of
+            the categories has a single good picture.
+        interference: figure ``auroc`` of one-class and multi-class models; ``None`` without one-class models.
     """
 
     a: str
@@ -81,11 +87,11 @@ class MixResult:
 
     @property
     def auroc(self) -> float:
-        """AUROC of the mixes of all lam together: the lower, the worse the model tells them."""
+        """AUROC of the mixes of all lam together, in [0, 1]; lower means that the model misses more."""
         return auroc(self.mixed, self.normal) or 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """AUROC and gap against the good pictures, for each lam and for all together."""
+        """Entry in ``diagnosis.json``: AUROC and gap against the good pictures, for each lam and for all."""
         return {
             "a": self.a,
             "b": self.b,
@@ -100,17 +106,17 @@ class MixResult:
 
 @dataclass(frozen=True)
 class PasteResult:
-    """PasteDiag of an ordered pair of categories; figures have the keys ``PASTE_NAMES``.
+    """PasteDiag of an ordered pair of categories. Figures have the keys ``PASTE_NAMES``.
 
     Attributes:
         patch: category of the patches.
         background: category of the pictures that they are pasted on.
-        n_pasted: pictures made.
-        n_normal: clean pictures of the background's category.
-        pasted: figures.
-        same_class: of the control, patches of the background's own category at the same places;
-            ``None`` where it has a single good picture.
-        interference: ``None`` without one-class models.
+        n_pasted: number of pastes.
+        n_normal: number of clean pictures of the background's category.
+        pasted: figures of the pastes.
+        same_class: figures of the controls, patches of the background's category at the same places; ``None``
+            if that category has a single good picture.
+        interference: figures of one-class and multi-class models; ``None`` without one-class models.
     """
 
     patch: str
@@ -123,11 +129,11 @@ class PasteResult:
 
     @property
     def auroc(self) -> float:
-        """Pixel AUROC of the pastes: the lower, the worse the model finds them."""
+        """Pixel AUROC of the pastes, in [0, 1]; lower means that the model misses more."""
         return self.pasted["pixel_auroc"] or 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it."""
+        """Entry in ``diagnosis.json``."""
         return {
             "patch": self.patch,
             "background": self.background,
@@ -140,13 +146,13 @@ class PasteResult:
 
 
 def auroc(abnormal: Scores, normal: Scores) -> float | None:
-    """Scores of two kinds, of any shape -> AUROC in [0, 1]; ``None`` where one kind is missing."""
+    """Abnormal and normal scores, of any shape -> AUROC in [0, 1]; ``None`` if one of them is empty."""
     labels = np.repeat([True, False], [abnormal.size, normal.size])
     return Ranking(np.concatenate([abnormal.ravel(), normal.ravel()]), labels).auroc()
 
 
 def standardised_gap(abnormal: Scores, normal: Scores) -> float | None:
-    """Difference of the means over the pooled standard deviation; ``None`` where that is 0 or unknown."""
+    """Difference of the means, divided by the pooled standard deviation; ``None`` if that is 0 or unknown."""
     freedom = abnormal.size + normal.size - 2
     if not abnormal.size or not normal.size or freedom < 1:
         return None
@@ -161,13 +167,13 @@ def paste_figures(
     scores: Scores,
     clean: Scores,
 ) -> DiagnosisFigures:
-    """Pixel AUROC and AUPRO up to 0.3 of pasted pictures, and image AUROC against clean ones.
+    """Compute pixel AUROC, AUPRO up to 0.3, and image AUROC against clean pictures, of some pastes.
 
     Args:
-        maps: (S, S) each, of the pasted pictures.
+        maps: anomaly maps of the pastes, (S, S) each.
         masks: (S, S) each, true on the patch.
-        scores: (n,) of the pasted pictures.
-        clean: (m,) of the good pictures of the background's category.
+        scores: (n,) scores of the pastes.
+        clean: (m,) scores of the good pictures of the background's category.
     """
     pixels = rank_regions(maps, masks)
     found = (pixels.auroc(), pixels.area(AUPRO_LIMIT), auroc(scores, clean))
@@ -175,14 +181,14 @@ def paste_figures(
 
 
 def difference(one: float | None, other: float | None) -> float | None:
-    """``one - other``, where both are known."""
+    """``one - other``; ``None`` unless both are known."""
     return None if one is None or other is None else one - other
 
 
 def mean_nested(results: Sequence[Any]) -> Any:
-    """Unweighted mean of every figure of some results of one shape, nested as they are.
+    """Nested dicts of figures, all of one shape -> the same shape with the unweighted mean of each figure.
 
-    What a result does not have does not count in its mean; what none has is ``None``.
+    A result without a figure does not count in its mean. A figure that no result has is ``None``.
     """
     known = [r for r in results if r is not None]
     if known and isinstance(known[0], dict):
@@ -191,6 +197,7 @@ def mean_nested(results: Sequence[Any]) -> Any:
 
 
 def _by_lam(scores: Scores, normal: Scores) -> dict[str, DiagnosisFigures]:
+    """(p, 3) scores of mixes -> AUROC and gap for each lam and for all together."""
     columns: Iterable[tuple[str, Scores]] = zip(map(str, LAMS), scores.T, strict=True)
     return {
         name: {"auroc": auroc(kind, normal), "gap": standardised_gap(kind, normal)}
@@ -205,12 +212,12 @@ Score = Callable[[Iterable[Picture | NDArray[np.float32]]], Iterator[tuple[float
 
 @dataclass(frozen=True)
 class Measured:
-    """What a model makes of the trials.
+    """Scores and figures of all trials.
 
     Attributes:
-        normal: (n,) scores of the good pictures of each category.
-        mixes: MixDiag, one a pair.
-        pastes: PasteDiag, one an ordered pair.
+        normal: category -> (n,) scores of its good pictures.
+        mixes: MixDiag, one result a pair.
+        pastes: PasteDiag, one result an ordered pair.
     """
 
     normal: dict[str, Scores]
@@ -228,11 +235,11 @@ def measure(
     """Score good pictures, mixes, pastes and their controls with the model to diagnose.
 
     Args:
-        score: of the multi-class model.
+        score: scores pictures with the multi-class model.
         trials: what to score.
         mix_pairs: unordered pairs of categories.
         paste_pairs: (category of the patch, category of the background).
-        advance: where progress goes; a step is a category or a pair.
+        advance: takes progress; a step is a category or a pair.
     """
     normal, control = {}, {}
     for done, name in enumerate(trials.good, start=1):
@@ -258,18 +265,18 @@ def compare(
     trials: Trials,
     advance: Advance = ignore_progress,
 ) -> Measured:
-    """Add the interference index: AUROC of one-class models minus that of the multi-class model.
+    """Add the interference index: figures of one-class models minus those of the multi-class model.
 
-    Both see the same pictures. A mix of a and b is shown to the one-class model of a, against the
-    good pictures of a, and to that of b, against those of b; the multi-class model is taken against
-    each category's good pictures likewise, and a figure is the mean of the two AUROCs. A paste is
-    shown to the one-class model of its background, against that category's good pictures.
+    Both kinds of model see the same pictures. Mixes of a and b are ranked twice: with the one-class model of
+    a against the good pictures of a, and with that of b against those of b. The figure is the mean of the
+    two AUROCs. The multi-class model is ranked in the same way. Pastes are scored by the one-class model of
+    their background, against the good pictures of that category.
 
     Args:
-        measured: of the multi-class model.
-        one_class: opens the model of a category; one is in use at a time.
-        trials: those measured.
-        advance: where progress goes; a step is a category.
+        measured: result of the multi-class model.
+        one_class: category -> scores pictures with the model of that category; one is in use at a time.
+        trials: the trials that were measured.
+        advance: takes progress; a step is a category.
     """
     seen: dict[Names, list[tuple[DiagnosisFigures, DiagnosisFigures]]] = {
         (m.a, m.b): [] for m in measured.mixes
@@ -304,7 +311,7 @@ def _scores(score: Score, pictures: Iterable[Picture | NDArray[np.float32]]) -> 
 
 
 def _mix_scores(score: Score, trials: Trials, a: str, b: str) -> Scores:
-    """(p, 3), a row for every pair of pictures and a column for every lam."""
+    """Score the mixes of two categories: (p, 3), one row a pair of pictures, one column for each lam."""
     return _scores(score, trials.mixes(a, b)).reshape(-1, len(LAMS))
 
 
@@ -318,7 +325,7 @@ def _paste_result(score: Score, trials: Trials, patch: str, background: str, nor
 def _paste_figures(
     score: Score, trials: Trials, pastes: list[Paste], patch: str, background: str, normal: Scores
 ) -> DiagnosisFigures:
-    """Score some pastes and keep their figures; the maps are let go."""
+    """Score some pastes and compute their figures; the maps are not kept."""
     found = list(score(trials.pasted(pastes, patch, background)))
     masks = [p.place.mask(trials.side) for p in pastes]
     scores = np.array([value for value, _ in found], dtype=np.float64)

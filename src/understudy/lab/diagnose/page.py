@@ -1,4 +1,4 @@
-"""Fill the diagnosis page's template with figures, histograms and pictures."""
+"""Write diagnosis.html: fill its template with figures, histograms and pictures."""
 
 from __future__ import annotations
 
@@ -21,13 +21,22 @@ from understudy.runtime.inspector import Inspector
 __all__ = ["write_diagnosis"]
 
 
-_HISTOGRAMS = 6  # pairs drawn: those that the model tells worst
-_ROWS = 30  # pairs in a table, likewise; the file of figures has all
+_HISTOGRAMS = 6  # pairs drawn, those with the lowest AUROC
+_ROWS = 30  # pairs in a table, those with the lowest AUROC; diagnosis.json holds all
 
 
 @dataclass(frozen=True)
 class ExampleCard:
-    """One example as the page shows it: two pictures as data addresses."""
+    """One example as the page shows it.
+
+    Attributes:
+        title: what it is made of.
+        is_control: whether it is made of one category only.
+        is_paste: whether a patch was pasted, rather than two pictures mixed.
+        score: image-level anomaly score, formatted.
+        picture: the picture as a ``data:`` address, with an outline around a patch.
+        heat: the heat map as a ``data:`` address.
+    """
 
     title: str
     is_control: bool
@@ -38,7 +47,12 @@ class ExampleCard:
 
 
 def write_diagnosis(path: Path, model: Inspector, diagnosis: Diagnosis) -> None:
-    """Write one self-contained HTML file.
+    """Write a diagnosis as one self-contained HTML file.
+
+    Args:
+        path: file to write.
+        model: the model that was diagnosed; its thresholds set the colours of the heat maps.
+        diagnosis: the result.
 
     Raises:
         WorkError: the file cannot be written.
@@ -69,7 +83,7 @@ def _histograms(mixes: Sequence[MixResult]) -> list[Histogram]:
 
 
 def _reading(figures: dict[str, Any]) -> dict[str, Any]:
-    """Mean figures that the first sentence needs."""
+    """Mean figures that the first paragraph of the page shows."""
     mix, paste = figures["mix"]["mean"], figures["paste"]["mean"]
     return {
         "mix": mix["mixed"]["together"]["auroc"],

@@ -1,7 +1,7 @@
-"""Good pictures of two classes -> pictures that are of neither: mixes and pastes. Pure numpy, seeded.
+"""Good pictures of two categories -> mixes and pastes, which show neither of them. Pure numpy, seeded.
 
-After figure 2 of SNL (arXiv:2402.17091), which names no weights, sizes or counts; ranges of pastes are
-those of CutPaste (arXiv:2104.04015).
+They follow figure 2 of SNL (arXiv:2402.17091), which gives no weights, sizes or counts. The sizes of pastes
+are those of CutPaste (arXiv:2104.04015).
 """
 
 from __future__ import annotations
@@ -26,7 +26,16 @@ ASPECT = (0.3, 3.3)  # a patch's width over its height
 
 @dataclass(frozen=True)
 class Place:
-    """A rectangle's size, its corner in the picture pasted on, and its corner in the one cropped from."""
+    """Where a patch comes from and where it goes, in pixels.
+
+    Attributes:
+        height: height of the patch.
+        width: width of the patch.
+        top: first row in the picture that it is pasted on.
+        left: first column in that picture.
+        from_top: first row in the picture that it is cropped from.
+        from_left: first column in that picture.
+    """
 
     height: int
     width: int
@@ -44,7 +53,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Paste:
-    """What is pasted where: numbers of the picture pasted on and of the one cropped from, and the place."""
+    """A patch of one picture pasted on another.
+
+    Attributes:
+        background: index of the picture that the patch is pasted on.
+        source: index of the picture that it is cropped from.
+        place: where in both pictures.
+    """
 
     background: int
     source: int
@@ -52,7 +67,7 @@ class Paste:
 
 
 def mix(a: Picture, b: Picture, lam: float) -> NDArray[np.float32]:
-    """(S, S, 3) uint8, twice -> (S, S, 3) float32 in [0, 1]: lam · a + (1 - lam) · b.
+    """Two (S, S, 3) uint8 -> (S, S, 3) float32 in [0, 1]: lam · a + (1 - lam) · b.
 
     Raises:
         ValueError: ``lam`` is not in [0, 1].
@@ -63,7 +78,7 @@ def mix(a: Picture, b: Picture, lam: float) -> NDArray[np.float32]:
 
 
 def paste(background: Picture, source: Picture, place: Place) -> Picture:
-    """(S, S, 3) uint8, twice -> a copy of the first with a patch of the second, not blended."""
+    """Two (S, S, 3) uint8 -> a copy of the first with a patch of the second, not blended."""
     height, width = place.height, place.width
     patch = source[place.from_top : place.from_top + height, place.from_left : place.from_left + width]
     pasted = background.copy()
@@ -72,9 +87,13 @@ def paste(background: Picture, source: Picture, place: Place) -> Picture:
 
 
 def draw_place(side: int, rng: np.random.Generator) -> Place:
-    """Draw area and log-aspect uniformly within ``AREA`` and ``ASPECT``, then both corners.
+    """Draw a random place: area and logarithm of the aspect ratio are uniform, and so are both corners.
 
-    Sizes that leave the ranges when rounded to whole pixels are drawn again.
+    A size that leaves ``AREA`` or ``ASPECT`` when it is rounded to whole pixels is drawn again.
+
+    Args:
+        side: side of both pictures in pixels.
+        rng: source of the random numbers.
     """
     while True:
         area = rng.uniform(*AREA) * side**2
@@ -92,13 +111,15 @@ def _fits(value: float, span: tuple[float, float]) -> bool:
 
 @dataclass(frozen=True)
 class Trials:
-    """What is made of good pictures; every draw is a function of the seed and the two names alone.
+    """Good pictures, and all mixes and pastes made of them.
+
+    A random draw depends only on the seed and on the names of the two categories.
 
     Attributes:
-        good: (N, S, S, 3) uint8 of each category.
-        seed: of all draws.
-        n_mixes: pairs of pictures of each pair of categories, at most; each is mixed at all ``LAMS``.
-        n_pastes: pictures of each ordered pair of categories.
+        good: category -> its good pictures, (N, S, S, 3) uint8.
+        seed: seed of all draws.
+        n_mixes: pairs of pictures for each pair of categories, at most; each is mixed with all ``LAMS``.
+        n_pastes: pastes for each ordered pair of categories.
     """
 
     good: Mapping[str, Picture]
@@ -112,9 +133,10 @@ class Trials:
         return int(next(iter(self.good.values())).shape[1])
 
     def mixed_pairs(self, a: str, b: str) -> list[tuple[int, int]]:
-        """Which picture of ``a`` is mixed with which of ``b``: distinct pairs, all where there are few.
+        """Draw the pairs of pictures to mix: (index in ``a``, index in ``b``), no pair twice.
 
-        ``a`` twice is the control: two different pictures of one category, so none where it has one.
+        If ``a`` equals ``b``, this is the control: two different pictures of one category. A category with
+        one picture has none.
         """
         n_a, n_b = len(self.good[a]), len(self.good[b])
         if a == b:
@@ -127,7 +149,7 @@ class Trials:
         return [possible[k] for k in self._rng("mix", a, b).choice(len(possible), count, replace=False)]
 
     def mixes(self, a: str, b: str) -> Iterator[NDArray[np.float32]]:
-        """Make the mixes of two categories one after another, all ``LAMS`` of a pair in a row."""
+        """Yield the mixes of two categories, (S, S, 3) float32: for each pair of pictures all ``LAMS``."""
         for i, j in self.mixed_pairs(a, b):
             for lam in LAMS:
                 yield mix(self.good[a][i], self.good[b][j], lam)
@@ -142,9 +164,9 @@ class Trials:
         ]
 
     def control_pastes(self, patch: str, background: str) -> list[Paste]:
-        """The same pictures and places, with patches of other pictures of ``background`` itself.
+        """Draw the controls of :meth:`pastes`: same pictures and places, patches of the same category.
 
-        There are none where it has one picture.
+        Each patch comes from another picture of ``background``. A category with one picture has no controls.
         """
         others = len(self.good[background]) - 1
         if not others:
@@ -154,7 +176,7 @@ class Trials:
         return [Paste(p.background, k + (k >= p.background), p.place) for p, k in drawn]
 
     def pasted(self, pastes: list[Paste], patch: str, background: str) -> Iterator[Picture]:
-        """Make the pictures of some pastes one after another."""
+        """Yield the pictures of some pastes, (S, S, 3) uint8."""
         for p in pastes:
             yield paste(self.good[background][p.background], self.good[patch][p.source], p.place)
 

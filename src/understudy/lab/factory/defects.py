@@ -1,4 +1,4 @@
-"""What can go wrong with a product, each with the exact pixels that it changed."""
+"""Defects of the synthetic products, each with the exact pixels that it changes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["DEFECTS", "MARKED", "Defect", "scratch", "specks", "spoil", "stain"]
 
 
 Defect = Callable[[np.random.Generator, Scene], tuple[Array, Array]]
-"""(rng, scene) -> spoiled picture and coverage of the defect, (S, S) in [0, 1]."""
+"""(rng, scene) -> picture with the defect everywhere, and coverage of the defect, (S, S) in [0, 1]."""
 
-_LEAST_AREA = 30 / 256**2  # of the picture: a smaller defect is drawn again
+_LEAST_AREA = 30 / 256**2  # share of the picture; a smaller defect is drawn again
 MARKED = 0.25  # coverage from which a pixel counts as defective
 
 
 def spoil(rng: np.random.Generator, scene: Scene, defect: Defect) -> tuple[Array, NDArray[np.bool_]]:
-    """Put a defect somewhere on the product: (spoiled picture, mask)."""
+    """Put a defect somewhere on the product: -> (S, S, 3) picture and (S, S) mask of the defect."""
     while True:
         picture, coverage = defect(rng, scene)
         visible = coverage * scene.product
@@ -30,7 +30,14 @@ def spoil(rng: np.random.Generator, scene: Scene, defect: Defect) -> tuple[Array
 
 
 def _blot(rng: np.random.Generator, scene: Scene, radius: float, edge: float) -> Array:
-    """Coverage of an irregular blot on the product."""
+    """Coverage of an irregular blot on the product, (S, S) in [0, 1].
+
+    Args:
+        rng: source of the random numbers.
+        scene: the product.
+        radius: size of the blot in half sides of the picture.
+        edge: sharpness of its edge; 1 is sharp, less is softer.
+    """
     size = len(scene.product)
     rows, columns = np.nonzero(scene.product > 0.9)
     pick = rng.integers(len(rows))
@@ -41,17 +48,17 @@ def _blot(rng: np.random.Generator, scene: Scene, radius: float, edge: float) ->
 
 
 def hole(rng: np.random.Generator, scene: Scene) -> tuple[Array, Array]:
-    """Torn open: the ground shows."""
+    """Hole: the product is torn open and the ground shows."""
     return scene.ground, _blot(rng, scene, rng.uniform(0.06, 0.13), 0.6)
 
 
 def stain(rng: np.random.Generator, scene: Scene) -> tuple[Array, Array]:
-    """Something brown soaked in; the structure stays visible."""
+    """Brown stain: something soaked in; the structure stays visible."""
     return scene.picture * np.array([0.62, 0.48, 0.34]), _blot(rng, scene, rng.uniform(0.09, 0.19), 0.25)
 
 
 def loose_thread(rng: np.random.Generator, scene: Scene) -> tuple[Array, Array]:
-    """A thread lying on top, with its shadow."""
+    """Loose thread that lies on the product."""
     size = len(scene.product)
     distance = curve(rng, size, rng.uniform(0.5, 0.9), 0.12)
     round_thread = 0.97 - 9 * distance
@@ -60,7 +67,7 @@ def loose_thread(rng: np.random.Generator, scene: Scene) -> tuple[Array, Array]:
 
 
 def scratch(rng: np.random.Generator, scene: Scene) -> tuple[Array, Array]:
-    """A thin furrow: one side bright, one side dark."""
+    """Scratch: a thin furrow with one bright and one dark side."""
     size = len(scene.product)
     distance = curve(rng, size, rng.uniform(0.35, 0.8), 0.02)
     bright = np.roll(distance, 1, axis=0) > distance
@@ -69,20 +76,20 @@ def scratch(rng: np.random.Generator, scene: Scene) -> tuple[Array, Array]:
 
 
 def crack(rng: np.random.Generator, scene: Scene) -> tuple[Array, Array]:
-    """A jagged dark line."""
+    """Crack: a jagged dark line."""
     size = len(scene.product)
     distance = curve(rng, size, rng.uniform(0.3, 0.6), 0.35)
     return scene.picture * 0.18, soft_below(distance, 0.013, size)
 
 
 def knot(rng: np.random.Generator, scene: Scene) -> tuple[Array, Array]:
-    """A dark knot in wood."""
+    """Dark knot in wood."""
     core = _blot(rng, scene, rng.uniform(0.07, 0.13), 0.2)
     return scene.picture * np.array([0.50, 0.40, 0.32]), core
 
 
 def rust(rng: np.random.Generator, scene: Scene) -> tuple[Array, Array]:
-    """Orange, mottled."""
+    """Rust: an orange, mottled blot."""
     size = len(scene.product)
     mottled = 0.42 + 0.10 * noise(rng, size, 1.5)
     colour = np.clip(mottled, 0, 1)[..., None] * np.array([1.25, 0.68, 0.36])
@@ -90,7 +97,7 @@ def rust(rng: np.random.Generator, scene: Scene) -> tuple[Array, Array]:
 
 
 def chip(rng: np.random.Generator, scene: Scene) -> tuple[Array, Array]:
-    """A piece broken off the rim: the ground shows."""
+    """Chip: a piece is broken off the rim and the ground shows."""
     size = len(scene.product)
     rim = np.abs(scene.product - 0.5) < 0.3
     x, y = coordinates(size)
@@ -98,13 +105,13 @@ def chip(rng: np.random.Generator, scene: Scene) -> tuple[Array, Array]:
     rows, columns = np.nonzero(outer)
     pick = rng.integers(len(rows))
     x, y = coordinates(size, 0, columns[pick] / size * 2 - 1, rows[pick] / size * 2 - 1)
-    ragged = np.clip(noise(rng, size, 5), -1, 1)  # more would tear off islands far away
+    ragged = np.clip(noise(rng, size, 5), -1, 1)  # larger values would cut out islands far away
     distance = np.hypot(x, y) * (1 + 0.16 * ragged)
     return scene.ground * 0.8, soft_below(distance, rng.uniform(0.10, 0.18), size)
 
 
 def specks(rng: np.random.Generator, scene: Scene) -> tuple[Array, Array]:
-    """A few black grains of dirt."""
+    """Specks: a few black grains of dirt."""
     coverage = np.zeros_like(scene.product)
     for _ in range(rng.integers(2, 6)):
         coverage = np.maximum(coverage, _blot(rng, scene, rng.uniform(0.018, 0.04), 1.0))
@@ -112,7 +119,7 @@ def specks(rng: np.random.Generator, scene: Scene) -> tuple[Array, Array]:
 
 
 def dent(rng: np.random.Generator, scene: Scene) -> tuple[Array, Array]:
-    """Pressed in: the light falls the other way round."""
+    """Dent: the surface is pressed in, so light and shadow change sides."""
     size = len(scene.product)
     coverage = _blot(rng, scene, rng.uniform(0.10, 0.16), 0.15)
     slope = np.gradient(coverage, axis=0) * size / 8

@@ -1,8 +1,8 @@
-"""A kit: a tray of six compartments, and the rule which parts lie in each and how many.
+"""A kit: a tray of six compartments, and a rule that says which parts lie in each and how many.
 
-Every compartment has two places, one above the other. Where the rule asks for one part, it lies in
-either; parts are turned at will and shifted a little. Nothing else is left to chance, so a kit that
-breaks the rule is wrong although every part in it is sound.
+Every compartment has two places, one above the other. If the rule asks for one part, it lies in either place.
+Parts are turned by any angle and shifted a little. Everything else is fixed, so a kit that breaks the rule is
+wrong even if every part in it is sound.
 """
 
 from __future__ import annotations
@@ -49,22 +49,23 @@ __all__ = [
 RULE = (("nut", 2), ("screw", 1), ("washer", 1), ("dowel", 1), ("washer", 2), ("nut", 1))
 """Kind and number of the parts in each compartment, row by row."""
 
-COMPARTMENTS = tuple((x, y) for y in (-0.45, 0.45) for x in (-0.60, 0.0, 0.60))
-PLACES = (-0.20, 0.20)  # of the parts of a compartment, above and below its middle
-_WIDE, _HIGH = 0.27, 0.42  # half of a compartment
+# Lengths are in half sides of the picture.
+COMPARTMENTS = tuple((x, y) for y in (-0.45, 0.45) for x in (-0.60, 0.0, 0.60))  # centres
+PLACES = (-0.20, 0.20)  # height of the two places above and below the centre of a compartment
+_WIDE, _HIGH = 0.27, 0.42  # half the width and half the height of a compartment
 
 
 @dataclass(frozen=True)
 class Lying:
-    """A part in a kit.
+    """A part that lies in a kit.
 
     Attributes:
-        kind: which part.
+        kind: one of ``PARTS``.
         compartment: index into ``COMPARTMENTS``.
         place: index into ``PLACES``.
-        shift: (x, y) from the middle of its place.
+        shift: (x, y) from the middle of its place, in half sides of the picture.
         angle: in radians.
-        look: seed of what is its own.
+        look: random seed of its texture.
     """
 
     kind: str
@@ -76,19 +77,19 @@ class Lying:
 
     @classmethod
     def at(cls, rng: np.random.Generator, kind: str, compartment: int, place: int) -> Self:
-        """Lay a part somewhere within a place."""
+        """Lay a part into a place, with a random shift, angle and texture."""
         shift = (rng.uniform(-0.045, 0.045), rng.uniform(-0.012, 0.012))
         return cls(kind, compartment, place, shift, rng.uniform(0, 2 * np.pi), int(rng.integers(2**32)))
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What lies where, before anything is painted.
+    """What lies where in a kit, before anything is painted.
 
     Attributes:
-        pose: angle, x and y of the tray.
-        look: seed of the tray's and the table's own texture.
-        parts: in the tray.
+        pose: angle of the tray in radians, and x and y of its centre in half sides of the picture.
+        look: random seed of the texture of tray and table.
+        parts: parts in the tray.
     """
 
     pose: tuple[float, float, float]
@@ -96,15 +97,15 @@ class Layout:
     parts: tuple[Lying, ...]
 
     def without(self, part: Lying) -> Self:
-        """The same with a part taken out."""
+        """Copy of the layout without one part."""
         return replace(self, parts=tuple(p for p in self.parts if p != part))
 
     def with_part(self, part: Lying) -> Self:
-        """The same with a part added."""
+        """Copy of the layout with one more part."""
         return replace(self, parts=(*self.parts, part))
 
     def free(self) -> list[tuple[int, int]]:
-        """(compartment, place) of every place where nothing lies."""
+        """List (compartment, place) of every empty place."""
         taken = {(p.compartment, p.place) for p in self.parts}
         places = [(c, i) for c in range(len(COMPARTMENTS)) for i in range(len(PLACES))]
         return [place for place in places if place not in taken]
@@ -115,9 +116,9 @@ class Kit:
     """A painted kit.
 
     Attributes:
-        scene: the picture; the product is the whole tray with its parts.
-        parts: (S, S) coverage of every part.
-        compartments: (S, S) coverage of every compartment's floor.
+        scene: the picture; its product is the whole tray with its parts.
+        parts: part -> (S, S) coverage in [0, 1].
+        compartments: (S, S) coverage of the floor of each compartment.
     """
 
     scene: Scene
@@ -126,7 +127,7 @@ class Kit:
 
 
 def arrange(rng: np.random.Generator) -> Layout:
-    """Lay out a kit that keeps the rule."""
+    """Lay out a random kit that keeps the rule."""
     pose = (rng.normal(0, 0.008), rng.normal(0, 0.008), rng.normal(0, 0.008))
     parts = []
     for compartment, (kind, count) in enumerate(RULE):
@@ -136,7 +137,7 @@ def arrange(rng: np.random.Generator) -> Layout:
 
 
 def assemble(layout: Layout, size: int) -> Kit:
-    """Paint a layout, a picture of ``size`` by ``size``; what a part looks like depends on no other part."""
+    """Paint a layout as a picture of ``size`` x ``size`` pixels; no part changes the look of another."""
     x, y = coordinates(size, *layout.pose)
     ground, picture, tray, compartments = _tray(layout.look, x, y)
     painted = []
@@ -146,7 +147,7 @@ def assemble(layout: Layout, size: int) -> Kit:
         coverage = np.zeros((size, size))
         coverage[window] = covered
         painted.append((part, window, colour, coverage))
-    for _, _, _, coverage in painted:  # all shadows first: none falls on a neighbour
+    for _, _, _, coverage in painted:  # all shadows first, so that none falls on another part
         picture = picture * (1 - 0.55 * _shadow(coverage)[..., None])
     for _, window, colour, coverage in painted:
         picture[window] = paint(picture[window], colour, coverage[window])
@@ -155,7 +156,7 @@ def assemble(layout: Layout, size: int) -> Kit:
 
 
 def _tray(look: int, x: Array, y: Array) -> tuple[Array, Array, Array, tuple[Array, ...]]:
-    """Table, empty tray on it, coverage of the tray, and coverage of its compartments."""
+    """Paint an empty tray: -> table, table with tray, coverage of the tray, coverage of its compartments."""
     rng, size = np.random.default_rng(look), len(x)
     table = 0.36 + 0.012 * noise(rng, size, 1.0) + 0.012 * noise(rng, size, size / 16)
     ground = table[..., None] * np.array([0.86, 0.98, 1.06])
@@ -178,14 +179,14 @@ def _tray(look: int, x: Array, y: Array) -> tuple[Array, Array, Array, tuple[Arr
 def _box(
     x: Array, y: Array, at_x: float, at_y: float, wide: float, high: float, corner: float, size: int
 ) -> Array:
-    """Coverage of a rectangle with round corners."""
+    """Coverage of a rectangle with round corners around (at_x, at_y), 2·wide by 2·high."""
     beyond_x = np.clip(np.abs(x - at_x) - wide + corner, 0, None)
     beyond_y = np.clip(np.abs(y - at_y) - high + corner, 0, None)
     return soft_below(np.hypot(beyond_x, beyond_y), corner, size)
 
 
 def _shadow(coverage: Array) -> Array:
-    """Soft shadow of what is covered, towards the lower right."""
+    """(S, S) coverage of a thing -> (S, S) strength of its soft shadow, towards the lower right."""
     size = len(coverage)
     step = max(1, round(size / 85))
     moved = np.roll(coverage, (step, step), (0, 1))
@@ -196,7 +197,7 @@ def _shadow(coverage: Array) -> Array:
 def _around(
     part: Lying, pose: tuple[float, float, float], x: Array, y: Array
 ) -> tuple[tuple[slice, slice], Array, Array]:
-    """Window of the picture around a part, and the part's own coordinates in it."""
+    """Window of the picture around a part, and (W, W) coordinates around the part's centre in it."""
     size = len(x)
     at_x, at_y = COMPARTMENTS[part.compartment]
     at_x, at_y = at_x + part.shift[0], at_y + PLACES[part.place] + part.shift[1]
@@ -213,11 +214,11 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Spoiled:
-    """A kit with a fault.
+    """A painted kit with a fault.
 
     Attributes:
         picture: (S, S, 3) in [0, 1].
-        masks: name and (S, S) mask of every single defect.
+        masks: (name, (S, S) mask) of each defect.
     """
 
     picture: Array
@@ -225,12 +226,18 @@ class Spoiled:
 
 
 KitFault = Callable[[np.random.Generator, Layout, int], Spoiled]
-"""(rng, layout that keeps the rule, size) -> kit with a fault."""
+"""(rng, layout that keeps the rule, side of the picture) -> kit with a fault."""
 
 
 @dataclass(frozen=True)
 class _Breach:
-    """One breach of the rule: marked are some parts, or the room that is left in a compartment."""
+    """One breach of the rule, and what to mark.
+
+    Attributes:
+        name: kind of breach and of part, such as ``missing_nut``.
+        parts: parts to mark.
+        room: compartment whose empty floor to mark; ``None`` if parts are marked.
+    """
 
     name: str
     parts: tuple[Lying, ...] = ()
@@ -238,27 +245,27 @@ class _Breach:
 
 
 _Mistake = Callable[[np.random.Generator, Layout], tuple[Layout, tuple[_Breach, ...]]]
-"""(rng, layout that keeps the rule) -> layout that does not, and where."""
+"""(rng, layout that keeps the rule) -> layout that breaks it, and the breaches."""
 
 
 def missing(rng: np.random.Generator, layout: Layout) -> tuple[Layout, tuple[_Breach, ...]]:
-    """One part fewer than there should be."""
+    """Take out one part."""
     part = _any(rng, layout)
     return layout.without(part), (_Breach(f"missing_{part.kind}", room=part.compartment),)
 
 
 def extra(rng: np.random.Generator, layout: Layout) -> tuple[Layout, tuple[_Breach, ...]]:
-    """A second part of the right kind where there should be one."""
+    """Add a second part of the right kind to a compartment that should have one."""
     free = layout.free()
     compartment, place = free[rng.integers(len(free))]
     kind, _ = RULE[compartment]
     wrong = layout.with_part(Lying.at(rng, kind, compartment, place))
-    own = tuple(p for p in wrong.parts if p.compartment == compartment)
-    return wrong, (_Breach(f"extra_{kind}", own),)
+    both = tuple(p for p in wrong.parts if p.compartment == compartment)
+    return wrong, (_Breach(f"extra_{kind}", both),)
 
 
 def misplaced(rng: np.random.Generator, layout: Layout) -> tuple[Layout, tuple[_Breach, ...]]:
-    """All parts are there, but one lies in another kind's compartment, or two have changed places."""
+    """Move a part to the compartment of another kind, or let two parts of different kinds change places."""
     part = _any(rng, layout)
     if rng.random() < 0.5:
         others = [p for p in layout.parts if p.kind != part.kind]
@@ -281,7 +288,7 @@ def misplaced(rng: np.random.Generator, layout: Layout) -> tuple[Layout, tuple[_
 
 
 def wrong_kind(rng: np.random.Generator, layout: Layout) -> tuple[Layout, tuple[_Breach, ...]]:
-    """The right number of parts, but one is of another kind."""
+    """Replace a part by one of another kind."""
     part = _any(rng, layout)
     kind = str(rng.choice([k for k in PARTS if k != part.kind]))
     there = Lying.at(rng, kind, part.compartment, part.place)
@@ -289,11 +296,12 @@ def wrong_kind(rng: np.random.Generator, layout: Layout) -> tuple[Layout, tuple[
 
 
 def _any(rng: np.random.Generator, layout: Layout) -> Lying:
+    """Choose a random part."""
     return layout.parts[rng.integers(len(layout.parts))]
 
 
 def _against_the_rule(mistake: _Mistake, rng: np.random.Generator, layout: Layout, size: int) -> Spoiled:
-    """Make a mistake in a layout and mark it."""
+    """Make a mistake in a layout, paint the kit, and mark the mistake."""
     wrong, breaches = mistake(rng, layout)
     right_kit, wrong_kit = assemble(layout, size), assemble(wrong, size)
     masks = tuple((b.name, _marked(b, right_kit, wrong_kit)) for b in breaches)
@@ -301,7 +309,7 @@ def _against_the_rule(mistake: _Mistake, rng: np.random.Generator, layout: Layou
 
 
 def _marked(breach: _Breach, right: Kit, wrong: Kit) -> Mask:
-    """(S, S): a breach's parts, as they should lie and as they do, or the room left in its compartment."""
+    """(S, S) mask of a breach: its parts, where they should lie and where they do, or the empty floor."""
     coverage = right.parts | wrong.parts
     mask = np.zeros_like(right.scene.product, dtype=bool)
     for part in breach.parts:
@@ -315,7 +323,7 @@ def _marked(breach: _Breach, right: Kit, wrong: Kit) -> Mask:
 
 
 def broken(rng: np.random.Generator, layout: Layout, size: int) -> Spoiled:
-    """A part is broken across: a quarter to nearly a half of it is gone, with its shadow."""
+    """Break a part across: between a quarter and 45 % of it is gone, with its shadow."""
     part = _any(rng, layout)
     whole, bare = assemble(layout, size), assemble(layout.without(part), size)
     coverage = whole.parts[part]
@@ -328,7 +336,7 @@ def broken(rng: np.random.Generator, layout: Layout, size: int) -> Spoiled:
 
 
 def _damage(name: str, defect: Defect, rng: np.random.Generator, layout: Layout, size: int) -> Spoiled:
-    """Damage anywhere on the tray or its parts."""
+    """Damage the tray or its parts at any place."""
     picture, mask = spoil(rng, assemble(layout, size).scene, defect)
     return Spoiled(picture, ((name, mask),))
 
@@ -337,7 +345,7 @@ LOGICAL: dict[str, KitFault] = {
     mistake.__name__: partial(_against_the_rule, mistake)
     for mistake in (extra, misplaced, missing, wrong_kind)
 }
-"""Kinds of broken rule; the names of their defects end with the part concerned."""
+"""Kinds of breach of the rule; the names of their defects end with the kind of part."""
 
 STRUCTURAL: dict[str, KitFault] = {
     "broken": broken,
@@ -345,4 +353,4 @@ STRUCTURAL: dict[str, KitFault] = {
     "specks": partial(_damage, "specks", specks),
     "stain": partial(_damage, "stain", stain),
 }
-"""Kinds of damage; their defects have the same names."""
+"""Kinds of damage; their defects have the same name."""

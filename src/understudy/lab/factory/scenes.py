@@ -1,7 +1,7 @@
-"""What the synthetic products are painted with: coordinates, noise, light and soft edges.
+"""The synthetic products and parts, and what they are painted with: coordinates, noise, light, soft edges.
 
-Pictures are (S, S, 3) float64 in [0, 1] while they are painted; masks of coverage are (S, S) in
-[0, 1].
+While they are painted, pictures are (S, S, 3) float64 in [0, 1]. Coverage says how much of a pixel something
+covers, (S, S) in [0, 1].
 """
 
 from __future__ import annotations
@@ -41,44 +41,50 @@ Colour = tuple[float, float, float]
 
 
 def coordinates(size: int, angle: float = 0.0, x0: float = 0.0, y0: float = 0.0) -> tuple[Array, Array]:
-    """(S, S) x and y from -1 to 1 around (x0, y0), turned by ``angle`` radians."""
+    """Make (S, S) x and y coordinates around (x0, y0), turned by ``angle`` radians; the picture is 2 wide."""
     axis = (np.arange(size) + 0.5) / size * 2 - 1
     return turned(*np.meshgrid(axis - x0, axis - y0), angle)
 
 
 def turned(x: Array, y: Array, angle: float) -> tuple[Array, Array]:
-    """The same points in axes turned by ``angle`` radians."""
+    """Coordinates of the same points in axes that are turned by ``angle`` radians."""
     c, s = np.cos(angle), np.sin(angle)
     return c * x + s * y, -s * x + c * y
 
 
 def hexagon(x: Array, y: Array) -> Array:
-    """Distance from the centre across a regular hexagon's flats: it has one value all along its rim."""
+    """Distance from the centre measured across the flats of a hexagon: constant all along its rim."""
     sides = (np.abs(x * np.cos(a) + y * np.sin(a)) for a in np.arange(3) * np.pi / 3)
     rim: Array = np.max(list(sides), axis=0)
     return rim
 
 
 def noise(rng: np.random.Generator, size: int, smooth: float | tuple[float, float]) -> Array:
-    """(S, S) smooth noise of mean 0 and standard deviation 1; ``smooth`` is its grain in pixels."""
+    """Draw (S, S) smooth noise of mean 0 and standard deviation 1; ``smooth`` is its grain in pixels."""
     rough = ndimage.gaussian_filter(rng.standard_normal((size, size)), smooth, mode="wrap")
     standard: Array = (rough - rough.mean()) / rough.std()
     return standard
 
 
 def soft_below(distance: Array, limit: float, size: int) -> Array:
-    """Coverage of ``distance < limit`` with an edge one and a half pixels wide."""
+    """Coverage of the region ``distance < limit``, in [0, 1], with a soft edge.
+
+    Args:
+        distance: (S, S) in half sides of the picture.
+        limit: largest distance within the region.
+        size: sharpness of the edge; with the picture's side in pixels, it is one and a half pixels wide.
+    """
     return np.clip(0.5 + (limit - distance) * size / 3, 0, 1)
 
 
 def paint(picture: Array, colour: Array | Colour, coverage: Array) -> Array:
-    """Lay a colour, or another picture, over a picture."""
+    """Paint a colour or another picture over a picture, where ``coverage`` is above 0."""
     alpha = coverage[..., None]
     return picture * (1 - alpha) + np.asarray(colour) * alpha
 
 
 def lit(height: Array, strength: float, gloss: float = 0.0) -> Array:
-    """(S, S) brightness factor around 1 of a surface with light from the upper left."""
+    """(S, S) heights of a surface -> (S, S) brightness around 1, with light from the upper left."""
     slope_y, slope_x = np.gradient(height)
     normal = np.stack([-strength * slope_x, -strength * slope_y, np.ones_like(height)])
     normal /= np.linalg.norm(normal, axis=0)
@@ -90,7 +96,7 @@ def lit(height: Array, strength: float, gloss: float = 0.0) -> Array:
 
 
 def curve(rng: np.random.Generator, size: int, reach: float, bend: float) -> Array:
-    """(S, S) distance, in units of half a side, to a random bent stroke of length ``reach``."""
+    """Draw a random bent stroke of length ``reach``: -> (S, S) distance to it, in half sides."""
     start, heading = rng.uniform(-0.35, 0.35, 2), rng.uniform(0, 2 * np.pi)
     steps = 40
     headings = heading + np.cumsum(rng.normal(0, bend, steps))
@@ -98,7 +104,7 @@ def curve(rng: np.random.Generator, size: int, reach: float, bend: float) -> Arr
     points -= points.mean(0) - start
     axis = (np.arange(size) + 0.5) / size * 2 - 1
     dots = np.ones((size, size), bool)
-    # Dense enough that the distance transform sees one line.
+    # The points lie so close that the distance transform sees one line.
     dense = np.concatenate([np.linspace(a, b, 16) for a, b in pairwise(points)])
     at = np.clip(np.searchsorted(axis, dense), 0, size - 1)
     dots[at[:, 1], at[:, 0]] = False
@@ -107,7 +113,7 @@ def curve(rng: np.random.Generator, size: int, reach: float, bend: float) -> Arr
 
 
 def expose(picture: Array, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Photograph the scene: uneven light, a little blur, sensor noise, 8 bits."""
+    """Photograph a picture, (S, S, 3) -> uint8: uneven light, a little blur, sensor noise."""
     size = len(picture)
     x, y = coordinates(size, x0=rng.normal(0, 0.05), y0=rng.normal(0, 0.05))
     light = rng.normal(1, 0.015) * (1 - 0.07 * (x**2 + y**2))
@@ -116,17 +122,17 @@ def expose(picture: Array, rng: np.random.Generator) -> NDArray[np.uint8]:
     return (np.clip(blurred + grain, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-REACH = 0.19  # no part goes farther from its centre than this, in half sides of the picture
+REACH = 0.19  # no part extends farther from its centre than this, in half sides of the picture
 
 Part = Callable[[np.random.Generator, Array, Array, int], tuple[Array, Array]]
-"""(rng, x, y, size) -> colour, (W, W, 3), and coverage, (W, W).
+"""(rng, x, y, size) -> (W, W, 3) colour and (W, W) coverage of a part.
 
-The coordinates are the part's own, (W, W), in half sides of a picture of ``size`` pixels.
+x and y are (W, W) coordinates around the part's centre, in half sides of a picture of ``size`` pixels.
 """
 
 
 def nut_part(rng: np.random.Generator, x: Array, y: Array, size: int) -> tuple[Array, Array]:
-    """A hex nut of zinc-plated steel, seen from above."""
+    """Hex nut of zinc-plated steel, seen from above."""
     radius, flats = np.hypot(x, y), hexagon(x, y)
     height = -np.clip(radius - 0.138, 0, None) * 0.9 - np.clip(0.098 - radius, 0, None) * 1.2
     turning = 0.025 * np.sin(radius * 520 + rng.uniform(0, 6)) + 0.015 * noise(rng, len(x), 0.8)
@@ -138,7 +144,7 @@ def nut_part(rng: np.random.Generator, x: Array, y: Array, size: int) -> tuple[A
 
 
 def washer(rng: np.random.Generator, x: Array, y: Array, size: int) -> tuple[Array, Array]:
-    """A flat brass ring."""
+    """Flat brass washer."""
     radius = np.hypot(x, y)
     height = -np.clip(radius - 0.156, 0, None) - np.clip(0.088 - radius, 0, None)
     grain, _ = turned(x, y, rng.uniform(0, np.pi))
@@ -149,7 +155,7 @@ def washer(rng: np.random.Generator, x: Array, y: Array, size: int) -> tuple[Arr
 
 
 def dowel(rng: np.random.Generator, x: Array, y: Array, size: int) -> tuple[Array, Array]:
-    """A grooved beech dowel with chamfered ends, lying on its side."""
+    """Grooved beech dowel with chamfered ends, lying on its side."""
     half, ends = 0.072, np.clip(np.abs(x) - 0.140, 0, None)
     round_height = np.sqrt(np.clip(half**2 - y**2, 1e-4, None))
     flutes = 0.0035 * np.cos(np.arcsin(np.clip(y / half, -1, 1)) * 9 + rng.uniform(0, 6))
@@ -161,7 +167,7 @@ def dowel(rng: np.random.Generator, x: Array, y: Array, size: int) -> tuple[Arra
 
 
 def screw(rng: np.random.Generator, x: Array, y: Array, size: int) -> tuple[Array, Array]:
-    """A black-oxide cap screw lying on its side: knurled head, threaded shank."""
+    """Black cap screw lying on its side: knurled head, threaded shank."""
     is_head = x < -0.062
     half = np.where(is_head, 0.081, 0.047 - 0.6 * np.clip(x - 0.155, 0, None))
     round_height = np.sqrt(np.clip(half**2 - y**2, 1e-4, None))
@@ -177,7 +183,7 @@ PARTS: dict[str, Part] = {"dowel": dowel, "nut": nut_part, "screw": screw, "wash
 
 
 def area_of(kind: str, size: int) -> int:
-    """Pixels that a part of this kind covers by half or more in a picture of ``size`` pixels."""
+    """Number of pixels that a part of this kind covers by half or more, in a picture of side ``size``."""
     axis = (np.arange(size) + 0.5) / size * 2 - 1
     x, y = np.meshgrid(axis, axis)
     _, coverage = PARTS[kind](np.random.default_rng(0), x, y, size)
@@ -190,8 +196,8 @@ class Scene:
 
     Attributes:
         picture: (S, S, 3) in [0, 1].
-        product: (S, S) coverage in [0, 1]: where the product is, and so where a defect can be.
-        ground: (S, S, 3): what would be seen without the product.
+        product: (S, S) coverage of the product in [0, 1]; a defect can only be there.
+        ground: (S, S, 3) in [0, 1], what would be seen without the product.
     """
 
     picture: Array
@@ -200,7 +206,7 @@ class Scene:
 
 
 def linen(rng: np.random.Generator, size: int) -> Scene:
-    """Plain weave: warp over weft, weft over warp."""
+    """Linen in plain weave: warp over weft, weft over warp."""
     x, y = coordinates(size, rng.normal(0, 0.012))
     threads = 27 * np.pi
     u = threads * (x + 0.004 * noise(rng, size, 18)) + rng.uniform(0, 6)
@@ -216,7 +222,7 @@ def linen(rng: np.random.Generator, size: int) -> Scene:
 
 
 def veneer(rng: np.random.Generator, size: int) -> Scene:
-    """Planed wood: growth rings cut lengthwise, with pores along the grain."""
+    """Planed wood veneer: growth rings cut lengthwise, with pores along the grain."""
     x, y = coordinates(size, rng.normal(0, 0.03))
     bend = 0.05 * noise(rng, size, (20, 70)) + 0.04 * np.sin(1.3 * x + rng.uniform(0, 6))
     rings = 5.5 * (y + bend) + 0.6 * rng.uniform()
@@ -230,7 +236,7 @@ def veneer(rng: np.random.Generator, size: int) -> Scene:
 
 
 def nut(rng: np.random.Generator, size: int) -> Scene:
-    """A turned and milled hex nut on a rubber belt, at any angle."""
+    """Turned and milled hex nut on a rubber belt, at any angle."""
     belt = 0.17 + 0.015 * noise(rng, size, 1.2) + 0.01 * noise(rng, size, 12)
     ground = belt[..., None] * np.array([0.95, 1.0, 1.08])
     x, y = coordinates(size, rng.uniform(0, np.pi / 3), *rng.normal(0, 0.02, 2))
@@ -249,7 +255,7 @@ def nut(rng: np.random.Generator, size: int) -> Scene:
 
 
 def capsule(rng: np.random.Generator, size: int) -> Scene:
-    """A printed two-part gelatine capsule in a tray."""
+    """Printed two-part gelatine capsule in a tray."""
     tray = 0.84 + 0.012 * noise(rng, size, 30)
     ground = tray[..., None] * np.array([0.95, 0.99, 1.0])
     angle, x0, y0 = rng.normal(0, 0.07), *rng.normal(0, 0.02, 2)
@@ -273,7 +279,7 @@ def capsule(rng: np.random.Generator, size: int) -> Scene:
 
 
 def _print(text: str, size: int, x: Array, y: Array, at: tuple[float, float]) -> Array:
-    """Coverage of a text printed around ``at`` in the product's own coordinates."""
+    """Coverage of a text printed around ``at``, in the coordinates x and y of the product."""
     stamp = Image.new("L", (256, 96))
     font = ImageFont.load_default(72)
     ImageDraw.Draw(stamp).text((128, 48), text, fill=255, font=font, anchor="mm")

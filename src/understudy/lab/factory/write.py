@@ -1,4 +1,4 @@
-"""What every part of the factory writes in the same way: seeded pictures, one job after the other."""
+"""Write the pictures and masks of the synthetic products and of the kit to a folder."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ __all__ = [
 
 Job = TypeVar("Job")
 Files = Mapping[str, NDArray[np.uint8]]
-"""Pictures, (S, S, 3), and masks, (S, S), under their addresses below the folder."""
+"""Path below the folder -> picture, (S, S, 3), or mask, (S, S)."""
 
 
 def generator(seed: int, name: str, number: int) -> np.random.Generator:
-    """What draws one picture: it depends on the seed, the name and the number alone."""
+    """Random generator of one picture; it depends only on the seed, the name and the number."""
     return np.random.default_rng([seed, zlib.crc32(name.encode()), number])
 
 
 def write_files(root: Path, jobs: Sequence[Job], produce: Callable[[Job], Files], advance: Advance) -> None:
-    """Produce and write the files of every job.
+    """Make and write the files of every job.
 
     Args:
-        root: folder for all of them.
-        jobs: what to produce.
-        produce: gives the files of one job.
+        root: folder for all files.
+        jobs: what to make.
+        produce: job -> its files.
         advance: called with ("produce", jobs done, jobs in all, "").
 
     Raises:
@@ -66,14 +66,14 @@ def write_files(root: Path, jobs: Sequence[Job], produce: Callable[[Job], Files]
 
 @dataclass(frozen=True)
 class FactoryPlan:
-    """How much to make, per category.
+    """How many pictures to make of each product.
 
     Attributes:
-        train: good pictures to learn from.
-        good: good test pictures.
-        each_defect: test pictures of every kind of defect.
-        size: side in pixels.
-        seed: of everything; a picture depends on it, its category, its kind and its number alone.
+        train: number of good pictures to train on.
+        good: number of good test pictures.
+        each_defect: number of test pictures of each kind of defect.
+        size: side of the pictures in pixels.
+        seed: random seed. A picture depends only on the seed, its category, its kind and its number.
     """
 
     train: int = 60
@@ -84,7 +84,12 @@ class FactoryPlan:
 
 
 def write_factory(root: Path, plan: FactoryPlan | None = None, advance: Advance = ignore_progress) -> None:
-    """Write all categories below ``root`` in MVTec AD layout.
+    """Write all products to ``root`` in MVTec AD layout.
+
+    Args:
+        root: folder for the pictures; created if it is missing.
+        plan: how many pictures to make.
+        advance: takes progress.
 
     Raises:
         WorkError: the folder cannot be written.
@@ -125,15 +130,15 @@ _FAULTS = {"logical_anomalies": LOGICAL, "structural_anomalies": STRUCTURAL}
 
 @dataclass(frozen=True)
 class LogicalPlan:
-    """How much to make.
+    """How many pictures to make of the kit.
 
     Attributes:
-        train: good pictures to learn from.
-        validation: good pictures to set aside.
-        good: good test pictures.
-        each_defect: test pictures of every kind of broken rule and of damage.
-        size: side in pixels.
-        seed: of everything; a picture depends on it, its split, its kind and its number alone.
+        train: number of good pictures to train on.
+        validation: number of good validation pictures.
+        good: number of good test pictures.
+        each_defect: number of test pictures of each kind of breach and of each kind of damage.
+        size: side of the pictures in pixels.
+        seed: random seed. A picture depends only on the seed, its split, its kind and its number.
     """
 
     train: int = 80
@@ -145,7 +150,12 @@ class LogicalPlan:
 
 
 def write_logical(root: Path, plan: LogicalPlan | None = None, advance: Advance = ignore_progress) -> None:
-    """Write the category ``kit`` below ``root`` in MVTec LOCO layout.
+    """Write the kit to ``root/kit`` in MVTec LOCO layout.
+
+    Args:
+        root: folder for the pictures; created if it is missing.
+        plan: how many pictures to make.
+        advance: takes progress.
 
     Raises:
         WorkError: the folder cannot be written.
@@ -158,9 +168,10 @@ def write_logical(root: Path, plan: LogicalPlan | None = None, advance: Advance 
 
 
 def defects_config(size: int) -> list[dict[str, str | float]]:
-    """What the value of a mask means, for pictures of ``size`` pixels, as ``defects_config.json`` holds it.
+    """Content of ``defects_config.json``: what the value of a mask means, for pictures of side ``size``.
 
-    A broken rule counts as found when as many pixels are as one part has; damage, when all of it is.
+    A breach of the rule counts as found once as many pixels are found as one part has. Damage counts as
+    found once all of its pixels are.
     """
     config: list[dict[str, str | float]] = []
     for name, kind in [(f"{name}_{kind}", kind) for name in LOGICAL for kind in sorted(PARTS)]:
@@ -180,7 +191,15 @@ def _entry(name: str, value: int, threshold: float, relative: bool) -> dict[str,
 
 
 class _KitJob(NamedTuple):
-    """One picture: its folder, its number there, what draws it, and what is wrong with it."""
+    """One picture to make.
+
+    Attributes:
+        split: train, validation or test.
+        kind: folder below the split, such as ``good``.
+        number: number in that folder.
+        rng: random generator of the picture.
+        fault: what is wrong with the kit; ``None`` for a good one.
+    """
 
     split: str
     kind: str

@@ -1,4 +1,4 @@
-"""The papers' tables, run anew and set beside what the papers report."""
+"""Run the tables of the papers again, and show our figures beside the reported ones."""
 
 from understudy.lab.reproduce.job import Reproduction, reproduce
 from understudy.lab.reproduce.tables import TABLES

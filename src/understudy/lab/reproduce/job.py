@@ -1,4 +1,4 @@
-"""A paper's table on a folder of pictures: run what is missing, and show it beside the paper's figures."""
+"""Run a paper's table on a folder of pictures: do the runs that are missing, and write the page."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ __all__ = ["EPOCHS", "Reproduction", "reproduce"]
 
 
 EPOCHS: Mapping[Models, int] = {"unified": 100, "one-class": 200}
-"""Length of a training where none is asked for: RD's release has 200, SNL's paper names none."""
+"""Default length of a training in epochs. RD's release trains for 200; SNL's paper names no length."""
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A table that was made.
+    """A finished table.
 
     Attributes:
-        page: the file, Markdown.
-        runs: the file with a row for every run and category.
-        text: what the page says.
-        rows: of this table's runs, by the row's label, with all that ``runs`` holds of each.
+        page: Markdown file with the table.
+        runs: file with one row for every run and category.
+        text: content of the page.
+        rows: (label of the table's row, row of ``runs``) for every run and category of this table.
     """
 
     page: Path
@@ -58,36 +58,40 @@ def reproduce(
     precision: PrecisionChoice = "auto",
     progress: Progress = True,
 ) -> Reproduction:
-    """Run what a table still lacks and write its page, anew after every run.
+    """Do the runs of a table that are still missing, and write its page again after every run.
 
-    As the papers do, every picture is learned from equally often, none is held out, the learning rate is
-    constant and the last student counts. Runs are kept in ``out/runs.csv``, which several tables share; a run
-    that was stopped goes on from its last checkpoint when the same command is given again. The paper's
-    figures stand beside ours where the folder holds the categories of the paper's data set, by their names.
+    Training is as in the papers: every picture is shown equally often, none is held out, the learning rate is
+    constant, and the student of the last step counts. Runs are kept in ``out/runs.csv``, which several tables
+    share. A run that was stopped continues from its last checkpoint when the same call is made again. The
+    figures of the paper stand beside ours if the data has the category names of the paper's data set.
 
     Args:
-        name: The table: snl-1 to snl-4 (MVTec AD, VisA; image and pixel AUROC), snl-5 (terms), snl-6 (centres),
-            stpm, or loco.
-        data: Pictures to learn from and to test on, as fit takes them.
-        out: Folder of the results, shared by all tables.
-        teacher: Any timm backbone; the paper's by default.
-        teacher_weights: Its weights: a .safetensors or .pth file, or the word random; embedded or from the hub by
-            default.
-        seeds: Random seeds to run and average.
-        epochs: Length of every training: passes over the pictures; 100 for one model of all categories, 200 for one
-            category by default.
-        max_steps: Length of every training in steps, in place of epochs.
-        categories: Only these categories; all by default.
-        rows: Only these rows of the table, such as RD,SNL(RD).
-        models: Only one model for all (``unified``), or only one a category (``one-class``).
-        image_size: Side of the network's square input, in pixels.
-        device: Where to run; auto takes a GPU where there is one.
-        precision: Precision of training; auto takes bf16 where the hardware has it.
+        name: table: ``snl-1`` to ``snl-4`` (MVTec AD, VisA; image and pixel AUROC), ``snl-5`` (terms),
+            ``snl-6`` (centres), ``stpm`` or ``loco``.
+        data: folder or list of pictures to train and test on, as ``fit`` takes it.
+        out: folder of the results; several tables share it.
+        teacher: any timm backbone; the paper's by default.
+        teacher_weights: weights of the teacher: a ``.safetensors`` or ``.pth`` file, or the word ``random``;
+            by default those that are installed, or those of the hub.
+        seeds: random seeds to run and average.
+        epochs: length of every training in passes over the pictures; by default 100 for one model of all
+            categories and 200 for a model of one category.
+        max_steps: length of every training in optimiser steps, in place of ``epochs``.
+        categories: categories to use; all by default.
+        rows: rows of the table to run, such as ``["RD", "SNL(RD)"]``; all by default.
+        models: ``unified`` runs only one model for all categories, ``one-class`` only one model for each; by
+            default as the table has it.
+        image_size: side of the square input in pixels.
+        device: where to run; ``auto`` takes a GPU if there is one.
+        precision: precision of training; ``auto`` takes bf16 if the hardware multiplies in it.
         progress: see :data:`understudy.progress.Progress`.
 
+    Returns:
+        The page and the runs behind it.
+
     Raises:
-        InputError: no such table or row, or data, teacher or options cannot be used.
-        WorkError: a training failed; what is done is kept.
+        InputError: there is no such table or row, or data, teacher or options cannot be used.
+        WorkError: a training failed; finished runs are kept.
     """
     table = _chosen(name, rows, models)
     if any(length is not None and length < 1 for length in (epochs, max_steps)):
@@ -100,9 +104,9 @@ def reproduce(
         raise InputError("a training has a number of epochs or a number of steps; choose one")
     everything = open_pictures(Path(data))
     found = everything.only(categories)
-    for category in found.categories:  # what is missing is named before any work is spent
-        own = found.only([category])
-        own.train(), own.test()
+    for category in found.categories:  # missing pictures raise before any work is done
+        pictures = found.only([category])
+        pictures.train(), pictures.test()
     protocol = Protocol(
         data=Path(data),
         found=found,
@@ -116,7 +120,7 @@ def reproduce(
     )
     runs = list(runs_of(table, found, seeds))
     for run in runs:
-        protocol.options(run)  # likewise
+        protocol.options(run)  # so do options that cannot be used
     paper = reported(name, TABLES[name]) if everything.categories == list(table.categories) else {}
     with reporting(progress) as reporter:
         return _run(name, table, runs, seeds, protocol, Path(out), paper, reporter)
@@ -132,7 +136,7 @@ def _run(
     paper: Mapping[Cell, float],
     reporter: Reporter,
 ) -> Reproduction:
-    """Run what is missing, and write the page anew after every run."""
+    """Do the missing runs, and write the page again after each of them."""
     results, found = Results(out, protocol), protocol.found
     heavy = [c for c in strongest_gains(TABLES[name], paper) if c in found.categories]
     missing = [run for run in runs if not results.of(run)]
@@ -156,7 +160,7 @@ def _run(
 
 
 def _chosen(name: str, rows: Sequence[str] | None, models: Models | None) -> Table:
-    """The table, with those of its rows and models that are asked for."""
+    """Table of a name, with only the rows and models that were asked for."""
     if name not in TABLES:
         raise InputError(f"no table is named {name!r}; there are {', '.join(TABLES)}")
     table = TABLES[name]
@@ -178,7 +182,7 @@ def _chosen(name: str, rows: Sequence[str] | None, models: Models | None) -> Tab
 def _found(
     results: Results, runs: Sequence[Run], seeds: Sequence[int], data: PictureSet, protocol: Protocol
 ) -> Measurements:
-    """Our figures so far."""
+    """Collect the figures of all finished runs."""
     by_seed: dict[Cell, dict[int, float | None]] = {}
     seconds: dict[str, list[float]] = {}
     software, unreadable = dict[str, None](), 0
@@ -202,8 +206,8 @@ def _found(
         + ", ".join(f"{models}: {length}" for models, length in lengths.items()),
         *software,
         *(
-            f"{label}: {sum(own) / 60:.1f} minutes of training in {len(own)} runs, each since its last start"
-            for label, own in seconds.items()
+            f"{label}: {sum(s) / 60:.1f} minutes of training in {len(s)} runs, each since its last start"
+            for label, s in seconds.items()
         ),
     ]
     if unreadable:

@@ -1,4 +1,4 @@
-"""Our figures beside a paper's, as one page of Markdown."""
+"""Write our figures beside those of a paper, as one page of Markdown."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ __all__ = ["Measurements", "page", "strongest_gains"]
 
 _MODELS: dict[Models, str] = {"unified": "one model for all", "one-class": "one model a category"}
 _DASH = "–"
-_MOST = 2  # categories that may carry most of a gain
+_MOST = 2  # categories that the second mean leaves out
 
 
 @dataclass(frozen=True)
 class Measurements:
-    """What was measured.
+    """Our figures of a table.
 
     Attributes:
-        by_seed: for each cell of a category a figure a seed, of those seeds that are done.
-        seeds: that were asked for: a mean of fewer is not told.
-        categories: of the data.
-        facts: about all runs, for the end of the page.
+        by_seed: cell of the table -> seed -> figure, a fraction; ``None`` if the run could not compute it.
+            Seeds that have not run yet are missing.
+        seeds: seeds that were asked for. A mean over fewer seeds is not shown.
+        categories: categories of the data.
+        facts: sentences about all runs, for the end of the page.
     """
 
     by_seed: Mapping[Cell, Mapping[int, float | None]]
@@ -33,11 +34,11 @@ class Measurements:
     facts: Sequence[str]
 
     def over_seeds(self, cell: Cell, among: Sequence[str] = ()) -> list[float] | str:
-        """A figure for every seed, or why there is none.
+        """Cell -> one figure for every seed, or a text that says why there is none.
 
         Args:
-            cell: of a category, or of the mean over those that have the figure.
-            among: categories that a mean is over; all by default.
+            cell: a cell of one category, or of the mean over the categories that have the figure.
+            among: categories to average over; all by default.
         """
         wanted = (among or self.categories) if cell.category == MEAN else [cell.category]
         columns = [self.by_seed.get(cell._replace(category=c), {}) for c in wanted]
@@ -48,7 +49,7 @@ class Measurements:
         return [mean(values) for values in known] if all(known) else _DASH
 
     def without(self, figure: str) -> list[str]:
-        """Categories for which a figure cannot be told, though a run is done."""
+        """Categories for which a finished run could not compute a figure."""
         return [
             category
             for category in self.categories
@@ -68,14 +69,14 @@ def page(
     sources: Sequence[str],
     heavy: Sequence[str],
 ) -> str:
-    """The whole page.
+    """Write the whole page.
 
     Args:
-        name: of the table, as the command line has it.
+        name: name of the table on the command line.
         table: what is compared.
         found: our figures.
-        paper: the paper's, as fractions; none where the data is not the paper's.
-        sources: of those.
+        paper: figures of the paper, as fractions; empty if the data is not that of the paper.
+        sources: where the figures of the paper come from.
         heavy: categories that a second mean leaves out; see :func:`strongest_gains`.
     """
     parts = [
@@ -93,7 +94,7 @@ def page(
 
 
 def strongest_gains(table: Table, paper: Mapping[Cell, float]) -> list[str]:
-    """The two categories that carry most of the paper's gain with one model for all."""
+    """Find the two categories with the largest gain in the paper, with one model for all categories."""
     if table.level is None or not paper:
         return []
     before, after = table.gain
@@ -108,21 +109,21 @@ def strongest_gains(table: Table, paper: Mapping[Cell, float]) -> list[str]:
 def _about(table: Table, found: Measurements, paper: Mapping[Cell, float], sources: Sequence[str]) -> str:
     seeds = ", ".join(map(str, found.seeds))
     spread = " (± half the range over them)" if len(found.seeds) > 1 else ""
-    said = f"Percent; means over seeds {seeds}{spread}, of the last step's students; nothing was chosen on "
-    said += "test pictures. "
+    text = f"Figures are in percent: means over seeds {seeds}{spread}, of the students of the last step. "
+    text += "Nothing was chosen on test pictures. "
     if not paper:
         names = ", ".join(table.categories)
-        return f"{said}The paper's figures are left out: they are of {table.data}, which holds {names}.\n"
-    said += f"The paper's figures are from {'; '.join(sources)}; differences are in points."
+        return f"{text}The paper's figures are left out: they are of {table.data}, which holds {names}.\n"
+    text += f"The paper's figures are from {'; '.join(sources)}; differences are in points."
     if len(found.categories) < len(table.categories):
-        said += " These are a part of the paper's categories, so one model for all has learned fewer."
-    return said + "\n"
+        text += " The data has only some of the paper's categories, so one model for all has learned fewer."
+    return text + "\n"
 
 
 def _means(
     table: Table, figure: str, found: Measurements, paper: Mapping[Cell, float], heavy: Sequence[str]
 ) -> str:
-    """Rows are variants; the mean over categories, and without those that carry most of the gain."""
+    """Write the table of means: one row a variant; means over all categories, and without the heavy ones."""
     kept = [c for c in found.categories if c not in heavy] if heavy else []
     header = ["", "learned as", *_columns("", paper)]
     header += _columns(f"without {' and '.join(heavy)}", paper) if kept else []
@@ -135,31 +136,36 @@ def _means(
                 theirs = None if lacking else _paper_mean(paper, cell, among, table)
                 line += _compared(found.over_seeds(cell, among), theirs, paper)
             lines.append(line)
-    said = f"## {FIGURES[figure]}, mean over categories\n\n" + _markdown(header, lines)
+    text = f"## {FIGURES[figure]}, mean over categories\n\n" + _markdown(header, lines)
     if kept:
         before, after = table.gain
-        said += (
+        text += (
             f"\n{' and '.join(heavy)} are the categories with the largest gain of {after} over {before} in "
             "the paper, with one model for all.\n"
         )
     if lacking:
-        said += f"\nThe figure cannot be told for {', '.join(lacking)}: means are over the others.\n"
-    return said
+        text += f"\nThe figure is unknown for {', '.join(lacking)}: means are over the other categories.\n"
+    return text
 
 
 def _paper_mean(paper: Mapping[Cell, float], cell: Cell, among: Sequence[str], table: Table) -> float | None:
-    """As printed where it is over all categories, else over those; ``None`` where the paper has none."""
+    """Mean of the paper over some categories; ``None`` if the paper lacks a figure.
+
+    The mean over all categories is the printed one.
+    """
     if len(among) == len(table.categories):
         return paper.get(cell)
-    own = [paper.get(cell._replace(category=category)) for category in among]
-    known = [value for value in own if value is not None]
-    return mean(known) if len(known) == len(own) else None
+    known = [v for category in among if (v := paper.get(cell._replace(category=category))) is not None]
+    return mean(known) if len(known) == len(among) else None
 
 
 def _by_category(
     table: Table, figure: str, models: Models, found: Measurements, paper: Mapping[Cell, float]
 ) -> str:
-    """Rows are categories, columns variants; the paper's beside ours where it reports categories."""
+    """Write the table of categories: one row a category, one column a variant.
+
+    The figures of the paper stand beside ours if it reports each category.
+    """
     theirs = paper if table.level else {}
     header = ["category"]
     for variant in table.variants:
@@ -175,22 +181,24 @@ def _by_category(
 
 
 def _columns(label: str, paper: Mapping[Cell, float]) -> list[str]:
+    """Headings of the columns that :func:`_compared` fills."""
     ours = label or "ours"
     return [ours, "paper", "difference"] if paper else [ours]
 
 
 def _compared(ours: list[float] | str, theirs: float | None, paper: Mapping[Cell, float]) -> list[str]:
-    """Our figure, and where there is a paper its figure and the difference."""
-    told = ours if isinstance(ours, str) else _spread(ours)
+    """Cells of one figure: ours, and if there are figures of a paper, the paper's and the difference."""
+    shown = ours if isinstance(ours, str) else _spread(ours)
     if not paper:
-        return [told]
+        return [shown]
     if theirs is None:
-        return [told, _DASH, _DASH]
+        return [shown, _DASH, _DASH]
     difference = _DASH if isinstance(ours, str) else f"{100 * (mean(ours) - theirs):+.1f}"
-    return [told, f"{100 * theirs:.1f}", difference]
+    return [shown, f"{100 * theirs:.1f}", difference]
 
 
 def _spread(values: Sequence[float]) -> str:
+    """Figures of several seeds -> mean and half the range, in percent."""
     middle = f"{100 * mean(values):.1f}"
     return middle if len(values) == 1 else f"{middle} ± {50 * (max(values) - min(values)):.1f}"
 

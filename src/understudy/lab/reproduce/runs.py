@@ -1,4 +1,4 @@
-"""The trainings behind a table: which there are, which are done, and one more of them."""
+"""The runs behind a table: list them, carry them out, and keep their figures in ``runs.csv``."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ _AGAIN = "give the same command again to go on"
 
 @dataclass(frozen=True)
 class Protocol:
-    """What every run of a table has in common.
+    """What all runs of a table have in common.
 
     Attributes:
-        data: the folder, as it was named.
+        data: folder or list of the pictures.
         found: its pictures.
         teacher: timm name.
-        teacher_weights: as ``fit`` takes it.
-        image_size: side of the input.
-        epochs: passes over the pictures, for each way to learn.
-        max_steps: steps in their place.
-        device: as ``fit`` takes it.
-        precision: likewise.
+        teacher_weights: file of weights or the word ``random``, as ``fit`` takes it; ``None`` by default.
+        image_size: side of the square input in pixels.
+        epochs: unified or one-class -> passes over the pictures.
+        max_steps: optimiser steps in place of ``epochs``; ``None`` to count epochs.
+        device: device as ``fit`` takes it.
+        precision: precision as ``fit`` takes it.
     """
 
     data: Path
@@ -65,11 +65,11 @@ class Protocol:
     precision: PrecisionChoice
 
     def length(self, models: Models) -> str:
-        """Of a training, in words."""
+        """Length of a training, in words."""
         return f"{self.max_steps} steps" if self.max_steps else f"{self.epochs[models]} epochs"
 
     def options(self, run: Run) -> FitOptions:
-        """What ``fit`` is asked for: as the papers train, and with the last step's student.
+        """Options of ``fit`` for a run: train as the paper does, and keep the student of the last step.
 
         Raises:
             InputError: an option is out of range.
@@ -94,24 +94,24 @@ class Protocol:
                 "epochs": None if self.max_steps else self.epochs[run.models],
             }
         )
-        recipe_of(asked)  # names an unknown setting before any work is spent
+        recipe_of(asked)  # raises for an unknown setting before any work is done
         return asked
 
     @cached_property
     def weights(self) -> str:
-        """Digest of the teacher's file, or what is taken in its place."""
+        """SHA-256 of the file of the teacher's weights; if there is no file, the option as it was given."""
         file = Path(self.teacher_weights or "")
         return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else self.teacher_weights or ""
 
     @cached_property
     def computed_in(self) -> tuple[str, str]:
-        """Kind of device and precision."""
+        """Kind of device, such as ``cpu``, and precision that the runs use."""
         device = resolve_device(self.device)
         return device.type, resolve_precision(self.precision, device)
 
     @cached_property
     def _digests(self) -> dict[str, str]:
-        """By category, of the names and sizes of its pictures and masks, wherever their folder is."""
+        """Category -> digest of the names and sizes of its pictures and masks, wherever their folder is."""
         digests = {category: hashlib.sha256() for category in self.found.categories}
         for record in self.found.records:
             for path in (record.path, *record.masks):
@@ -120,9 +120,9 @@ class Protocol:
         return {category: digest.hexdigest() for category, digest in digests.items()}
 
     def pictures(self, categories: Sequence[str]) -> str:
-        """Digest of the pictures of some categories."""
-        own = [(category, self._digests[category]) for category in categories]
-        return hashlib.sha256(repr(own).encode()).hexdigest()[:16]
+        """Categories -> digest of their pictures, 16 hexadecimal digits."""
+        digests = [(category, self._digests[category]) for category in categories]
+        return hashlib.sha256(repr(digests).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -130,10 +130,10 @@ class Run:
     """One training and its evaluation.
 
     Attributes:
-        variant: what is learned.
-        models: whether its categories are all that there are, or one of them.
-        categories: sorted.
-        seed: of everything random.
+        variant: row of the table.
+        models: whether one model learns all categories or only one.
+        categories: the categories that it learns, sorted.
+        seed: random seed of the training.
     """
 
     variant: Variant
@@ -142,7 +142,7 @@ class Run:
     seed: int
 
     def key(self, protocol: Protocol) -> dict[str, str]:
-        """All that decides its figures, as text: two runs of one key are the same run."""
+        """Everything that decides the figures of the run, as text: runs with equal keys are the same run."""
         variant, recipe = self.variant, METHODS[self.variant.method].recipes["paper"]
         settings = settings_for(variant.method, variant.settings).model_dump(mode="json")
         device, precision = protocol.computed_in
@@ -164,13 +164,13 @@ class Run:
         }
 
     def describe(self) -> str:
-        """In words."""
+        """Describe the run in words."""
         what = "all" if self.models == "unified" else self.categories[0]
         return f"{self.variant.label}, {self.models}, {what}, seed {self.seed}"
 
 
 def runs_of(table: Table, found: PictureSet, seeds: Sequence[int]) -> Iterator[Run]:
-    """All runs of a table on a data set: a whole table for one seed after the other."""
+    """List all runs of a table on a data set: first the whole table for the first seed, then for the next."""
     everything = tuple(found.categories)
     for seed in seeds:
         for variant in table.variants:
@@ -180,17 +180,17 @@ def runs_of(table: Table, found: PictureSet, seeds: Sequence[int]) -> Iterator[R
 
 
 class Results:
-    """A folder with ``runs.csv``, which has a row for every category of every run that is done.
+    """The finished runs in a folder: ``runs.csv`` has one row for every category of every finished run.
 
-    Runs of several tables share it: what two tables have in common is run once. A run that was stopped is
-    in ``unfinished`` and goes on from its last checkpoint.
+    Several tables share the folder, so that a run that two tables need is carried out once. A run that was
+    stopped lies in ``unfinished`` and continues from its last checkpoint.
 
     Args:
-        folder: made where it is missing.
-        protocol: of the runs.
+        folder: folder of the results; created if it is missing.
+        protocol: what all runs have in common.
 
     Attributes:
-        file: ``runs.csv``.
+        file: path of ``runs.csv``.
     """
 
     def __init__(self, folder: Path, protocol: Protocol) -> None:
@@ -200,17 +200,17 @@ class Results:
         self._rows = _read(self.file)
 
     def of(self, run: Run) -> dict[str, dict[str, str]]:
-        """Rows of a run by category; none unless all of them are there."""
+        """Category -> row of a finished run; empty if a category is missing."""
         key = run.key(self._protocol)
-        own = {r["category"]: r for r in self._rows if all(r.get(k) == v for k, v in key.items())}
-        return own if own.keys() == set(run.categories) else {}
+        rows = {r["category"]: r for r in self._rows if all(r.get(k) == v for k, v in key.items())}
+        return rows if rows.keys() == set(run.categories) else {}
 
     def add(self, run: Run, reporter: Reporter) -> None:
-        """Train, evaluate, and write the rows.
+        """Carry out a run: train, evaluate, and add its rows to ``runs.csv``.
 
         Raises:
             InputError: data, teacher or options cannot be used.
-            WorkError: the work failed; what is done is kept.
+            WorkError: the work failed; finished runs and the last checkpoint are kept.
         """
         key, protocol = run.key(self._protocol), self._protocol
         digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:12]
@@ -227,7 +227,7 @@ class Results:
             key | {"category": category} | figures_of(metrics["categories"][category]) | facts
             for category in run.categories
         ]
-        self._rows = [*_read(self.file), *rows]  # another table may have come further meanwhile
+        self._rows = [*_read(self.file), *rows]  # another table may have added rows meanwhile
         _write(self.file, self._rows)
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -244,7 +244,7 @@ class Results:
 
 
 def figures_of(own: Mapping[str, Any]) -> dict[str, str]:
-    """One category's metrics -> :data:`FIGURES` as text, empty where one cannot be told."""
+    """Metrics of one category -> :data:`FIGURES` as text; empty text for a figure that is unknown."""
     kinds = {name.removesuffix("_anomalies"): kind["image_auroc"] for name, kind in own["defects"].items()}
     logical, structural = kinds.get("logical"), kinds.get("structural")
     spro = (own["au_spro"] or {}).get(_SPRO_LIMIT, {})
@@ -265,7 +265,7 @@ def _read(path: Path) -> list[dict[str, str]]:
 
 
 def _write(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
-    """All rows, through a temporary file: a kill or a full disk leaves what was there before."""
+    """Write all rows through a temporary file, so that a kill or a full disk leaves the earlier file."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
     table = csv.DictWriter(text, columns, restval="", lineterminator="\n")

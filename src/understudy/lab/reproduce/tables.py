@@ -1,4 +1,4 @@
-"""What the papers compare: which methods, learned how, on which data, judged by which figures."""
+"""The tables of the papers: methods, how they are trained, on which data, and the reported figures."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 
 
 Models = Literal["unified", "one-class"]
-"""One model for all categories, or one for each."""
+"""One model for all categories (``unified``), or one for each category (``one-class``)."""
 
 FIGURES = {
     "image_auroc": "image AUROC",
@@ -36,7 +36,7 @@ FIGURES = {
     "mean_auroc": "image AUROC, mean of both",
     "au_spro": "AU-sPRO to 0.05",
 }
-"""Every figure that a run leaves, in words."""
+"""Name of every figure that a run computes -> the same in words."""
 
 MVTEC = (
     *("bottle", "cable", "capsule", "carpet", "grid", "hazelnut", "leather", "metal_nut"),
@@ -54,10 +54,10 @@ class Variant:
     """One row of a paper's table.
 
     Attributes:
-        label: as the paper calls it.
+        label: its name in the paper.
         method: one of ``METHODS``.
-        settings: of it, beside the defaults.
-        batch_size: pictures a step; ``None`` for the method's own.
+        settings: settings of the method that differ from its defaults.
+        batch_size: pictures a step; ``None`` for that of the method's recipe.
     """
 
     label: str
@@ -71,16 +71,17 @@ class Table:
     """A table of a paper.
 
     Attributes:
-        title: what it shows.
-        data: the data set that the paper uses.
-        categories: of that data set, sorted.
-        teacher: that the paper uses, by timm name.
-        variants: its rows.
-        models: how each is learned.
-        figures: names from :data:`FIGURES`.
-        notes: how our reading departs from the paper, or fills what it leaves open.
-        level: of :mod:`understudy.lab.reproduce.tables`, where the paper reports every category.
-        gain: two rows between which the paper reports a gain.
+        title: what the table shows.
+        data: data set that the paper uses.
+        categories: categories of that data set, sorted.
+        teacher: timm name of the teacher that the paper uses.
+        variants: rows of the table.
+        models: whether a row is trained as one model for all categories, as one for each, or as both.
+        figures: figures that the table shows, names from :data:`FIGURES`.
+        notes: where our training departs from the paper, or fills what it leaves open.
+        level: (data set, ``image`` or ``pixel``) in ``reported/snl.csv``; ``None`` if the paper does not
+            report every category.
+        gain: labels of two rows between which the paper reports a gain.
     """
 
     title: str
@@ -95,8 +96,8 @@ class Table:
     gain: tuple[str, str] = ("RD", "SNL(RD)")
 
 
-_BATCH = 8  # of SNL and of its baselines
-_ALONE: dict[str, object] = {  # no part of SNL, but its optimiser
+_BATCH = 8  # pictures a step of SNL and of its baselines
+_ALONE: dict[str, object] = {  # switches all parts of SNL off: what is left is the channel term
     "lambda_spatial": 0.0,
     "lambda_intra": 0.0,
     "lambda_inter": 0.0,
@@ -110,6 +111,7 @@ def _snl(label: str, settings: Mapping[str, object], method: str = "snl-rd") -> 
 
 
 def _without(*names: str) -> dict[str, object]:
+    """Settings that switch some parts of SNL off."""
     return {name: _ALONE[name] for name in names}
 
 
@@ -132,14 +134,16 @@ _WIDE = "wide_resnet50_2"
 _BOTH: tuple[Models, ...] = ("unified", "one-class")
 _AUROCS = ("image_auroc", "pixel_auroc")
 _READING = (
-    "SNL's paper names no length of training, no smoothing and no norm of the affinity: constant rate, a "
-    "Gaussian of 4 pixels as in RD's release, and the root of the mean square, which is of the scale of the "
-    "absolute value that the paper prints"
+    "SNL's paper gives no length of training, no smoothing and no norm of the affinity; here the learning "
+    "rate is constant, a Gaussian of 4 pixels smooths the map as in RD's release, and an affinity error is "
+    "the root of the mean square, which has the scale of the absolute error that the paper prints; the "
+    "spatial term divides features by the teacher's spread and averages channels, which the paper does not"
 )
 _BASES = (
-    "the baseline RD has the cosine of whole tensors, as its release; FD has SNL's optimiser and adds levels",
-    "the paper's one-class row of RD repeats RD's own paper; that of FD, in pixels, agrees with the figures "
-    "of STPM's authors for a ResNet-18",
+    "the baseline RD takes the cosine of whole tensors, as its release does; the baseline FD has SNL's "
+    "optimiser and sums the levels",
+    "the paper's one-class figures of RD repeat those of RD's own paper; its pixel figures of FD agree with "
+    "those of STPM's authors for a ResNet-18",
 )
 
 TABLES: dict[str, Table] = {
@@ -162,8 +166,9 @@ TABLES: dict[str, Table] = {
         _AUROCS,
         (
             _READING,
-            "the cosine is that of each position in every row, and the score has the affinity map where the "
-            "loss has intra-affinity; the paper's first row repeats its baseline RD, whose cosine is another",
+            "every row takes the cosine of each position, and the score includes the affinity map where the "
+            "loss includes intra-affinity; the paper's first row repeats its baseline RD, whose cosine is "
+            "another",
         ),
     ),
     "snl-6": Table(
@@ -178,8 +183,8 @@ TABLES: dict[str, Table] = {
         ("one-class",),
         (*_AUROCS, "aupro"),
         (
-            "the authors keep the epoch with the lowest maps of a fifth of the good pictures; here the last "
-            "one counts",
+            "the authors keep the epoch whose maps of a fifth of the good pictures are the lowest; here the "
+            "last epoch counts",
         ),
     ),
     "loco": Table(
@@ -196,17 +201,17 @@ TABLES: dict[str, Table] = {
         ),
     ),
 }
-"""By the name that the command line takes."""
+"""Name on the command line -> table."""
 
 
-MEAN = "mean"  # over categories, in place of one
+MEAN = "mean"  # in place of a category: the mean over all of them
 
 _SNL = "arXiv:2402.17091, tables 1 to 4"
-_FOLDERS = {"candles": "candle", "chewing_gum": "chewinggum"}  # as the data set names them
+_FOLDERS = {"candles": "candle", "chewing_gum": "chewinggum"}  # name in the paper -> name in the data set
 
 
 class Cell(NamedTuple):
-    """Where a figure stands: a row, how it was learned, a category or :data:`MEAN`, and which figure."""
+    """Place of a figure: a row, how it was trained, a category or :data:`MEAN`, and which figure it is."""
 
     variant: str
     models: Models
@@ -215,7 +220,12 @@ class Cell(NamedTuple):
 
 
 def reported(name: str, table: Table) -> dict[Cell, float]:
-    """A paper's figures as fractions; those that it gives."""
+    """Read the figures that a paper reports, as fractions.
+
+    Args:
+        name: name of the table on the command line.
+        table: the table.
+    """
     if table.level:
         return dict(_by_category(table))
     (models,) = table.models
@@ -227,7 +237,7 @@ def reported(name: str, table: Table) -> dict[Cell, float]:
 
 
 def sources(name: str, table: Table) -> list[str]:
-    """Where the figures are from, each source once."""
+    """List where the reported figures of a table come from, each source once."""
     if table.level:
         return [_SNL]
     return list(dict.fromkeys(row["source"] for row in _rows("others.csv") if row["table"] == name))

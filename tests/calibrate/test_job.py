@@ -1,0 +1,262 @@
+"""Thresholds keep their promise, and come from unseen good pictures alone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from understudy import Calibration, InputError, Model, PictureError, fit, load
+from understudy.calibrate.conformal import conformal_threshold, promise
+from understudy.calibrate.job import HeldOut, Rates, calibration_from, thresholds_from
+from understudy.distill.network import TorchNetwork
+from understudy.progress import Reporter
+from understudy.runtime.decision import Limits
+from understudy.runtime.graph import Answers
+from understudy.runtime.regions import highest_threshold_with_region, large_regions
+from understudy.runtime.sources import digest_of
+
+
+def calibrated(
+    folder: Path, data: Path, rate: float, review_rate: float | None = None, **options: Any
+) -> Calibration:
+    """Calibrate a saved model, whose thresholds of before need not be readable."""
+    model = Model.load(folder, "cpu", calibrated=False)
+    asked = {"review_rate": review_rate, "progress": False} | options
+    return model.calibrate(data, false_alarm_rate=rate, **asked)
+
+
+def test_a_review_rate_below_the_false_alarm_rate_is_refused() -> None:
+    with pytest.raises(InputError, match=r"review rate 0\.1 must not be below .* 0\.2"):
+        thresholds_from([1.0] * 20, 0.2, 0.1)
+
+
+def test_the_review_band_lies_below_the_fail_threshold() -> None:
+    thresholds = thresholds_from(list(range(100)), 0.01)
+    assert (thresholds.review_above, thresholds.fail_above) == (95, 99)
+    assert thresholds.review_rate == pytest.approx(0.05)
+
+
+def held_out(**scores: int) -> list[HeldOut]:
+    """So many pictures of each category, with scores 1, 2, ... times the place of the category."""
+    return [
+        HeldOut(name, float(place * i), i / 100, i / 10)
+        for place, (name, n) in enumerate(scores.items(), start=1)
+        for i in range(1, n + 1)
+    ]
+
+
+def test_a_category_with_pictures_enough_has_thresholds_of_its_own() -> None:
+    calibration = calibration_from(
+        [*held_out(nut=19, bolt=9, pin=8), HeldOut(None, 500.0, 5.0, 50.0)], Rates(0.1, 0.2, 0.05)
+    )
+    assert calibration.thresholds.n_good == 37
+    assert {c: (t.fail_above, t.review_above, t.n_good) for c, t in calibration.categories.items()} == {
+        "nut": (18, 16, 19),
+        "bolt": (18, 16, 9),
+    }
+    assert calibration.promise == promise(37, 0.1)
+    assert calibration.distances == Limits(rate=0.05, overall=5.0, categories={"nut": 0.19})
+    assert calibration.masks == Limits(rate=0.1, overall=1.8, categories={"nut": 1.8, "bolt": 0.9})
+
+
+def test_the_rate_of_unknown_products_is_that_of_false_alarms_unless_asked_otherwise() -> None:
+    assert calibration_from(held_out(nut=19), Rates(0.1)).distances.rate == 0.1
+    assert calibration_from(held_out(nut=19), Rates(0.1, 0.2, 0.3)).distances.rate == 0.3
+    with pytest.raises(InputError, match="between 0 and 1, got 0"):
+        calibration_from(held_out(nut=19), Rates(0.1, 0.2, 0.0))
+
+
+def test_scores_that_are_no_number_do_not_calibrate() -> None:
+    broken = HeldOut("nut", float("nan"), 0.0, 0.0)
+    with pytest.raises(InputError, match="a score that is no number; check the model"):
+        calibration_from([*held_out(nut=19), broken], Rates(0.1))
+
+
+def test_the_rate_holds_in_every_category_where_one_threshold_for_all_misses_it() -> None:
+    rng = np.random.default_rng(0)
+    own = every = 0
+    for _ in range(1000):
+        good = [
+            HeldOut(c, float(s), 0.0, 0.0)
+            for c in ("low", "high")
+            for s in rng.gamma(2, size=19) + 3 * (c == "high")
+        ]
+        calibration, new = calibration_from(good, Rates(0.1)), float(rng.gamma(2)) + 3  # of the high category
+        own += new > calibration.categories["high"].fail_above
+        every += new > calibration.thresholds.fail_above
+    assert own <= 100 + 4 * np.sqrt(90) < every
+
+
+def test_calibrating_says_what_is_promised_and_who_has_no_thresholds_of_their_own(
+    model_folder: Path, factory: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(model_folder, tmp_path / "m"))
+    said: list[str] = []
+    few = calibrated(copy, factory, 0.2, 0.4, progress=Reporter(say=said.append))
+    assert few.categories == {}
+    assert promise(8, 0.2) in said
+    assert promise(8, 0.4, "are no PASS") in said
+    assert said[-1].endswith("capsule (2), linen (2), nut (2), veneer (2); 4 of a category are needed")
+    enough = calibrated(copy, factory, 0.34, 0.34)
+    assert list(enough.categories) == ["capsule", "linen", "nut", "veneer"]
+    assert {t.n_good for t in enough.categories.values()} == {2}
+    assert json.loads((copy / "calibration.json").read_text())["promise"] == enough.promise
+
+
+def test_pictures_of_a_model_of_one_product_are_this_product_whatever_their_folder(
+    factory: Path, tmp_path: Path
+) -> None:
+    options = {"image_size": 64, "max_steps": 2, "batch_size": 4, "strides": (8, 16), "device": "cpu"}
+    fit(factory / "nut", tmp_path / "m", **options)
+    more = Path(shutil.copytree(factory / "nut" / "test" / "good", tmp_path / "other name"))
+    calibration = calibrated(tmp_path / "m", more, 0.34)
+    assert list(calibration.categories) == ["nut"]
+
+
+def test_pictures_that_all_have_one_score_do_not_calibrate(
+    model_folder: Path, factory: Path, tmp_path: Path
+) -> None:
+    for name in "abc":
+        (tmp_path / "good").mkdir(exist_ok=True)
+        shutil.copy(factory / "nut" / "test" / "good" / "000.png", tmp_path / "good" / f"{name}.png")
+    copy = Path(shutil.copytree(model_folder, tmp_path / "m"))
+    with pytest.raises(InputError, match=r"all 3 held-out good pictures have the same score .* that differ"):
+        calibrated(copy, tmp_path / "good", 0.5)
+
+
+def test_a_picture_whose_score_is_no_number_stops_a_calibration_by_name(
+    model_folder: Path, factory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = TorchNetwork.__call__
+
+    def faulty(self: TorchNetwork, images: np.ndarray, *others: Any) -> Answers:
+        """Says of a picture of one colour what is no number."""
+        answers = network(self, images, *others)
+        flat = np.ptp(images, axis=(1, 2, 3)) == 0
+        return answers._replace(maps=np.where(flat[:, None, None], np.float32("nan"), answers.maps))
+
+    monkeypatch.setattr(TorchNetwork, "__call__", faulty)
+    good = Path(shutil.copytree(factory / "nut" / "test" / "good", tmp_path / "good"))
+    copy = Path(shutil.copytree(model_folder, tmp_path / "m"))
+    before = (copy / "calibration.json").read_bytes()
+    assert calibrated(copy, good, 0.5).thresholds.n_good == 2
+    (copy / "calibration.json").write_bytes(before)
+    Image.new("RGB", (64, 64)).save(good / "dark.png")
+    with pytest.raises(InputError, match=r"dark\.png has a score .* no number; .* without that picture"):
+        calibrated(copy, good, 0.5)
+    assert (copy / "calibration.json").read_bytes() == before
+
+
+def test_without_a_picture_that_the_training_has_not_seen_nothing_is_calibrated(
+    model_folder: Path, factory: Path, tmp_path: Path
+) -> None:
+    trained = set(json.loads((model_folder / "pictures.json").read_text())["trained"])
+    good = tmp_path / "good"
+    good.mkdir()
+    for path in (factory / "nut" / "train" / "good").iterdir():
+        if digest_of(path.read_bytes()) in trained:
+            shutil.copy(path, good)
+    copy = Path(shutil.copytree(model_folder, tmp_path / "m"))
+    with pytest.raises(InputError, match="no good pictures are left that the model was not trained on"):
+        calibrated(copy, good, 0.5)
+
+
+def test_a_fresh_model_is_calibrated_on_its_held_out_pictures(model_folder: Path) -> None:
+    pictures = json.loads((model_folder / "pictures.json").read_text())
+    thresholds = load(model_folder).thresholds
+    assert thresholds is not None
+    assert thresholds.n_good == 8  # two of six, four categories
+    assert len(pictures["held_out"]) == 8
+    assert not set(pictures["held_out"]) & set(pictures["trained"])
+
+
+def test_calibrating_leaves_out_what_was_trained_on_and_what_is_for_tests(
+    model_folder: Path, factory: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(model_folder, tmp_path / "m"))
+    calibration = calibrated(copy, factory, 0.2, 0.4)
+    assert calibration.thresholds.n_good == 8
+    assert load(copy).calibration == calibration
+    with pytest.raises(InputError, match=r"0\.01 needs at least 99 .* got 8"):
+        calibrated(copy, factory, 0.01)
+    assert load(copy).calibration == calibration  # the old ones stay
+
+
+def test_a_broken_picture_stops_a_calibration_by_name(
+    model_folder: Path, factory: Path, tmp_path: Path
+) -> None:
+    good = tmp_path / "good"
+    shutil.copytree(factory / "nut" / "test" / "good", good)
+    (good / "broken.png").write_bytes(b"no")
+    copy = Path(shutil.copytree(model_folder, tmp_path / "m"))
+    with pytest.raises(PictureError, match=r"broken\.png is no picture"):
+        calibrated(copy, good, 0.5)
+
+
+def test_only_categories_that_the_model_knows_are_used(
+    factory: Path, tmp_path: Path, model_folder: Path
+) -> None:
+    both = Path(shutil.copytree(factory, tmp_path / "data"))
+    shutil.copytree(both / "nut", both / "strange")
+    (both / "strange" / "train" / "good" / "broken.png").write_bytes(b"would be an error")
+    copy = Path(shutil.copytree(model_folder, tmp_path / "m"))
+    assert calibrated(copy, both, 0.2).thresholds.n_good == 8
+
+
+def test_a_held_out_copy_of_a_trained_picture_does_not_calibrate(factory: Path, tmp_path: Path) -> None:
+    good = Path(shutil.copytree(factory / "nut" / "train" / "good", tmp_path / "good"))
+    for path in list(good.iterdir()):
+        shutil.copy(path, path.with_stem(path.stem + "-copy"))
+    options = {"image_size": 64, "max_steps": 2, "batch_size": 4, "strides": (8, 16), "device": "cpu"}
+    model = fit(good, tmp_path / "m", holdout=0.75, **options)
+    twins = set(model.inspector.seen.trained) & set(model.inspector.seen.held_out)
+    assert twins
+    unseen = len(model.inspector.seen.held_out) - sum(d in twins for d in model.inspector.seen.held_out)
+    assert (model.thresholds.n_good if model.thresholds else 0) == unseen
+
+
+def test_a_mask_marks_a_good_picture_at_the_promised_rate_at_most() -> None:
+    rng = np.random.default_rng(4)
+    marked = 0
+    for _ in range(500):  # noise in blocks, so that regions of four pixels are common
+        maps = np.kron(rng.integers(0, 9, (20, 4, 5)), np.ones((1, 2, 2))).astype(np.float32)
+        above = conformal_threshold([highest_threshold_with_region(m, 4) for m in maps[:-1]], 0.1)
+        marked += large_regions(maps[-1] > above, 4).any()
+    assert marked <= 50 + 4 * np.sqrt(45)
+
+
+def test_masks_of_held_out_pictures_are_empty_and_small_regions_are_dropped(
+    model_folder: Path, factory: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(model_folder, tmp_path / "m"))
+    one = calibrated(copy, factory, 1 / 9, 0.5, min_area=1)
+    assert one.masks.overall == one.thresholds.fail_above  # a region of one pixel is the maximum
+    calibrated(copy, factory, 1 / 9, 0.5, min_area=40)
+    model = load(copy, "cpu")
+    assert model.calibration
+    assert model.calibration.masks.overall < one.masks.overall
+    held_out = set(model.inspector.seen.held_out)
+    for found in model.predict(factory):
+        assert found.ok
+        mask = model.defect_mask(found)
+        if digest_of(found.path.read_bytes()) in held_out:
+            assert not mask.any()
+        above = found.anomaly_map > model.calibration.masks.overall
+        np.testing.assert_array_equal(mask, large_regions(above, 40))
+    with pytest.raises(InputError, match="calibrate it first"):
+        Model.load(copy, "cpu", calibrated=False).defect_mask(found)
+
+
+@pytest.mark.parametrize("area", [0, 64 * 64 + 1])
+def test_an_area_that_no_map_has_is_refused(
+    area: int, model_folder: Path, factory: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(model_folder, tmp_path / "m"))
+    with pytest.raises(InputError, match=f"between 1 and the map's 4096 pixels, got {area}"):
+        calibrated(copy, factory, 0.2, min_area=area)

@@ -1,0 +1,115 @@
+"""``understudy fit`` at work: what it leaves, what it keeps, and how it is stopped."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from understudy.cli import main
+
+SMALL = [
+    *("--image-size", "64", "--max-steps", "3", "--batch-size", "4", "--strides", "8,16"),
+    *("--precision", "32", "--device", "cpu"),
+]
+
+
+def run(*arguments: object) -> int:
+    return main([str(a) for a in arguments])
+
+
+def test_a_bare_folder_of_good_pictures_trains_a_model(data: Path, tmp_path: Path) -> None:
+    good = data / "nut" / "train" / "good"
+    assert run("fit", good, "--out", tmp_path / "m", "--method", "rd", "--holdout", 0, *SMALL) == 0
+    assert not (tmp_path / "m" / "calibration.json").exists()
+    assert run("predict", tmp_path / "m", good / "000.png") == 0
+
+
+def test_no_network_and_no_file_ends_within_one_look(
+    factory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, the_error: Callable[[], str]
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    assert run("fit", factory, "--out", tmp_path / "m", "--teacher", "resnet18") == 2
+    assert "give a file with --teacher-weights FILE" in the_error()
+
+
+def test_a_broken_training_picture_is_named_before_training(
+    data: Path, tmp_path: Path, the_error: Callable[[], str]
+) -> None:
+    (data / "nut" / "train" / "good" / "001.png").write_bytes(b"no picture")
+    assert run("fit", data, "--out", tmp_path / "m", *SMALL) == 2
+    error = the_error()
+    assert "nut/train/good/001.png" in error
+    assert "replace or remove it" in error
+
+
+def test_an_unfinished_training_is_neither_overwritten_nor_forgotten(
+    data: Path, tmp_path: Path, the_error: Callable[[], str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = tmp_path / "m" / "training" / "last.ckpt"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_bytes(b"precious")
+    assert run("fit", data, "--out", tmp_path / "m", *SMALL) == 2
+    assert "go on with --resume, or --overwrite it" in the_error()
+    assert checkpoint.read_bytes() == b"precious"
+    assert run("fit", data, "--out", tmp_path / "m", "--overwrite", *SMALL) == 0
+    assert run("fit", data, "--out", tmp_path / "m", "--resume", *SMALL) == 0
+    assert "nothing to resume" in capsys.readouterr().err
+
+
+def test_progress_is_plain_lines_where_there_is_no_terminal(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("fit", data, "--out", tmp_path / "m", *SMALL) == 0
+    err = capsys.readouterr().err
+    assert "train 3/3  loss" in err
+    assert "\x1b[" not in err
+
+
+def test_a_failed_overwrite_leaves_the_old_model_as_it_was(
+    data: Path, model_folder: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(model_folder, tmp_path / "m"))
+    before = {p.name: p.read_bytes() for p in copy.iterdir()}
+    assert run("fit", data, "--out", copy, "--overwrite", "--teacher-weights", tmp_path / "none", *SMALL) == 2
+    (data / "nut" / "train" / "good" / "001.png").write_bytes(b"no picture")
+    assert run("fit", data, "--out", copy, "--overwrite", *SMALL) == 2
+    assert {p.name: p.read_bytes() for p in copy.iterdir()} == before
+
+
+def test_a_fit_killed_before_its_calibration_is_calibrated_on_resume(
+    data: Path, model_folder: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(model_folder, tmp_path / "m"))
+    before = (copy / "calibration.json").read_bytes()
+    (copy / "calibration.json").unlink()
+    assert run("fit", data, "--out", copy, "--resume", "--holdout", 0.34, "--false-alarm-rate", 0.15) == 0
+    assert (copy / "calibration.json").read_bytes() == before
+
+
+def test_a_rate_that_the_held_out_pictures_cannot_promise_is_said(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("fit", data, "--out", tmp_path / "m", "--holdout", 0.34, *SMALL) == 0
+    assert "a false-alarm rate of 0.01 was asked for; 8 held-out pictures can promise 0.111 at best" in (
+        capsys.readouterr().err
+    )
+
+
+def test_ctrl_c_says_whether_there_is_something_to_go_on_from(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, the_error: Callable[[], str]
+) -> None:
+    def stop(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("understudy.train.job.train", stop)
+    assert run("fit", data, "--out", tmp_path / "m", *SMALL) == 130
+    assert "stopped; there was no checkpoint yet" in the_error()
+    checkpoint = tmp_path / "m" / "training" / "last.ckpt"
+    checkpoint.parent.mkdir()
+    checkpoint.touch()
+    assert run("fit", data, "--out", tmp_path / "m", "--resume", *SMALL) == 130
+    assert "stopped; go on with --resume" in the_error()

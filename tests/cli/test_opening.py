@@ -1,0 +1,109 @@
+"""An exported folder in every place where a model is asked for: scored, or one sentence."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from understudy import BundleError, Inspector, load
+from understudy.cli import main
+from understudy.runtime import manifest as manifests
+
+
+def run(*arguments: object) -> int:
+    return main([str(a) for a in arguments])
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ["fit", "DATA", "--resume", "--out", "EXPORTED"],
+        ["diagnose", "EXPORTED", "DATA"],
+        ["export", "EXPORTED", "--out", "OUT"],
+    ],
+    ids=lambda verb: verb[0],
+)
+def test_what_an_exported_model_cannot_do_names_the_folder_to_give_instead(
+    verb: list[str], exported_copy: Path, factory: Path, tmp_path: Path, the_error: Callable[[], str]
+) -> None:
+    before = sorted(p.name for p in exported_copy.iterdir())
+    places = {"EXPORTED": exported_copy, "DATA": factory, "OUT": tmp_path / "out"}
+    assert run(*(places.get(word, word) for word in verb)) == 2
+    error = the_error()
+    assert f"{exported_copy} is an exported model" in error
+    assert error.endswith("it was made of")
+    assert sorted(p.name for p in exported_copy.iterdir()) == before
+
+
+def test_a_training_never_goes_over_an_export_unasked(
+    exported_copy: Path, factory: Path, the_error: Callable[[], str]
+) -> None:
+    assert run("fit", factory, "--out", exported_copy) == 2
+    assert "already holds a trained model; choose another --out" in the_error()
+    assert Inspector.load(exported_copy).categories
+
+
+def test_an_exported_model_is_not_asked_to_run_on_a_gpu(
+    exported: Path, factory: Path, the_error: Callable[[], str]
+) -> None:
+    assert run("predict", exported, factory, "--device", "cuda") == 2
+    assert f"{exported} is exported and runs on the processor; leave out --device" in the_error()
+
+
+def test_a_model_that_is_not_exported_is_no_inspectors(model_folder: Path) -> None:
+    with pytest.raises(BundleError, match=f"no graph; make one with understudy export {model_folder} --out"):
+        Inspector.load(model_folder)
+
+
+@pytest.mark.parametrize("fault", ["damaged or altered", "missing"])
+def test_a_graph_that_is_cut_short_swapped_or_missing_is_named(
+    fault: str, exported_copy: Path, factory: Path, the_error: Callable[[], str]
+) -> None:
+    graph = exported_copy / "model.onnx"
+    whole = graph.read_bytes()
+    for content in (whole[:-10], whole[::-1]) if fault == "damaged or altered" else (None,):
+        graph.unlink()
+        if content is not None:
+            graph.write_bytes(content)
+        assert run("predict", exported_copy, factory) == 2
+        assert f"{graph} is {fault}; take the model from its source" in the_error()
+
+
+@pytest.mark.parametrize(
+    ("schema", "way_out"),
+    [(manifests.BUNDLE_SCHEMA - 1, "train it again"), (manifests.BUNDLE_SCHEMA + 1, "update understudy")],
+)
+def test_a_folder_of_another_format_says_what_to_do(
+    schema: int, way_out: str, exported_copy: Path, model_folder: Path, tmp_path: Path, factory: Path
+) -> None:
+    trained = Path(shutil.copytree(model_folder, tmp_path / "trained"))
+    for folder, open_folder in ((exported_copy, Inspector.load), (trained, load)):
+        manifest = folder / "manifest.json"
+        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"bundle_schema": schema}))
+        sentence = (
+            f"{folder} is a model of format {schema}, this version reads {manifests.BUNDLE_SCHEMA}; {way_out}"
+        )
+        with pytest.raises(BundleError, match=sentence):
+            open_folder(folder)
+
+
+def test_a_manifest_that_is_cut_short_is_named(
+    exported_copy: Path, factory: Path, the_error: Callable[[], str]
+) -> None:
+    manifest = exported_copy / "manifest.json"
+    manifest.write_text(manifest.read_text()[:-20])
+    assert run("predict", exported_copy, factory) == 2
+    assert f"{manifest} is cut short or no JSON; take the model from its source" in the_error()
+
+
+def test_a_calibration_of_another_model_is_refused(
+    exported_copy: Path, factory: Path, the_error: Callable[[], str]
+) -> None:
+    calibration = exported_copy / "calibration.json"
+    calibration.write_text(json.dumps(json.loads(calibration.read_text()) | {"student_sha256": "0" * 64}))
+    assert run("predict", exported_copy, factory) == 2
+    assert f"{calibration} was made for another model; calibrate again" in the_error()

@@ -1,0 +1,106 @@
+"""What a fit takes from a recipe, and what is asked for by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from understudy import InputError, fit
+from understudy.cli import main
+from understudy.evaluate.report.page import _recipe, _training
+from understudy.methods import METHODS, settings_for
+from understudy.runtime.manifest import TrainingCard
+from understudy.train.options import fit_options
+from understudy.train.plan import recipe_of
+
+QUICK = {"image_size": 64, "max_steps": 2, "batch_size": 4, "holdout": 0.0}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_papers_recipe_has_the_papers_choices(method: str) -> None:
+    recipe = recipe_of(fit_options({"method": method, "recipe": "paper"}))
+    assert (recipe.sampling, recipe.statistics, recipe.schedule) == ("natural", "running", "constant")
+    assert recipe.averaging == 0
+    assert settings_for(method, recipe.settings) == settings_for(method)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_tuned_recipe_is_for_several_products(method: str) -> None:
+    recipe = recipe_of(fit_options({"method": method}))
+    assert (recipe.sampling, recipe.statistics) == ("balanced", "recomputed")
+
+
+def test_what_is_asked_for_by_name_goes_before_the_recipe() -> None:
+    assert recipe_of(fit_options({"averaging": 0.0})).averaging == 0  # nothing is an answer too
+    options = {"lr": 0.1, "batch_size": 3, "sampling": "natural", "schedule": "constant"}
+    recipe = recipe_of(fit_options({"settings": {"cosine": "local", "centers": 7}, **options}))
+    assert (recipe.optimiser.lr, recipe.batch_size) == (0.1, 3)
+    assert (recipe.sampling, recipe.schedule, recipe.statistics) == ("natural", "constant", "recomputed")
+    settings = settings_for("snl-rd", recipe.settings).model_dump()
+    assert (settings["cosine"], settings["centers"], settings["lambda_intra"]) == ("local", 7, 1.0)
+
+
+def test_no_share_to_validate_with_is_an_answer_too() -> None:
+    assert recipe_of(fit_options({"method": "stpm"})).validation == 0.2
+    assert recipe_of(fit_options({"method": "stpm", "validation": 0.0})).validation == 0.0
+    with pytest.raises(InputError, match="rd validates nothing"):
+        recipe_of(fit_options({"method": "rd", "validation": 0.1}))
+
+
+def test_a_model_says_by_which_recipe_it_came_about(factory: Path, tmp_path: Path) -> None:
+    tuned = fit(factory, tmp_path / "a", **QUICK).manifest
+    asked = [f"--{name.replace('_', '-')}={value}" for name, value in QUICK.items()]
+    assert main(["fit", str(factory), "--out", str(tmp_path / "b"), "--recipe=paper", *asked]) == 0
+    paper = (tmp_path / "b" / "manifest.json").read_text()
+    assert (tuned.training.recipe, tuned.settings["cosine"]) == ("tuned", "hard")
+    assert tuned.training.averaging == 0.98
+    assert '"recipe": "paper"' in paper
+    assert '"cosine": "local"' in paper
+
+
+def test_a_model_of_before_recipes_had_names_tells_none(factory: Path, tmp_path: Path) -> None:
+    manifest = fit(factory, tmp_path / "m", **QUICK).manifest
+    assert " px, 2 steps of 4" in _training(manifest)
+    assert _recipe(manifest).startswith("tuned. ")
+    older = manifest.training.model_dump()
+    del older["recipe"]
+    manifest = manifest.model_copy(update={"training": TrainingCard.model_validate(older)})
+    assert " px, 2 steps of 4" in _training(manifest)
+    assert _recipe(manifest).startswith("not recorded. ")
+    assert "cosine=hard (paper: local)" in _recipe(manifest)
+
+
+@pytest.mark.parametrize(
+    ("method", "of_snl"), [("rd", {}), ("snl-rd", {"anneal_structural_terms": True, "affinity_map": 0.5})]
+)
+def test_the_reverse_base_has_a_recipe_of_its_own_with_snl_and_without(
+    method: str, of_snl: dict[str, object]
+) -> None:
+    recipe = recipe_of(fit_options({"method": method}))
+    assert recipe.settings == {"cosine": "hard", "smoothing": 1.0, **of_snl}
+    assert (recipe.batch_size, recipe.averaging) == (8, 0.98)
+
+
+def test_by_the_tuned_recipe_snls_terms_fall_and_its_affinity_map_weighs_half() -> None:
+    tuned, paper = (
+        settings_for("snl-rd", recipe_of(fit_options({"recipe": name})).settings).model_dump()
+        for name in ("tuned", "paper")
+    )
+    assert (tuned["anneal_structural_terms"], tuned["affinity_map"]) == (True, 0.5)
+    assert (paper["anneal_structural_terms"], paper["affinity_map"]) == (False, 1)
+    assert [tuned[f"lambda_{term}"] for term in ("spatial", "intra", "inter")] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("method", ["stpm", "snl-fd", "dskd"])
+def test_what_was_measured_for_the_reverse_base_is_not_claimed_for_others(method: str) -> None:
+    recipe, paper = (recipe_of(fit_options({"method": method, "recipe": r})) for r in ("tuned", "paper"))
+    assert (recipe.settings, recipe.averaging) == ({}, 0)
+    assert (recipe.batch_size, recipe.seen(6)) == (paper.batch_size, paper.seen(6))
+
+
+@pytest.mark.parametrize(("categories", "pictures"), [(1, 3200), (6, 3200), (20, 3200), (50, 8000)])
+def test_a_training_on_more_products_is_longer_only_when_each_would_be_seen_too_seldom(
+    categories: int, pictures: int
+) -> None:
+    assert recipe_of(fit_options({})).seen(categories) == pictures
