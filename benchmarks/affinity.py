@@ -49,8 +49,8 @@ def main() -> None:
     parser.add_argument("--batch-sizes", default="1,8")
     parser.add_argument("--strides", default="4 8 16", help="levels that are summed over")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--memory-cap", type=float, default=20.0, help="gigabytes")
-    parser.add_argument("--time-cap", type=float, default=900.0, help="seconds")
+    parser.add_argument("--memory-cap", type=float, default=20.0, help="gigabytes of a process")
+    parser.add_argument("--time-cap", type=float, default=900.0, help="seconds of a process")
     parser.add_argument("--run", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.run:

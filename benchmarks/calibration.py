@@ -49,8 +49,10 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="a trained model; one is trained if none is named")
     parser.add_argument("--rate", type=float, default=0.05)
     parser.add_argument("--draws", type=int, default=500)
-    parser.add_argument("--holdout", type=float, default=0.3, help="of a model that is trained here")
-    parser.add_argument("--steps", type=int, default=1500, help="of a model that is trained here")
+    parser.add_argument(
+        "--holdout", type=float, default=0.3, help="held-out share, if a model is trained here"
+    )
+    parser.add_argument("--steps", type=int, default=1500, help="steps, if a model is trained here")
     asked = parser.parse_args()
     model = Model.load(asked.model) if asked.model else trained(asked.data, asked.holdout, asked.steps)
     rows = measure(good_pictures(model, asked.data), asked.rate, asked.draws)

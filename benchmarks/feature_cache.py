@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--methods", default="rd,snl-rd")
     parser.add_argument("--teacher", default=EMBEDDED_TEACHER)
-    parser.add_argument("--weights", default="", help="a file, or the word random")
+    parser.add_argument("--weights", default="", help="teacher's weights: a file, or the word random")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--batch-size", type=int, default=8)

@@ -43,7 +43,7 @@ def main() -> None:
     """Run what is missing and print the table."""
     parser = parser_of(__doc__, seeds="0,1,2")
     parser.add_argument("--counts", default="5,10,20")
-    parser.add_argument("--recipes", default=";".join(RECIPES), help="separated by semicolons")
+    parser.add_argument("--recipes", default=";".join(RECIPES), help="recipes, separated by semicolons")
     asked = parser.parse_args()
     if asked.run:
         print_rows(run(asked.data, **json.loads(asked.run)))

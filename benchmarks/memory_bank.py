@@ -44,7 +44,7 @@ def main() -> None:
     """Run what is missing, seed by seed, and print the table."""
     parser = parser_of(__doc__, categories=SIX)
     parser.add_argument("--image-sizes", default="256")
-    parser.add_argument("--grids", default="16,32", help="cells along a side")
+    parser.add_argument("--grids", default="16,32", help="cells along a side of the map")
     asked = parser.parse_args()
     if asked.run:
         print_rows(run(asked.data, **json.loads(asked.run)))

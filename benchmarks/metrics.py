@@ -40,7 +40,9 @@ def main() -> None:
     parser.add_argument(
         "--peer-maps", type=int, default=1000, help="maps that anomalib gets; 0 leaves it out"
     )
-    parser.add_argument("--peer-environment", type=Path, help="made if missing; a temporary one by default")
+    parser.add_argument(
+        "--peer-environment", type=Path, help="anomalib's environment; made if missing, temporary by default"
+    )
     parser.add_argument("--run", nargs=3, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.run:

@@ -47,7 +47,8 @@ def recipe(rows: list[Row]) -> str:
         points = points_of(own).values()
         seconds = [statistics.mean(float(row["seconds"]) for row in at) for at in points]
         for what, line in (("image", "o-"), ("pixel", "s--")):
-            auroc = [100 * statistics.mean(float(row[f"{what}_auroc"]) for row in at) for at in points]
+            named = [[float(row[f"{what}_auroc"]) for row in at if row[f"{what}_auroc"]] for at in points]
+            auroc = [100 * statistics.mean(values) for values in named]
             axes.plot(seconds, auroc, line, color=colour, label=f"{label}, {what}")
     axes.set(xscale="log")
     _plain_numbers(axes.xaxis, (1, 2, 3, 5, 7))

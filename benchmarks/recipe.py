@@ -36,7 +36,9 @@ def main() -> None:
     parser = parser_of(__doc__, categories="ballscrew,hazelnut,cookie")
     parser.add_argument("--method", default="snl-rd")
     parser.add_argument("--recipes", default=RECIPES, help="batch:rate:schedule, separated by commas")
-    parser.add_argument("--points", default="100,200,400,800,1500", help="steps, multiples of ten")
+    parser.add_argument(
+        "--points", default="100,200,400,800,1500", help="steps to evaluate after, multiples of ten"
+    )
     asked = parser.parse_args()
     if asked.run:
         print_rows(run(asked.data, **json.loads(asked.run)))
@@ -71,7 +73,7 @@ class Copies:
     Attributes:
         weights: weights of the student, by step.
         seconds: seconds from the first report to each step, without those for the copies.
-        last: seconds from the first report to the last one, likewise.
+        last: seconds from the first report to the last one, without those for the copies.
         copying: seconds that the copies took.
     """
 

@@ -5,6 +5,7 @@ python benchmarks/render.py
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 from pathlib import Path
 
@@ -99,6 +100,7 @@ DRAWINGS: dict[str, Callable[[list[Row]], str]] = {
 
 def main() -> None:
     """Replace the text between each pair of markers, and every drawing."""
+    argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0]).parse_args()
     for page in PAGES:
         page.write_text(rendered(page.read_text(encoding="utf-8")), encoding="utf-8")
     for path, drawing in drawn().items():

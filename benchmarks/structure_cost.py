@@ -39,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--teacher", default="wide_resnet50_2")
-    parser.add_argument("--weights", default="random", help="a file, or the word random")
+    parser.add_argument("--weights", default="random", help="teacher's weights: a file, or the word random")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--batch-size", type=int, default=8)

@@ -67,14 +67,20 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "results", help="folder of the CSVs")
     parser.add_argument("--category", default="hazelnut")
     parser.add_argument("--parts", default=",".join(PARTS))
-    parser.add_argument("--methods", default="stpm,rd", help="of training and scoring")
+    parser.add_argument("--methods", default="stpm,rd", help="methods for training and scoring")
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--pictures", type=int, default=256, help="to train with: whole batches")
-    parser.add_argument("--steps", type=int, default=8, help="of a training that are timed")
+    parser.add_argument("--pictures", type=int, default=256, help="training pictures; only whole batches")
+    parser.add_argument("--steps", type=int, default=8, help="timed steps of a training")
     parser.add_argument("--scored", type=int, default=96, help="pictures that are scored")
     parser.add_argument("--accuracy-steps", type=int, default=300)
-    parser.add_argument("--anomalib-env", type=Path, help="made if missing; a temporary one by default")
-    parser.add_argument("--environments", type=Path, help="of the footprint, likewise")
+    parser.add_argument(
+        "--anomalib-env", type=Path, help="anomalib's environment; made if missing, temporary by default"
+    )
+    parser.add_argument(
+        "--environments",
+        type=Path,
+        help="folder of environments for the footprint; made if missing, temporary by default",
+    )
     asked = parser.parse_args()
     if asked.pictures % LARGEST_BATCH:
         parser.error(

@@ -55,7 +55,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    r"""Turn equations, ``\( ... \)`` and ``\[ ... \]``, into MathML."""
+    r"""Turn equations, ``\( ... \)`` and ``\[ ... \]``, into MathML, and keep figures in tables whole."""
 
     def drawn(found: re.Match[str]) -> str:
         latex, display = html.unescape(found["latex"]), "block" if found["open"] == "[" else "inline"
@@ -66,7 +66,14 @@ def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files
         return f'<div class="equation">{drawing}<span>({number.rstrip("} ")})</span></div>'
 
     marked = r'<(?P<tag>span|div) class="arithmatex">\\(?P<open>[(\[])(?P<latex>.*?)\\[)\]]</(?P=tag)>'
-    return re.sub(marked, drawn, content, flags=re.DOTALL)
+    content = re.sub(marked, drawn, content, flags=re.DOTALL)
+    return re.sub(r"<td[^>]*>.*?</td>", _unbroken, content, flags=re.DOTALL)
+
+
+def _unbroken(cell: re.Match[str]) -> str:
+    """Keep pairs such as ``94.3 / 94.4`` and ranges such as ``94.3 ± 0.1`` of a table on one line."""
+    pairs = re.sub(r"(?<=>)([\d.]+) / ([\d.]+|–)(?=<)", "\\1&nbsp;/&nbsp;\\2", cell[0])
+    return re.sub(r"([\d.]+) ± ([\d.]+)", "\\1&nbsp;±&nbsp;\\2", pairs)
 
 
 def options_table(verb: str) -> str:

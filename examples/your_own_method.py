@@ -1,10 +1,10 @@
-"""A method of your own: good features of each level lie near a small subspace; what leaves it is a defect.
+"""A method of your own: features of good pictures lie near a small subspace, and a defect leaves it.
 
     python examples/your_own_method.py PICTURES MODEL
 
-The student squeezes every teacher feature through a few channels and rebuilds it. A method is three
-things: settings, a function that composes a Distiller, and a recipe. Registered under a name it is trained,
-calibrated, evaluated, saved and loaded like any other. Only public names of Understudy are used.
+The student squeezes every teacher feature through a few channels and rebuilds it. A method has three parts:
+settings, a function that composes a Distiller, and a recipe for its training. Once it is registered under a
+name, it is trained, calibrated, evaluated, saved and loaded like any other. All names used here are public.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from understudy.distill import (
     Term,
     channel_distillation,
 )
-from understudy.methods import METHODS, Adam, Method, Recipe
+from understudy.methods import Adam, Method, Recipe
 
 
 class SubspaceSettings(BaseModel):
-    """What ``--set key=value`` can change: the channels that every level is squeezed through."""
+    """Settings that ``--set key=value`` can change."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    rank: PositiveInt = 16
+    rank: PositiveInt = 16  # channels that every level is squeezed through
 
 
 class SubspaceStudent(nn.Module):
-    """(images, Features) -> one Pair a level: each feature beside what is left of it after the squeeze."""
+    """(images, Features) -> one Pair per level: each teacher feature and the student's copy of it."""
 
-    sees_images = False
+    sees_images = False  # so the teacher's features can be computed once and kept
 
     def __init__(self, levels: list[Level], rank: int) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class SubspaceStudent(nn.Module):
         self.rebuild = nn.ModuleList(nn.Conv2d(rank, level.channels, 1) for level in levels)
 
     def forward(self, images: Tensor | None, features: Features) -> list[Pair]:
-        """Pictures are not looked at: so the teacher needs to look at each but once."""
+        """Squeeze and rebuild every level; the images are not used."""
         parts = zip(features, self.squeeze, self.rebuild, strict=True)
         return [Pair(f, rebuild(squeeze(f))) for f, squeeze, rebuild in parts]
 
@@ -60,13 +60,13 @@ def subspace(teacher: Teacher, settings: SubspaceSettings) -> Distiller:
 
 
 RECIPE = Recipe(Adam(lr=0.003), batch_size=8, pictures=1600)
-METHODS["subspace"] = Method.of(SubspaceSettings, subspace, RECIPE)
+understudy.register_method("subspace", Method.of(SubspaceSettings, subspace, RECIPE))
 
 
 def main(pictures: str, folder: str) -> None:
-    """Train on the good pictures, then say how well the defects among the test pictures are found."""
-    model = understudy.fit(pictures, folder, method="subspace", seed=0)
-    for category, found in understudy.evaluate(model, pictures).metrics["categories"].items():
+    """Train on the good pictures, then print how well the defects among the test pictures are found."""
+    model = understudy.fit(pictures, out=folder, method="subspace", seed=0)
+    for category, found in model.evaluate(pictures).metrics["categories"].items():
         print(f"{category}: image AUROC {found['image_auroc']:.3f}, pixel AUROC {found['pixel_auroc']:.3f}")
 
 

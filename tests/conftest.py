@@ -6,11 +6,14 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny inputs: threads would only wait for each other
 
+import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 
 from understudy import Inspector, Model, fit
 from understudy.distill.teacher import Teacher
@@ -110,3 +113,16 @@ def inspector_of() -> Callable[..., Inspector]:
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What a terminal shows of stderr."""
+    shown = io.StringIO()
+
+    def console(**options: Any) -> Console:
+        assert options.pop("stderr") is True
+        return Console(**options, file=shown, force_terminal=True, width=100)
+
+    monkeypatch.setattr("rich.console.Console", console)
+    return shown

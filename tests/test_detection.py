@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from understudy import evaluate, fit
+from understudy import fit
 from understudy.distill.fusion import Fusion
 from understudy.evaluate import read_masks
 from understudy.lab.factory.write import FactoryPlan, LogicalPlan, write_factory, write_logical
@@ -34,7 +34,7 @@ def test_one_model_finds_the_defects_of_two_products_where_they_are(
     write_factory(tmp_path / "data", FactoryPlan(train=16, good=6, each_defect=4, size=128))
     model = fit(
         tmp_path / "data",
-        tmp_path / "model",
+        out=tmp_path / "model",
         method=method,
         categories=("linen", "veneer"),
         image_size=128,
@@ -43,12 +43,12 @@ def test_one_model_finds_the_defects_of_two_products_where_they_are(
         batch_size=8,
         **options,
     )
-    result = evaluate(model, tmp_path / "data")
+    result = model.evaluate(tmp_path / "data")
     assert result.metrics["mean"]["image_auroc"] > auroc
     assert result.metrics["mean"]["pixel_auroc"] > 0.9
     hits = []
     defects = [t.record for t in result.tested if not t.record.is_good]
-    for record, found in zip(defects, model.score([r.path for r in defects]), strict=True):
+    for record, found in zip(defects, model.inspector.scorer.score([r.path for r in defects]), strict=True):
         assert isinstance(found, Scored)
         mask = read_masks(record, found.size)
         assert mask is not None
@@ -62,7 +62,7 @@ def test_the_global_student_alone_finds_logical_anomalies(tmp_path: Path) -> Non
     write_logical(tmp_path / "data", LogicalPlan(train=32, validation=8, good=12, each_defect=3, size=128))
     model = fit(
         tmp_path / "data",
-        tmp_path / "model",
+        out=tmp_path / "model",
         method="dskd",
         image_size=128,
         strides=(4, 8, 16),
@@ -75,5 +75,5 @@ def test_the_global_student_alone_finds_logical_anomalies(tmp_path: Path) -> Non
     fusion = model.distiller.to_map
     assert isinstance(fusion, Fusion)
     model.distiller.to_map = Fusion({"global": fusion.parts["global"]})
-    (found,) = evaluate(model, tmp_path / "data").metrics["categories"].values()
+    (found,) = model.evaluate(tmp_path / "data").metrics["categories"].values()
     assert found["defects"]["logical_anomalies"]["image_auroc"] > 0.75

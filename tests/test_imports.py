@@ -14,7 +14,17 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LIGHT = ("runtime", "calibrate", "cli", "errors", "files", "progress", "types", "__init__", "__main__")
-HEAVY = {"torch", "timm", "lightning", "torchvision", "torchmetrics", "safetensors", "scipy", "jinja2", "psutil"}
+HEAVY = {
+    "torch",
+    "timm",
+    "lightning",
+    "torchvision",
+    "torchmetrics",
+    "safetensors",
+    "scipy",
+    "jinja2",
+    "psutil",
+}
 
 
 def _structure():  # type: ignore[no-untyped-def]
@@ -73,7 +83,9 @@ def test_the_light_rooms_name_nothing_heavy() -> None:
         if structure.room_of(module) not in LIGHT:
             continue
         tree = ast.parse(path.read_text())
-        typing_only = [n for n in ast.walk(tree) if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.unparse(n.test)]
+        typing_only = [
+            n for n in ast.walk(tree) if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.unparse(n.test)
+        ]
         ignored = {id(inner) for block in typing_only for inner in ast.walk(block)}
         for node in ast.walk(tree):
             if id(node) in ignored:
@@ -114,7 +126,10 @@ def test_a_public_name_means_one_thing() -> None:
     """Two rooms may not define different things under one name; verbs of the command line are thin doors."""
     homes: dict[str, list[str]] = {}
     for module, path in KNOWN.items():
-        if structure.room_of(module) in ("cli", "kernels"):  # a kernel has the name of its plain twin on purpose
+        if structure.room_of(module) in (
+            "cli",
+            "kernels",
+        ):  # a kernel has the name of its plain twin on purpose
             continue
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):

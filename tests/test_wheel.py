@@ -35,7 +35,7 @@ import understudy
 
 folder, maps, *pictures = sys.argv[1:]
 inspector = understudy.Inspector.load(folder, threads=1)
-found = list(inspector.inspect(pictures))
+found = list(inspector.predict(pictures))
 np.savez(maps, *[each.anomaly_map for each in found])
 print(json.dumps([[e.score, e.verdict, e.category, e.reason, e.size, e.regions] for e in found]))
 """
@@ -111,7 +111,7 @@ def pictures(factory: Path, tmp_path: Path) -> list[Path]:
 
 def predictions(results: Any) -> list[Result]:
     found = list(results)
-    assert all(isinstance(each, Result) for each in found)
+    assert all(each.ok for each in found)
     assert len(found) == 13
     return found
 
@@ -129,7 +129,7 @@ def test_it_gives_exactly_what_this_installation_gives(
     light: Light, exported: Path, pictures: list[Path], tmp_path: Path
 ) -> None:
     told = light.python(INSPECT, exported, tmp_path / "maps.npz", *pictures)
-    here = predictions(Inspector.load(exported, threads=1).inspect(pictures))
+    here = predictions(Inspector.load(exported, threads=1).predict(pictures))
     ours = [[e.score, e.verdict, e.category, e.reason, e.size, e.regions] for e in here]
     assert told == json.loads(json.dumps(ours))
     assert {verdict for _, verdict, *_ in told} - {"PASS"}  # else there were no regions to compare
@@ -154,7 +154,7 @@ def test_it_gives_what_torch_gives_within_the_tolerance_of_an_export(
 def test_its_command_line_predicts(light: Light, exported: Path, pictures: list[Path]) -> None:
     done = light.understudy("predict", exported, *pictures, "--format", "jsonl")
     assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "13 pictures scored, 0 unreadable")
-    here = predictions(Inspector.load(exported).inspect(pictures))
+    here = predictions(Inspector.load(exported).predict(pictures))
     for row, each in zip(map(json.loads, done.stdout.splitlines()), here, strict=True):
         assert row["path"] == str(each.path)
         assert row["score"] == pytest.approx(each.score, rel=1e-5)
@@ -179,6 +179,30 @@ def test_its_help_names_every_verb(light: Light) -> None:
     done = light.understudy("--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert all(verb in done.stdout for verb in ("fit", "calibrate", "evaluate", "predict", "export"))
+
+
+@pytest.mark.parametrize(
+    "verb", ["fit", "calibrate", "evaluate", "predict", "diagnose", "export", "reproduce"]
+)
+def test_its_help_names_the_options_of_every_verb(light: Light, verb: str) -> None:
+    done = light.understudy(verb, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Usage: understudy" in done.stdout
+    assert "--" in done.stdout
+
+
+def test_the_light_modules_are_imported_from_it(light: Light) -> None:
+    """A list of the modules of the runtime, and what else works without torch."""
+    code = """
+import importlib, json, pkgutil, sys
+import understudy.runtime
+names = [f"understudy.runtime.{each.name}" for each in pkgutil.iter_modules(understudy.runtime.__path__)]
+names += ["understudy.data.layouts", "understudy.data.inspect", "understudy.calibrate", "understudy.cli"]
+print(json.dumps([importlib.import_module(name).__file__ for name in names]))
+"""
+    files = light.python(code)
+    assert len(files) > 10
+    assert all(str(light.folder) in file for file in files)
 
 
 @pytest.mark.parametrize("verb", ["fit", "evaluate", "predict", "export"])

@@ -107,9 +107,9 @@ class Result:
 
     Attributes:
         path: file of the picture; for a picture in memory, a name with its position, such as ``picture-0``.
-        score: image-level anomaly score: the maximum of the map. At least 0, no upper bound, not normalised;
-            larger is more abnormal. NaN if the picture cannot be judged.
-        anomaly_map: (h, w) float32 at the model's resolution. At least 0; larger is more abnormal. Pixels
+        score: image-level anomaly score: the maximum of the map. Raw, without bounds (at least 0 for all
+            methods but dskd); larger is more abnormal. NaN if the picture cannot be judged.
+        anomaly_map: (h, w) float32 at the model's resolution; larger is more abnormal. Pixels
             that do not count have the map's lowest value. Shape (0, 0) if the picture cannot be judged.
         size: (height, width) of the picture in pixels; (0, 0) if the picture cannot be judged.
         verdict: PASS, REVIEW or FAIL; ``None`` if the model is not calibrated.

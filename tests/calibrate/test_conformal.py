@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from understudy import InputError
 from understudy.calibrate.conformal import (
+    _percent,
     conformal_threshold,
     good_pictures_needed,
     promise,
@@ -102,8 +104,13 @@ def test_bad_rates_and_scores_are_refused() -> None:
 
 
 def test_the_promise_that_the_docs_quote_is_the_one_made() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "from-score-to-decision.md").read_text()
-    assert f"> {promise(250, 0.01)}\n" in page
+    page = (Path(__file__).parents[2] / "docs" / "from-score-to-decision.md").read_text(encoding="utf-8")
+    flowing = " ".join(re.sub(r"(?<=\S)\n> ", " ", page).split())  # a quote of two lines is one
+    assert f"> {promise(250, 0.01)} " in flowing
     assert promise(99, 0.01).endswith("below 3 %")
     assert promise(1000, 0.01).endswith("below 1.6 %")
-    assert "With 99 it is 3 %, with 1000 it is 1.6 %." in page
+    assert "with 99 it is 3 %, with 1,000 it is 1.6 %." in flowing
+    for n in (9, 24, 60, 99):
+        rate = smallest_rate(n)
+        row = [_percent(share, 2) for share in (rate, rate_bound(n, rate), min(0.5, 5 * rate))]
+        assert f"| {n} | {' | '.join(row)} |" in page

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from understudy import Calibration, InputError, Model, PictureError, fit, load
+from understudy import Calibration, InputError, Inspector, Model, PictureError, fit, load
+from understudy.calibrate import calibrate
 from understudy.calibrate.conformal import conformal_threshold, promise
-from understudy.calibrate.job import HeldOut, Rates, calibration_from, thresholds_from
+from understudy.calibrate.job import HeldOut, Rates, calibrate_fresh, calibration_from, thresholds_from
+from understudy.data.layouts import open_pictures
 from understudy.distill.network import TorchNetwork
 from understudy.progress import Reporter
-from understudy.runtime.decision import Limits
+from understudy.runtime.decision import Limits, decide
 from understudy.runtime.graph import Answers
 from understudy.runtime.regions import highest_threshold_with_region, large_regions
 from understudy.runtime.sources import digest_of
@@ -260,3 +262,47 @@ def test_an_area_that_no_map_has_is_refused(
     copy = Path(shutil.copytree(model_folder, tmp_path / "m"))
     with pytest.raises(InputError, match=f"between 1 and the map's 4096 pixels, got {area}"):
         calibrated(copy, factory, 0.2, min_area=area)
+
+
+def test_thresholds_of_an_exported_model_hold_at_once_too(
+    exported: Path, factory: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(exported, tmp_path / "m"))
+    inspector = Inspector.load(copy, calibrated=False)
+    assert {r.verdict for r in inspector.predict(factory / "nut")} == {None}
+    calibration = calibrate(inspector, factory, false_alarm_rate=0.2, progress=False)
+    assert inspector.calibration == calibration == Inspector.load(copy).calibration
+    for found in inspector.predict(factory / "nut", category="nut"):
+        assert found.verdict == decide(found.score, calibration.thresholds)
+
+
+def test_an_earlier_calibration_decides_nothing_about_the_next(
+    model_folder: Path, factory: Path, tmp_path: Path
+) -> None:
+    copies = [Path(shutil.copytree(model_folder, tmp_path / name)) for name in "ab"]
+    first, second = (Model.load(copy, "cpu", calibrated=i == 0) for i, copy in enumerate(copies))
+    assert (first.calibration is None, second.calibration is None) == (False, True)
+    found = [m.calibrate(factory, false_alarm_rate=0.2, progress=False) for m in (first, second)]
+    assert found[0] == found[1]
+    assert first.calibrate(factory, false_alarm_rate=0.2, progress=False) == found[0]
+
+
+def test_a_fresh_model_takes_the_asked_rate_or_the_smallest_that_its_pictures_allow(
+    model_folder: Path, factory: Path, tmp_path: Path
+) -> None:
+    inspector = Model.load(shutil.copytree(model_folder, tmp_path / "m"), "cpu").inspector
+    records = open_pictures(factory).train()  # of which eight were held out
+    said: list[str] = []
+    reporter = Reporter(say=said.append)
+    asked = calibrate_fresh(inspector, records, 0.2, reporter)
+    assert asked is not None
+    assert asked.thresholds.false_alarm_rate == 0.2
+    assert not any("was asked for" in line for line in said)
+    smallest = calibrate_fresh(inspector, records, 0.01, reporter)
+    assert smallest is not None
+    assert smallest.thresholds.false_alarm_rate == pytest.approx(1 / 9)
+    assert inspector.calibration == smallest
+    assert any("a false-alarm rate of 0.01 was asked for; 8 held-out pictures can" in line for line in said)
+    trained = [r for r in records if digest_of(r.path.read_bytes()) in inspector.seen.trained]
+    assert calibrate_fresh(inspector, trained, 0.2, reporter) is None
+    assert inspector.calibration == smallest

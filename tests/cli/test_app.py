@@ -172,7 +172,7 @@ def test_wrong_usage_exits_with_2_and_a_traceback_comes_only_when_asked_for(
 def test_plain_progress_is_five_lines_at_most_and_ends_with_the_last_step(
     total: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with reporting() as reporter:
+    with reporting(plain_lines=True) as reporter:
         for done in range(1, total + 1):
             if total < 100 or done % 10 == 0 or done == total:
                 reporter.advance("train", done, total, "")

@@ -6,7 +6,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from understudy import Model
 from understudy.cli import main
+from understudy.cli.evaluate import metrics_table
 
 
 def run(*arguments: object) -> int:
@@ -21,3 +25,56 @@ def test_evaluating_with_a_broken_picture_reports_it_and_exits_with_1(
     assert "left out" in the_error()
     metrics = json.loads((tmp_path / "e" / "metrics.json").read_text())
     assert metrics["categories"]["nut"]["n_good"] == 1
+
+
+def test_an_exported_model_has_the_figures_of_the_model_that_it_was_made_of(
+    exported_copy: Path, model: Model, factory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("evaluate", exported_copy, factory) == 0
+    ours = json.loads((exported_copy / "evaluation" / "metrics.json").read_text())
+    theirs = model.evaluate(factory).metrics
+    assert list(ours["categories"]) == list(theirs["categories"])
+    for category, row in theirs["categories"].items():
+        own = ours["categories"][category]
+        assert own["false_alarm_rate"] == row["false_alarm_rate"]
+        assert own["recognition"] == row["recognition"]
+        for name in theirs["mean"]:  # one rank may change by rounding
+            assert own[name] == pytest.approx(row[name], abs=0.01)
+    page = (exported_copy / "evaluation" / "report.html").read_text()
+    assert "<figure" in page
+    assert model.manifest.files["student.safetensors"] in page
+    assert "wrote " in capsys.readouterr().out
+    assert run("predict", exported_copy, factory / "nut" / "test") == 0  # the folder is still a model
+
+
+def test_the_table_has_every_category_in_percent_the_mean_and_the_worst(model: Model, factory: Path) -> None:
+    metrics = model.evaluate(factory, categories=["nut", "linen"]).metrics
+    metrics["categories"]["nut"]["aupro"] = metrics["worst"]["aupro"] = None
+    table = metrics_table(metrics)
+    columns = [[str(cell) for cell in column.cells] for column in table.columns]
+    assert columns[0] == ["linen", "nut", "mean", "pooled", "worst"]
+    assert [str(column.header) for column in table.columns][1:3] == ["image auroc", "image ap"]
+    assert columns[1][:2] == [
+        f"{100 * metrics['categories'][c]['image_auroc']:.1f}" for c in ("linen", "nut")
+    ]
+    assert columns[1][4] == metrics["worst"]["image_auroc"][0]
+    aupro = columns[list(metrics["mean"]).index("aupro") + 1]
+    assert (aupro[1], aupro[4]) == ("–", "–")
+
+
+def test_metrics_and_report_go_where_they_are_asked_for_by_the_thresholds_that_are_asked_for(
+    model_folder: Path, factory: Path, tmp_path: Path, the_error: Callable[[], str]
+) -> None:
+    options = ("--map-resolution", "mask", "--aupro-limit", 0.05, "--thresholds", "global")
+    asked = ("evaluate", model_folder, factory, "--categories", "nut", *options)
+    assert run(*asked, "--out", tmp_path / "e") == 0
+    metrics = json.loads((tmp_path / "e" / "metrics.json").read_text())
+    assert (metrics["map_resolution"], metrics["aupro_limit"], metrics["thresholds"]) == (
+        "mask",
+        0.05,
+        "global",
+    )
+    assert (tmp_path / "e" / "report.html").is_file()
+    assert not (model_folder / "evaluation").exists()
+    assert run("evaluate", model_folder, factory, "--aupro-limit", 2, "--out", tmp_path / "f") == 2
+    assert "at most 1, got 2" in the_error()

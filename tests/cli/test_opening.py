@@ -11,6 +11,8 @@ import pytest
 
 from understudy import BundleError, Inspector, load
 from understudy.cli import main
+from understudy.cli.opening import open_inspector
+from understudy.progress import Stopwatch
 from understudy.runtime import manifest as manifests
 
 
@@ -107,3 +109,37 @@ def test_a_calibration_of_another_model_is_refused(
     calibration.write_text(json.dumps(json.loads(calibration.read_text()) | {"student_sha256": "0" * 64}))
     assert run("predict", exported_copy, factory) == 2
     assert f"{calibration} was made for another model; calibrate again" in the_error()
+
+
+def test_a_trained_and_an_exported_model_open_as_the_same_thing(model_folder: Path, exported: Path) -> None:
+    ours, theirs = open_inspector(model_folder, "cpu"), open_inspector(exported)
+    assert type(ours) is type(theirs) is Inspector
+    assert ours.categories == theirs.categories
+    assert ours.calibration == theirs.calibration is not None
+    assert ours.folder == model_folder
+    assert theirs.folder == exported
+
+
+def test_thresholds_are_left_alone_where_they_are_not_wanted(exported_copy: Path, model_folder: Path) -> None:
+    (exported_copy / "calibration.json").write_text("{")
+    assert open_inspector(exported_copy, calibrated=False).calibration is None
+    with pytest.raises(BundleError, match=r"calibration\.json"):
+        open_inspector(exported_copy)
+    assert open_inspector(model_folder, "cpu", calibrated=False).calibration is None
+
+
+def test_a_stopwatch_waits_for_the_device_of_a_trained_model(model_folder: Path, exported: Path) -> None:
+    def nothing() -> None: ...
+
+    watch = Stopwatch()
+    watch.synchronize = nothing
+    open_inspector(exported, watch=watch)
+    assert watch.synchronize is nothing
+    open_inspector(model_folder, "cpu", watch)
+    assert watch.synchronize is not nothing
+    watch.synchronize()
+
+
+def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=f"{tmp_path} holds no trained model"):
+        open_inspector(tmp_path)

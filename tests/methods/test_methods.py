@@ -1,4 +1,4 @@
-"""What every method must do, whatever it is made of."""
+"""What every method must do, whatever it is made of, and how one is known by its name."""
 
 from __future__ import annotations
 
@@ -6,14 +6,10 @@ import pytest
 import torch
 
 from understudy import METHODS, InputError
-from understudy.distill.cram import CRAM
 from understudy.distill.distiller import Distiller
-from understudy.distill.losses import affinity_distillation
-from understudy.distill.maps import MapRecipe
 from understudy.distill.teacher import Teacher
 from understudy.distill.weights import load_teacher
-from understudy.methods import build, parse_assignments, settings_for
-from understudy.types import Pair
+from understudy.methods import Method, build, method_named, parse_assignments, register_method, settings_for
 
 every_method = pytest.mark.parametrize("method", list(METHODS))
 
@@ -70,74 +66,6 @@ def test_a_constant_picture_gives_finite_losses_and_scores(
     assert anomaly_map.isfinite().all()
 
 
-def test_snls_defaults_are_the_papers_full_method(embedded: Teacher) -> None:
-    distiller = make("snl-rd", embedded)
-    assert [(t.name, t.weight) for t in distiller.terms] == [
-        ("cosine", 1.0),
-        ("spatial", 1.0),
-        ("intra", 1.0),
-        ("inter", 1.0),
-    ]
-    crams = [m for m in distiller.student.modules() if isinstance(m, CRAM)]
-    assert [tuple(c.centers.shape) for c in crams] == [(50, 320), (50, 112), (50, 40)]
-    assert distiller.to_map.affinity == 1.0
-
-
-@pytest.mark.parametrize(
-    ("off", "terms", "crams"),
-    [
-        ({"lambda_spatial": 0, "lambda_intra": 0, "lambda_inter": 0, "centers": 0}, ["cosine"], 0),
-        ({"lambda_intra": 0, "lambda_inter": 0, "centers": 0}, ["cosine", "spatial"], 0),
-        ({"lambda_inter": 0, "centers": 0}, ["cosine", "spatial", "intra"], 0),
-        ({"centers": 0}, ["cosine", "spatial", "intra", "inter"], 0),
-        ({"lambda_intra": 0, "lambda_inter": 0}, ["cosine", "spatial"], 3),
-        ({"centers": 25}, ["cosine", "spatial", "intra", "inter"], 3),
-        ({"centers": 75}, ["cosine", "spatial", "intra", "inter"], 3),
-    ],
-)
-def test_every_row_of_tables_5_and_6_can_be_set(
-    off: dict[str, object], terms: list[str], crams: int, embedded: Teacher
-) -> None:
-    distiller = make("snl-rd", embedded, **off)
-    assert [t.name for t in distiller.terms] == terms
-    found = [m for m in distiller.student.modules() if isinstance(m, CRAM)]
-    assert len(found) == crams
-    assert all(len(c.centers) == off.get("centers", 50) for c in found)
-
-
-@pytest.mark.parametrize("levels", [1, 2, 3, 9])
-def test_affinities_can_be_those_of_the_coarsest_levels_alone(levels: int, embedded: Teacher) -> None:
-    distiller = make("snl-rd", embedded, affinity_levels=levels)
-    pairs = [Pair(torch.randn(2, 6, side, side), torch.randn(2, 6, side, side)) for side in (8, 4, 2)]
-    fine, coarse = pairs[:-levels], pairs[-levels:]
-    losses = distiller.loss(pairs)
-    for name, shift in (("intra", 0), ("inter", 1)):
-        expected = torch.stack([affinity_distillation(pair, shift) for pair in coarse]).sum()
-        torch.testing.assert_close(losses[name], expected)
-    expected = MapRecipe(affinity=1.0)(coarse, (32, 32))
-    if fine:
-        expected = expected + MapRecipe()(fine, (32, 32))
-    torch.testing.assert_close(distiller.to_map(pairs, (32, 32)), expected)
-
-
-@pytest.mark.parametrize(("structure", "left"), [("kept", 1.0), ("falling", 0.25)])
-def test_the_structural_terms_can_fall_and_the_cosine_never_does(
-    structure: str, left: float, embedded: Teacher
-) -> None:
-    distiller = make("snl-rd", embedded, structure=structure, lambda_spatial=2.0)
-    pairs = [Pair(torch.randn(2, 6, side, side), torch.randn(2, 6, side, side)) for side in (8, 4)]
-    begun, later = distiller.loss(pairs), distiller.loss(pairs, done=0.75)
-    assert later["cosine"] == begun["cosine"]
-    for name in ("spatial", "intra", "inter"):
-        torch.testing.assert_close(later[name], left * begun[name])
-
-
-def test_a_batch_of_one_leaves_inter_affinity_out_and_says_so(embedded: Teacher) -> None:
-    with pytest.warns(UserWarning, match="inter-affinity is left out"):
-        losses = make("snl-rd", embedded).training_loss(torch.randn(1, 3, 128, 128))
-    assert list(losses) == ["cosine", "spatial", "intra"]
-
-
 def test_settings_are_checked_and_the_known_ones_listed() -> None:
     with pytest.raises(InputError, match="has no setting 'centres'; it has cosine, lambda_spatial"):
         settings_for("snl-rd", {"centres": 3})
@@ -156,3 +84,20 @@ def test_assignments_are_read_as_numbers_switches_or_words() -> None:
     }
     with pytest.raises(InputError, match="key=value, got 'centers'"):
         parse_assignments(["centers"])
+
+
+def test_a_registered_method_is_found_by_its_name_and_takes_no_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("understudy.methods.METHODS", dict(METHODS))
+    rd = METHODS["rd"]
+    own = Method.of(rd.settings, rd.compose, rd.recipes["paper"])
+    register_method("own", own)
+    register_method("own", own)  # the same once more, as a module that is imported again does
+    assert method_named("own") is own
+    assert own.recipes["tuned"] == rd.recipes["paper"].tuned()
+    for name, other in (("own", rd), ("rd", own)):
+        with pytest.raises(InputError, match=f"a method is named '{name}' already; choose another name"):
+            register_method(name, other)
+    with pytest.raises(InputError, match="no method is named 'x'; .*, dskd, own"):
+        method_named("x")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import islice, repeat
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from understudy.runtime.decision import Calibration, Limits, Thresholds
 from understudy.runtime.graph import Answers
 from understudy.runtime.inspector import Inspector
 from understudy.runtime.preprocess import Preprocess
+from understudy.runtime.roi import NO_ROIS, Rois
 from understudy.runtime.scoring import Scorer
 from understudy.types import Region, Result
 
@@ -123,3 +126,133 @@ def test_several_threads_get_what_one_gets(inspector: Inspector) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(scores, lots)) == [scores(pictures) for pictures in lots]
+
+
+TILES = LOOK.model_copy(update={"tile": 32, "overlap": 8})
+UPPER = np.repeat([[True], [False]], 16, 0) & np.ones((1, 32), bool)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 8])
+@pytest.mark.parametrize(
+    ("look", "rois", "size"),
+    [
+        (LOOK, NO_ROIS, (32, 32)),
+        (TILES, NO_ROIS, (70, 100)),
+        (TILES, Rois(None, {"nut": UPPER}), (64, 64)),
+    ],
+    ids=["whole", "tiles", "tiles of a region"],
+)
+def test_the_next_frame_is_asked_for_only_after_the_result_of_the_one_before_was_taken(
+    look: Preprocess,
+    rois: Rois,
+    size: tuple[int, int],
+    batch_size: int,
+    inspector_of: Callable[..., Inspector],
+) -> None:
+    scorer = Scorer(brightness, look, {"nut": np.array([1, 0], np.float32)}, CALIBRATION, rois)
+    asked = 0
+
+    def camera() -> Iterator[np.ndarray]:
+        nonlocal asked
+        while True:  # as a camera on a running line
+            asked += 1
+            yield spot(10 * asked, slice(4, 9), slice(4, 9), size)
+
+    results = inspector_of(scorer).predict(camera(), batch_size=batch_size)
+    assert asked == 0
+    for n in range(1, 6):
+        found = next(results)
+        assert asked == n
+        assert round(255 * found.score) == 10 * n
+        assert (found.path, found.size) == (Path(f"picture-{n - 1}"), size)
+
+
+def test_a_camera_may_be_any_iterator_and_may_end_or_break(inspector: Inspector) -> None:
+    frame = spot(30, slice(0, 9), slice(0, 9))
+    assert [r.score for r in islice(inspector.predict(repeat(frame)), 3)] == [pytest.approx(30 / 255)] * 3
+    assert len(list(inspector.predict(iter([frame, frame])))) == 2
+    assert list(inspector.predict(iter([]))) == []
+
+    def torn() -> Iterator[np.ndarray]:
+        yield frame
+        raise OSError("cable torn")
+
+    results = inspector.predict(torn())
+    assert next(results).ok
+    with pytest.raises(OSError, match="cable torn"):
+        next(results)
+
+
+def test_a_broken_frame_gives_its_result_and_the_camera_goes_on(inspector: Inspector) -> None:
+    good, strange = spot(30, slice(0, 9), slice(0, 9)), np.zeros((4, 4, 7), np.uint8)
+    found = list(inspector.predict(iter([good, strange, good])))
+    assert [r.ok for r in found] == [True, False, True]
+    assert [str(r.path) for r in found] == ["picture-0", "picture-1", "picture-2"]
+
+
+def test_a_stream_of_paths_and_images_is_judged_as_a_list_of_them(
+    inspector: Inspector, tmp_path: Path
+) -> None:
+    image = Image.fromarray(spot(200, slice(4, 8), slice(4, 8)))
+    image.save(tmp_path / "a.png")
+    given = [tmp_path / "a.png", image, str(tmp_path / "a.png"), np.array(image)]
+    listed, streamed = list(inspector.predict(given)), list(inspector.predict(iter(given)))
+    assert [(r.path, r.score, r.verdict, r.regions) for r in listed] == [
+        (r.path, r.score, r.verdict, r.regions) for r in streamed
+    ]
+    assert {r.verdict for r in listed} == {"FAIL"}
+    assert len({r.score for r in listed}) == 1
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P"])
+def test_an_image_of_pillow_is_judged_as_its_file(mode: str, inspector: Inspector, tmp_path: Path) -> None:
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)).convert(mode)
+    image.save(tmp_path / "a.png")
+    (from_file,), (alone,) = inspector.predict(tmp_path / "a.png"), inspector.predict(image)
+    assert alone.path == Path("picture-0")
+    assert (alone.score, alone.size, alone.regions) == (from_file.score, (40, 50), from_file.regions)
+    np.testing.assert_array_equal(alone.anomaly_map, from_file.anomaly_map)
+
+
+def test_a_loop_over_a_folder_goes_on_past_a_broken_file_whatever_it_asks_of_a_result(
+    inspector: Inspector, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.png", "c.png"):
+        Image.fromarray(spot(200, slice(4, 8), slice(4, 8))).save(tmp_path / name)
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    broken = None
+    for result in inspector.predict(tmp_path):
+        print(result.path, result.score, result.verdict)
+        broken = broken or (None if result.ok else result)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == [str(tmp_path / f"{n}.png") for n in "abc"]
+    assert lines[1].endswith("b.png nan None")
+    assert broken is not None
+    assert broken.error == f"{tmp_path / 'b.png'} is no picture that can be decoded; replace or remove it"
+    assert math.isnan(broken.score)
+    assert (broken.verdict, broken.category, broken.reason, broken.regions) == (None, None, None, ())
+    assert (broken.anomaly_map.shape, broken.anomaly_map.dtype) == ((0, 0), np.float32)
+    assert broken.size == (0, 0)
+    assert not inspector.defect_mask(broken).any()
+
+
+def test_thresholds_that_are_set_hold_for_the_next_picture(inspector: Inspector) -> None:
+    picture = spot(120, slice(4, 8), slice(4, 8))
+    strict = CALIBRATION.thresholds.model_copy(update={"fail_above": 0.1, "review_above": 0.1})
+    results = inspector.predict(repeat(picture))
+    assert next(results).verdict == "REVIEW"
+    inspector.calibration = CALIBRATION.model_copy(update={"thresholds": strict})
+    assert inspector.thresholds == strict
+    assert one(inspector, picture).verdict == "FAIL"
+    inspector.calibration = None
+    assert (one(inspector, picture).verdict, inspector.thresholds) == (None, None)
+
+
+def test_another_products_name_is_no_category_unless_the_model_knows_one_product_alone(
+    inspector_of: Callable[..., Inspector],
+) -> None:
+    scorer = Scorer(brightness, LOOK, {"nut": np.array([1, 0], np.float32)})
+    one_product, two = inspector_of(scorer), inspector_of(scorer, ["nut", "bolt"])
+    assert two.categories == ["bolt", "nut"]
+    assert [two.match_category(name) for name in ("nut", "screw")] == ["nut", None]
+    assert [one_product.match_category(name) for name in ("nut", "screw")] == ["nut", "nut"]

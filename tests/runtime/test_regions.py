@@ -88,3 +88,9 @@ def test_a_box_never_ends_beyond_the_picture(width: int, side: int) -> None:
     (found,) = find_regions(np.ones((side, side), np.float32), 0.5, 1, (width, width))
     assert (found.left, found.top, found.right, found.bottom) == (0, 0, width, width)
     assert found.area == width * width
+
+
+def test_an_empty_map_has_no_regions() -> None:
+    empty = np.zeros((0, 0), np.float32)
+    assert large_regions(empty > 0, 4).shape == (0, 0)
+    assert find_regions(np.zeros((3, 4), np.float32), 0.0, 1, (30, 40)) == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -37,18 +38,55 @@ def test_a_long_walk_is_an_exponential_mean_and_a_short_one_follows_faster() -> 
     assert layer.weight.item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_the_mean_goes_on_from_a_checkpoint() -> None:
-    whole, parts = nn.Linear(1, 1), nn.Linear(1, 1)
-    values = [1.0, 4.0, 9.0, -3.0]
-    unbroken = AveragedWeights(whole, 0.9)
-    walk(unbroken, whole, values)
-    first, second = AveragedWeights(parts, 0.9), AveragedWeights(parts, 0.9)
-    walk(first, parts, values[:2])
-    second.load_state_dict(first.state_dict())
-    walk(second, parts, values[2:])
+def student() -> nn.Module:
+    """Has parameters, statistics that are averaged with them, and a count of batches, which is not."""
+    return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+
+
+def train_a_step(net: nn.Module, mean: AveragedWeights, seed: int) -> None:
+    """Move every number of a student, and tell the mean."""
+    generator = torch.Generator().manual_seed(seed)
+    for value in net.state_dict().values():
+        if value.is_floating_point():
+            value += torch.randn(value.shape, generator=generator)
+        else:
+            value += 1
+    mean.on_train_batch_end(None, None, None, None, 0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("decay", [0.02, 0.5, 0.98])
+def test_the_mean_is_the_plain_formula_bit_by_bit(decay: float) -> None:
+    net = student()
+    mean = AveragedWeights(net, decay)
+    expected = {k: torch.zeros_like(v) for k, v in net.state_dict().items() if v.is_floating_point()}
+    for step in range(25):
+        train_a_step(net, mean, step)
+        share = min(decay, step / (step + 10))
+        for name, value in expected.items():
+            value.lerp_(net.state_dict()[name], 1 - share)
+    mean.restore()
+    assert net[1].num_batches_tracked == 25
+    assert all(torch.equal(net.state_dict()[name], value) for name, value in expected.items())
+
+
+@pytest.mark.parametrize("stop", [1, 4, 12])
+def test_the_mean_goes_on_from_a_checkpoint(stop: int, tmp_path: Path) -> None:
+    whole = student()
+    parts = copy.deepcopy(whole)
+    unbroken, first = AveragedWeights(whole, 0.9), AveragedWeights(parts, 0.9)
+    for step in range(12):
+        train_a_step(whole, unbroken, step)
+    for step in range(stop):
+        train_a_step(parts, first, step)
+    torch.save(first.state_dict(), tmp_path / "state")
+    second = AveragedWeights(parts, 0.9)
+    second.load_state_dict(torch.load(tmp_path / "state", weights_only=True))
+    for step in range(stop, 12):
+        train_a_step(parts, second, step)
     unbroken.restore()
     second.restore()
-    assert torch.equal(whole.weight, parts.weight)
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), parts.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(whole.buffers(), parts.buffers(), strict=True))
 
 
 def test_nothing_is_changed_where_no_step_was_seen() -> None:

@@ -1,3 +1,5 @@
+"""Statistics of batch normalisation, recomputed with the final weights."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -40,6 +42,36 @@ def test_a_layer_that_no_batch_reaches_stays_as_it_is() -> None:
     before = {name: value.clone() for name, value in unused.state_dict().items()}
     recompute_batchnorm(nn.ModuleList([used, unused]), [torch.randn(4, 2, 8, 8)], used)
     assert all(torch.equal(before[name], value) for name, value in unused.state_dict().items())
+
+
+def test_statistics_of_deeper_layers_are_those_that_the_final_weights_give() -> None:
+    """By hand: every layer sees what the layers before it make of the batch by the batch's own statistics."""
+    student = nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Dropout(0.0))
+    student(torch.randn(4, 3, 8, 8) * 9)
+    batches = [torch.randn(4, 3, 8, 8) + mean for mean in (0.0, 3.0)]
+    means = []
+    with torch.no_grad():
+        for batch in batches:
+            low, high = batch.mean((0, 2, 3), keepdim=True), batch.var((0, 2, 3), keepdim=True, correction=0)
+            means.append(student[1]((batch - low) / (high + 1e-5).sqrt()).mean((0, 2, 3)))
+    recompute_batchnorm(student, batches, student)
+    torch.testing.assert_close(student[2].running_mean, torch.stack(means).mean(0))
+    assert student[2].num_batches_tracked == 2
+
+
+def test_a_student_without_batch_normalisation_stays_as_it_is_and_is_left_in_eval_mode() -> None:
+    student = nn.Conv2d(3, 4, 1)
+    before = student.weight.clone()
+    recompute_batchnorm(student, [torch.randn(4, 3, 8, 8)], student)
+    assert torch.equal(student.weight, before)
+    assert not student.training
+
+
+def test_layers_that_keep_no_statistics_still_keep_none() -> None:
+    student = nn.Sequential(nn.BatchNorm2d(3), nn.BatchNorm2d(3, track_running_stats=False))
+    recompute_batchnorm(student, [torch.randn(4, 3, 8, 8)], student)
+    assert student[1].running_mean is None
+    assert student[0].num_batches_tracked == 1
 
 
 def _buffers(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

@@ -245,13 +245,14 @@ def test_a_checkpoint_leaves_the_teacher_out(
     assert {k.split(".")[1] for k in state["state_dict"]} == {"student"}
 
 
+@pytest.mark.parametrize("changes", [{}, {"averaging": 0.5}])
 def test_resuming_at_the_last_step_gives_the_finished_student_and_its_loss(
-    embedded: Teacher, pictures: PictureStore, tmp_path: Path
+    changes: dict[str, object], embedded: Teacher, pictures: PictureStore, tmp_path: Path
 ) -> None:
-    first = fresh(embedded)
-    ended = train(first, pictures, LOOK, plan(4), tmp_path, description="t")
+    first, how = fresh(embedded), plan(4, **changes)
+    ended = train(first, pictures, LOOK, how, tmp_path, description="t")
     again = fresh(embedded, seed=9)
-    resumed = train(again, pictures, LOOK, plan(4), tmp_path, description="t", resume=True)
+    resumed = train(again, pictures, LOOK, how, tmp_path, description="t", resume=True)
     assert ended.loss is not None
     assert (resumed.loss, resumed.step) == (ended.loss, ended.step)
     assert same(first, again)

@@ -120,28 +120,28 @@ def thresholds_from(
     )
 
 
-def calibration_from(found: Sequence[HeldOut], rates: Rates, min_area: int = MIN_AREA) -> Calibration:
+def calibration_from(held_out: Sequence[HeldOut], rates: Rates, min_area: int = MIN_AREA) -> Calibration:
     """Compute thresholds and limits for all categories together, and for each with enough pictures.
 
     Args:
-        found: figures of held-out good pictures.
+        held_out: figures of held-out good pictures.
         rates: rates to promise.
         min_area: smallest area of a defect, in pixels of the map.
 
     Raises:
         InputError: see :func:`thresholds_from`.
     """
-    thresholds = thresholds_from([each.score for each in found], rates.false_alarm, rates.review)
+    thresholds = thresholds_from([each.score for each in held_out], rates.false_alarm, rates.review)
     unknown = rates.false_alarm if rates.unknown is None else rates.unknown
     return Calibration(
         thresholds=thresholds,
         categories={
             category: thresholds_from([each.score for each in members], rates.false_alarm, rates.review)
-            for category, members in _enough(found, rates.false_alarm).items()
+            for category, members in _enough(held_out, rates.false_alarm).items()
         },
-        masks=_limits(found, rates.false_alarm, lambda each: each.level),
+        masks=_limits(held_out, rates.false_alarm, lambda each: each.level),
         min_area=min_area,
-        distances=_limits(found, unknown, lambda each: each.distance),
+        distances=_limits(held_out, unknown, lambda each: each.distance),
         promise=promise(thresholds.n_good, rates.false_alarm),
     )
 

@@ -45,12 +45,12 @@ def inspect(
     from understudy.data.inspect import inspect_data
 
     with reporting(plain_lines=True) as reporter:
-        found = inspect_data(data, decode, reporter.advance)
+        inspection = inspect_data(data, decode, reporter.advance)
     if format_ == "json":
-        print(json.dumps(_as_json(found), indent=2))
+        print(json.dumps(_as_json(inspection), indent=2))
     else:
-        _show(found)
-    if not found.is_sound:
+        _show(inspection)
+    if not inspection.is_sound:
         raise typer.Exit(1)
 
 
@@ -79,34 +79,34 @@ def synthesize(
     print(describe(open_pictures(out)))
 
 
-def _show(found: Inspection) -> None:
-    print(_printable(found.summary))
-    show_table(_table(found))
+def _show(inspection: Inspection) -> None:
+    print(_printable(inspection.summary))
+    show_table(_table(inspection))
     check = (
         "every picture and mask decoded"
-        if found.decoded
+        if inspection.decoded
         else "headers and ends of files; --decode decodes all, and finds masks that mark nothing"
     )
     print(f"checked: {check}")
-    for split, n in found.copies.items():
+    for split, n in inspection.copies.items():
         print(f"copies within {split}: {n}")
-    for line in _lines(found):
+    for line in _lines(inspection):
         print(_printable(line))
-    serious = sum(finding.fault.is_serious for finding in found.findings)
+    serious = sum(finding.fault.is_serious for finding in inspection.findings)
     print(
         f"{serious or 'none'} of these findings would break or bias a run"
-        if found.findings
+        if inspection.findings
         else "nothing is wrong"
     )
 
 
-def _table(found: Inspection) -> Table:
+def _table(inspection: Inspection) -> Table:
     table = Table("category", "split", box=None, pad_edge=False)
     for name in ("good", "defects", "with mask"):
         table.add_column(name, justify="right")
     table.add_column("size")
     table.add_column("mode")
-    for part in found.parts:
+    for part in inspection.parts:
         counts = (part.good, part.defects, part.marked)
         modes = ", ".join(mode for mode, _ in part.modes.most_common())
         table.add_row(
@@ -125,9 +125,9 @@ def _size(size: tuple[int, int] | None) -> str:
     return f"{size[1]}x{size[0]}" if size else "–"
 
 
-def _lines(found: Inspection) -> Iterator[str]:
+def _lines(inspection: Inspection) -> Iterator[str]:
     """Yield one line per finding, up to a limit for each kind of fault."""
-    for fault, findings in groupby(found.findings, key=lambda finding: finding.fault):
+    for fault, findings in groupby(inspection.findings, key=lambda finding: finding.fault):
         members = list(findings)
         yield from (f"{fault}: {finding.text}" for finding in members[:_LINES])
         if members[_LINES:]:
@@ -139,7 +139,7 @@ def _printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _as_json(found: Inspection) -> dict[str, Any]:
+def _as_json(inspection: Inspection) -> dict[str, Any]:
     parts = [
         {
             "category": part.category,
@@ -157,18 +157,18 @@ def _as_json(found: Inspection) -> dict[str, Any]:
             },
             "modes": dict(part.modes.most_common()),
         }
-        for part in found.parts
+        for part in inspection.parts
     ]
     return {
         "schema": INSPECTION_SCHEMA,
-        "root": str(found.root),
-        "layout": found.layout,
-        "check": "decode" if found.decoded else "headers",
+        "root": str(inspection.root),
+        "layout": inspection.layout,
+        "check": "decode" if inspection.decoded else "headers",
         "parts": parts,
-        "copies": found.copies,
+        "copies": inspection.copies,
         "findings": [
             {"fault": f.fault.value, "serious": f.fault.is_serious, "path": str(f.path), "text": f.text}
-            for f in found.findings
+            for f in inspection.findings
         ],
-        "sound": found.is_sound,
+        "sound": inspection.is_sound,
     }

@@ -215,17 +215,17 @@ def write_features(
     return _mapped(folder / _SET, card, digests)
 
 
-def _file(found: Path, level: int) -> Path:
+def _file(folder: Path, level: int) -> Path:
     """Return the file of a level."""
-    return found / f"level{level}.bin"
+    return folder / f"level{level}.bin"
 
 
-def _mapped(found: Path, card: _Card, digests: Sequence[str]) -> FeatureStore:
+def _mapped(folder: Path, card: _Card, digests: Sequence[str]) -> FeatureStore:
     """Map the files of a set, and pick the rows of some windows."""
     rows = {digest: row for row, digest in enumerate(card.digests)}
     levels = []
     for i, level in enumerate(card.levels):
-        data = np.memmap(_file(found, i), np.uint8, mode="r")
+        data = np.memmap(_file(folder, i), np.uint8, mode="r")
         with warnings.catch_warnings():  # read-only is what we want
             warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
             flat = torch.from_numpy(data)

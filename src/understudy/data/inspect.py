@@ -30,7 +30,7 @@ _MIDDLE = 4096  # bytes in the middle of a file, which differ in most files of o
 _JPEG_END = b"\xff\xd9"
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
+Value = TypeVar("Value")
 
 
 class FileFault(StrEnum):
@@ -309,8 +309,8 @@ def _shared(equal: Sequence[Record]) -> list[Finding]:
 
 
 def _in_threads(
-    work: Callable[[Item], Result], items: Sequence[Item], what: str, advance: Advance
-) -> Iterator[Result]:
+    work: Callable[[Item], Value], items: Sequence[Item], what: str, advance: Advance
+) -> Iterator[Value]:
     """Work on all items in threads and yield the results in order; holds one window of results at a time."""
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(items), _WINDOW):

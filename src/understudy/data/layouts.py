@@ -59,11 +59,12 @@ def open_pictures(root: Path) -> PictureSet:
     )
 
 
-def describe(found: PictureSet) -> str:
+def describe(picture_set: PictureSet) -> str:
     """Return one line on what was recognised: root, layout, number of categories and of pictures."""
-    categories, pictures = len(found.categories), len(found.records)
+    categories, pictures = len(picture_set.categories), len(picture_set.records)
     return (
-        f"{found.root}: {found.layout}, {categories} {'category' if categories == 1 else 'categories'}, "
+        f"{picture_set.root}: {picture_set.layout}, "
+        f"{categories} {'category' if categories == 1 else 'categories'}, "
         f"{pictures} {'picture' if pictures == 1 else 'pictures'}"
     )
 
@@ -115,7 +116,7 @@ def _set(
             f"{root} holds no pictures; expected <category>/train/good/*.png, or good pictures alone"
         )
     _refuse_twins(root, {r.category for r in records})
-    explained = {category: own for category, own in (saturations or {}).items() if own}
+    explained = {category: meaning for category, meaning in (saturations or {}).items() if meaning}
     return PictureSet(root, layout, tuple(sorted(records)), explained)
 
 

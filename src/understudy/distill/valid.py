@@ -31,7 +31,7 @@ __all__ = [
 AffinityNorm = Literal["channel", "tensor", "map"]
 UNIT_AXES: dict[AffinityNorm, tuple[int, ...]] = {"channel": (1,), "map": (2,), "tensor": (1, 2)}
 
-NO_SHARE = -1e9  # a logit whose softmax is 0; minus infinity would give 0·(inf - inf) in a divergence
+NO_SHARE = -1e20  # a logit below all others; minus infinity would give 0·(inf - inf) in a divergence
 SHORTEST = 1e-6  # a shorter vector shrinks to zero, which bounds the gradient there
 _ENOUGH = 0.5  # share of a cell's area
 

@@ -100,9 +100,9 @@ class Ranking:
     @property
     def roc(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """False-positive rates and true-positive rates at the corners of the curve, from (0, 0) to (1, 1)."""
-        found = np.cumsum(self.hits) / max(self.n_defect, 1)
+        detected = np.cumsum(self.hits) / max(self.n_defect, 1)
         alarms = np.stack([self.above, self.above + self.equal], axis=1).ravel() / max(self.n_good, 1)
-        caught = np.stack([np.append(0, found[:-1])[: len(found)], found], axis=1).ravel()
+        caught = np.stack([np.append(0, detected[:-1])[: len(detected)], detected], axis=1).ravel()
         return np.concatenate([[0], alarms, [1]]), np.concatenate([[0], caught, [1]])
 
     def auroc(self) -> float | None:
@@ -116,15 +116,15 @@ class Ranking:
         """Sum over the thresholds of precision times gain in recall, without interpolation."""
         if not self._has_both:
             return None
-        found = np.cumsum(self.hits)
-        return float((self.hits * found / (found + self.above + self.equal)).sum() / self.n_defect)
+        detected = np.cumsum(self.hits)
+        return float((self.hits * detected / (detected + self.above + self.equal)).sum() / self.n_defect)
 
     def f1_max(self) -> float | None:
         """Largest F1 over all thresholds."""
         if not self._has_both:
             return None
-        found = np.cumsum(self.hits)
-        return float((2 * found / (found + self.above + self.equal + self.n_defect)).max())
+        detected = np.cumsum(self.hits)
+        return float((2 * detected / (detected + self.above + self.equal + self.n_defect)).max())
 
     def area(self, limit: float) -> float | None:
         """Area under the curve of weighted hits over the false-positive rate, up to a limit, divided by it.

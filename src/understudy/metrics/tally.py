@@ -90,6 +90,11 @@ class PixelTally(Metric):
             width: 6 MiB for any number of pictures, with an error within :func:`largest_error`.
         sync_on_compute: join the tallies of all processes, if there are several.
 
+    Attributes:
+        good: scores of good pixels; in bins, their number in each bin.
+        defects: scores of defective pixels; in bins, their number in each bin.
+        weights: weights of defective pixels; in bins, their sum in each bin.
+
     Example:
         >>> tally = PixelTally()
         >>> tally.update(by_region(anomaly_map, mask))  # doctest: +SKIP

@@ -61,8 +61,8 @@ def find_pictures(path: Path) -> list[Path]:
         InputError: the path does not exist.
     """
     if path.is_dir():
-        found = (p for p in path.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file())
-        return sorted(p for p in found if not p.name.startswith("."))
+        files = (p for p in path.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file())
+        return sorted(p for p in files if not p.name.startswith("."))
     if not path.exists():
         raise InputError(f"{path} does not exist; name a picture or a folder of pictures")
     return [path]

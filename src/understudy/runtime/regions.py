@@ -56,7 +56,7 @@ def large_regions(mask: Mask, min_area: int) -> Mask:
     step = np.zeros(mask.shape[0] * (mask.shape[1] + 1), np.int8)
     kept = areas >= min_area
     step[begins[kept]], step[ends[kept]] = 1, -1
-    return np.cumsum(step).astype(bool).reshape(mask.shape[0], -1)[:, :-1]
+    return np.cumsum(step).astype(bool).reshape(mask.shape[0], mask.shape[1] + 1)[:, :-1]
 
 
 def highest_threshold_with_region(anomaly_map: NDArray[np.float32], min_area: int) -> float:

@@ -52,7 +52,7 @@ class Journal:
             file.write(line + "\n")
 
 
-_SOON = 10  # steps; in about as many first steps the mean follows faster
+_SOON = 10  # steps; over about the first ten the mean follows faster
 
 
 class AveragedWeights(Callback):
@@ -75,16 +75,12 @@ class AveragedWeights(Callback):
     def on_train_batch_end(  # noqa: D102
         self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if self._mean is None:
-            self._mean = AveragedModel(self._student, multi_avg_fn=self._update, use_buffers=True)
-            if self._saved:
-                self._mean.load_state_dict(self._saved)
-        self._mean.update_parameters(self._student)
+        self._averaged().update_parameters(self._student)
 
     def restore(self) -> None:
         """Give the student the mean of its weights; does nothing if there was no step."""
-        if self._mean is not None:
-            for value, mean in zip(_numbers(self._student), _numbers(self._mean.module), strict=True):
+        if self._mean is not None or self._saved:
+            for value, mean in zip(_numbers(self._student), _numbers(self._averaged().module), strict=True):
                 value.copy_(mean)  # student and mean may be on different devices
 
     def state_dict(self) -> dict[str, Any]:
@@ -95,9 +91,18 @@ class AveragedWeights(Callback):
         """Resume from a checkpoint."""
         self._saved = state_dict
 
+    def _averaged(self) -> AveragedModel:
+        """Return the mean, from the checkpoint if there is one."""
+        if self._mean is None:
+            self._mean = AveragedModel(self._student, multi_avg_fn=self._update, use_buffers=True)
+            if self._saved:
+                self._mean.load_state_dict(self._saved)
+        return self._mean
+
     def _update(self, mean: Any, current: Any, steps: Any) -> None:
         """Move the mean towards the current weights; torch calls it after each step."""
-        share = min(self._decay, int(steps) / (int(steps) + _SOON))
+        seen = int(self._averaged().n_averaged)  # steps is its copy on the device, slow to read
+        share = min(self._decay, seen / (seen + _SOON))
         get_ema_multi_avg_fn(share)(mean, current, steps)  # type: ignore[no-untyped-call]
 
 

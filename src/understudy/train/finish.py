@@ -26,7 +26,7 @@ from understudy.runtime.preprocess import Preprocess
 __all__ = ["MOST_BATCHES", "learn_prototypes", "recompute_batchnorm", "scale_maps"]
 
 
-_ENOUGH = 1000  # windows of a category, for its prototype, for its prototype
+_ENOUGH = 1000  # windows of a category, for its prototype
 
 
 def learn_prototypes(

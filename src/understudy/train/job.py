@@ -52,14 +52,16 @@ def train_model(data: str | Path, out: Path, asked: FitOptions, reporter: Report
     """
     recipe = recipe_of(asked)
     everything = open_pictures(Path(data))
-    found = everything.only(asked.categories)
-    rois = read_roi_masks(asked.roi, everything.categories).only(found.categories) if asked.roi else NO_ROIS
-    parts = divide(found, asked.holdout, recipe.validation, asked.seed)
+    picture_set = everything.only(asked.categories)
+    rois = NO_ROIS
+    if asked.roi:
+        rois = read_roi_masks(asked.roi, everything.categories).only(picture_set.categories)
+    parts = divide(picture_set, asked.holdout, recipe.validation, asked.seed)
     if asked.resume and manifests.holds_model(out):
         reporter.say(f"{out} is trained already; there is nothing to resume")
     else:
         _refuse_to_lose(out, resume=asked.resume, overwrite=asked.overwrite)
-        _train_and_save(asked, found, rois, parts, out, reporter)
+        _train_and_save(asked, picture_set, rois, parts, out, reporter)
     return parts.held_out
 
 
@@ -70,7 +72,7 @@ def forget_checkpoints(out: Path) -> None:
 
 def _train_and_save(
     asked: FitOptions,
-    found: PictureSet,
+    picture_set: PictureSet,
     rois: Rois,
     parts: Parts,
     out: Path,
@@ -83,7 +85,7 @@ def _train_and_save(
     teacher, look, source = load_teacher(asked.teacher, strides, asked.teacher_weights, asked.image_size)
     card = manifests.TeacherCard(name=teacher.name, strides=strides, **asdict(source))
     preprocess = preprocess_for(asked, look)
-    reporter.say(describe(found))
+    reporter.say(describe(picture_set))
     reporter.say(
         f"{len(parts.learn)} good pictures to learn from, {len(parts.held_out)} held out"
         + (f", {len(parts.validation)} to validate with" if parts.validation else "")
@@ -91,8 +93,8 @@ def _train_and_save(
     windows = windows_of(parts.learn, preprocess, rois)
     if windows > len(parts.learn):
         reporter.say(f"{windows} tiles of {preprocess.tile} pixels to learn from")
-    plan = plan_for(asked, recipe, windows, len(found.categories))
-    balanced = recipe.sampling == "balanced" and len(found.categories) > 1
+    plan = plan_for(asked, recipe, windows, len(picture_set.categories))
+    balanced = recipe.sampling == "balanced" and len(picture_set.categories) > 1
     torch.manual_seed(asked.seed)  # the student starts the same, whatever the teacher drew
     distiller = build(asked.method, teacher, settings)
     given = load_training_data(asked, parts, distiller, card, preprocess, rois, windows, plan, reporter)
@@ -153,7 +155,7 @@ def _train_and_save(
             seconds=round(given.seconds + trained.seconds + time.monotonic() - ended, 1),
             loss=trained.loss,
             kept_step=trained.step,
-            layout=found.layout,
+            layout=picture_set.layout,
             categories=dict(Counter(r.category for r in parts.learn)),
             validation=len(parts.validation),
             held_out=len(parts.held_out),

@@ -45,40 +45,40 @@ class FitOptions(BaseModel):
     strides: tuple[int, ...] | None = None
     """Levels of the teacher by their stride in pixels, such as 8,16,32."""
     image_size: int = Field(default=256, ge=32, le=4096)
-    """Side of the network's square input, in pixels."""
+    """Side of the network's square input in pixels, from 32 to 4096."""
     keep_aspect: bool = False
     """Pad pictures to squares instead of stretching them."""
     tile: int | None = Field(default=None, ge=32, le=4096)
-    """Side of the square tiles that pictures are cut into, in picture pixels; by default pictures are not
-    cut."""
+    """Side of the square tiles that pictures are cut into, in picture pixels, from 32 to 4096; by default
+    pictures are not cut."""
     overlap: int = Field(default=0, ge=0)
-    """Smallest overlap of neighbouring tiles, in picture pixels."""
+    """Smallest overlap of neighbouring tiles in picture pixels, at most half a tile."""
     roi: Path | None = None
     """Mask of the pixels that count, white where they do and black where they do not; or a folder with one
     mask per category."""
     epochs: int | None = Field(default=None, ge=1)
-    """Length of the training in passes over the pictures; the recipe's length by default."""
+    """Length of the training in passes over the pictures, at least 1; the recipe's length by default."""
     max_steps: int | None = Field(default=None, ge=1)
-    """Length of the training in optimiser steps, in place of epochs."""
+    """Length of the training in optimiser steps, at least 1, in place of epochs."""
     batch_size: int | None = Field(default=None, ge=1)
-    """Pictures per optimiser step; the recipe's by default."""
+    """Pictures per optimiser step, at least 1; the recipe's by default."""
     lr: float | None = Field(default=None, gt=0)
-    """Highest learning rate of the schedule; the recipe's by default."""
+    """Highest learning rate of the schedule, above 0; the recipe's by default."""
     schedule: Schedule | None = None
     """Schedule of the learning rate: constant, or cosine, which warms up and then falls to zero; the recipe's
     by default."""
     seed: int = Field(default=0, ge=0, lt=2**31)
-    """Random seed."""
+    """Random seed, at least 0."""
     categories: tuple[str, ...] | None = None
     """Products to train on; all by default."""
     holdout: float = Field(default=0.1, ge=0, lt=1)
-    """Share of each product's good pictures that is kept from training, to set the thresholds."""
+    """Share of each product's good pictures that is kept from training to set the thresholds, in [0, 1)."""
     validation: float | None = Field(default=None, ge=0, lt=1)
-    """Share of the other good pictures that chooses an epoch or scales maps and is not learned from;
-    validation pictures of the data set take their place."""
+    """Share of the other good pictures, in [0, 1), that chooses an epoch or scales maps and is not learned
+    from; validation pictures of the data set take their place."""
     false_alarm_rate: float = Field(default=0.01, gt=0, lt=1)
-    """Share of good pictures that may FAIL, at most; if the held-out pictures are too few to promise it, the
-    smallest share that they can promise."""
+    """Largest share of good pictures that may FAIL, in (0, 1); if the held-out pictures are too few to
+    promise it, the smallest share that they can promise."""
     device: DeviceChoice = "auto"
     """Device that trains; auto takes a GPU if there is one."""
     precision: PrecisionChoice = "auto"
@@ -90,19 +90,21 @@ class FitOptions(BaseModel):
     """Statistics of batch normalisation: recomputed with the final weights, or the running mean of the
     training; the recipe's by default."""
     averaging: float | None = Field(default=None, ge=0, lt=1)
-    """Decay of the mean of the student's weights that is kept, such as 0.98; 0 keeps the last weights."""
+    """Decay of the mean of the student's weights that is kept, in [0, 1), such as 0.98; 0 keeps the last
+    weights."""
     cache: str = "auto"
     """Memory for decoded pictures: auto, off, or a size such as 512MB or 2GB; the result does not depend on
     it."""
     workers: int | None = Field(default=None, ge=0, le=256)
-    """Processes that decode pictures that do not fit in that memory; one per core by default."""
+    """Processes that decode pictures that do not fit in that memory, from 0 to 256; one per core, and eight
+    at most, by default."""
     cache_features: str = Field(default="auto", min_length=1)
     """Compute the features of the frozen teacher once: auto keeps them in memory, a folder keeps them in
     files, off computes them at each step."""
     compile: bool = False
     """Train through torch.compile; needs a compiler."""
     checkpoint_every: int = Field(default=100, ge=1)
-    """Steps between two checkpoints."""
+    """Steps between two checkpoints, at least 1."""
     resume: bool = False
     """Continue the unfinished training in the model's folder."""
     overwrite: bool = False

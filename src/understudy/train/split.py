@@ -28,25 +28,25 @@ class Parts:
     held_out: list[Record]
 
 
-def divide(found: PictureSet, holdout: float, share: float, seed: int) -> Parts:
+def divide(picture_set: PictureSet, holdout: float, share: float, seed: int) -> Parts:
     """Divide the good pictures of a data set by their use.
 
     If a category has validation pictures of its own, they are used for validation. If nothing is validated,
     they are held out.
 
     Args:
-        found: data set.
+        picture_set: data set.
         holdout: share of each category to hold out, in [0, 1).
         share: share of the rest to validate with, in [0, 1); 0 validates nothing.
         seed: seed of the choice.
     """
-    learn, held_out = split_off(found.train(), holdout, seed)
-    own = found.validation()
+    learn, held_out = split_off(picture_set.train(), holdout, seed)
+    given = picture_set.validation()
     if not share:
-        return Parts(learn, [], sorted(held_out + own))
-    without_own = [r for r in learn if r.category not in {v.category for v in own}]
-    _, taken = split_off(without_own, share, seed, "validation")
-    return Parts([r for r in learn if r not in set(taken)], sorted(own + taken), held_out)
+        return Parts(learn, [], sorted(held_out + given))
+    without_given = [r for r in learn if r.category not in {v.category for v in given}]
+    _, taken = split_off(without_given, share, seed, "validation")
+    return Parts([r for r in learn if r not in set(taken)], sorted(given + taken), held_out)
 
 
 def split_off(

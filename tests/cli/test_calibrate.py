@@ -1,0 +1,66 @@
+"""``understudy calibrate`` as a user meets it, for a trained model and for an exported one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from understudy import load
+from understudy.cli import main
+
+
+def run(*arguments: object) -> int:
+    return main([str(a) for a in arguments])
+
+
+@pytest.fixture(params=["trained", "exported"])
+def folder(request: pytest.FixtureRequest, model_folder: Path, exported_copy: Path, tmp_path: Path) -> Path:
+    """A model of either kind that may be changed."""
+    trained = Path(shutil.copytree(model_folder, tmp_path / "trained"))
+    return {"trained": trained, "exported": exported_copy}[request.param]
+
+
+def test_thresholds_are_set_as_asked_and_what_they_promise_is_said(
+    folder: Path, factory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rates = ("--false-alarm-rate", 0.2, "--review-rate", 0.5, "--unknown-rate", 0.3, "--min-area", 9)
+    assert run("calibrate", folder, factory, *rates) == 0
+    found = json.loads((folder / "calibration.json").read_text())
+    thresholds = found["thresholds"]
+    assert (thresholds["false_alarm_rate"], thresholds["review_rate"], thresholds["n_good"]) == (0.2, 0.5, 8)
+    assert (found["distances"]["rate"], found["min_area"]) == (0.3, 9)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "thresholds from 8 held-out good pictures" in err
+    assert found["promise"] in err
+    held = load(folder, "cpu").calibration
+    assert held is not None
+    assert held.model_dump(mode="json") == {k: v for k, v in found.items() if k in type(held).model_fields}
+
+
+def test_a_calibration_that_is_damaged_or_gone_is_in_nobodys_way(folder: Path, factory: Path) -> None:
+    whole = (folder / "calibration.json").read_bytes()
+    for content in (b"{", None):
+        (folder / "calibration.json").unlink()
+        if content is not None:
+            (folder / "calibration.json").write_bytes(content)
+        assert run("calibrate", folder, factory, "--false-alarm-rate", 0.15) == 0
+        made = json.loads((folder / "calibration.json").read_bytes())
+        before = json.loads(whole)
+        assert made["thresholds"]["n_good"] == before["thresholds"]["n_good"]
+        assert made["thresholds"]["fail_above"] == pytest.approx(before["thresholds"]["fail_above"], rel=1e-4)
+
+
+def test_what_cannot_be_promised_leaves_the_old_thresholds(
+    folder: Path, factory: Path, the_error: Callable[[], str]
+) -> None:
+    before = (folder / "calibration.json").read_bytes()
+    assert run("calibrate", folder, factory, "--false-alarm-rate", 0.01) == 2
+    assert "needs at least 99 good pictures" in the_error()
+    assert run("calibrate", folder, factory, "--false-alarm-rate", 0.15, "--min-area", 5000) == 2
+    assert "choose another --min-area" in the_error()
+    assert (folder / "calibration.json").read_bytes() == before

@@ -1,0 +1,52 @@
+"""How long a recipe trains, and with which learning rates."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from understudy.methods.recipe import Adam, Recipe, Sgd, share_of_rate
+
+STEPS = 200
+
+
+def test_a_constant_rate_stays_and_a_cosine_rises_and_falls() -> None:
+    assert {share_of_rate("constant", step, STEPS) for step in range(STEPS)} == {1.0}
+    shares = [share_of_rate("cosine", step, STEPS) for step in range(STEPS + 1)]
+    assert shares[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
+    assert shares[10] == 1.0
+    assert shares[105] == pytest.approx(0.5)
+    assert shares[STEPS] == pytest.approx(0.0)
+    assert all(a >= b for a, b in zip(shares[10:], shares[11:], strict=False))
+    assert all(
+        math.isfinite(share_of_rate("cosine", step, steps)) for steps in (1, 2) for step in range(steps)
+    )
+
+
+def test_a_recipe_sees_at_least_so_many_pictures_of_each_category() -> None:
+    recipe = Recipe(pictures=100, pictures_each=30)
+    assert [recipe.seen(categories) for categories in (1, 3, 4)] == [100, 100, 120]
+
+
+def test_a_tuned_recipe_is_for_several_products_and_keeps_the_rest() -> None:
+    tuned = Recipe(Sgd(lr=0.3), batch_size=5).tuned(averaging=0.9)
+    assert (tuned.sampling, tuned.statistics, tuned.averaging) == ("balanced", "recomputed", 0.9)
+    assert (tuned.optimiser, tuned.batch_size) == (Sgd(lr=0.3), 5)
+
+
+@pytest.mark.parametrize(
+    ("optimiser", "kind", "options"),
+    [
+        (Adam(0.1, (0.4, 0.9)), torch.optim.Adam, {"lr": 0.1, "betas": (0.4, 0.9)}),
+        (Sgd(0.2, 0.8, 1e-3), torch.optim.SGD, {"lr": 0.2, "momentum": 0.8, "weight_decay": 1e-3}),
+    ],
+)
+def test_an_optimiser_takes_its_numbers(
+    optimiser: Adam | Sgd, kind: type[torch.optim.Optimizer], options: dict[str, object]
+) -> None:
+    made = optimiser.over(nn.Linear(2, 2).parameters())
+    assert isinstance(made, kind)
+    assert options.items() <= made.defaults.items()

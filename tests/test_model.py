@@ -1,0 +1,224 @@
+"""A trained model: one object that is fitted, loaded, asked and calibrated, and what ``fit`` takes."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import math
+import shutil
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, get_args, get_origin
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import understudy
+from understudy import BundleError, InputError, Inspector, Model, Result
+from understudy.methods import settings_for
+from understudy.progress import Reporter
+from understudy.runtime.decision import decide, thresholds_for
+from understudy.runtime.images import find_pictures
+from understudy.runtime.manifest import Manifest, read_manifest, write_manifest
+from understudy.train.options import FitOptions
+
+TINY = {"image_size": 64, "max_steps": 2, "batch_size": 4, "strides": (8, 16), "device": "cpu"}
+
+
+@pytest.fixture
+def copy(model_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(model_folder, tmp_path / "copy"))
+
+
+def told(results: Iterator[Result]) -> list[tuple[float, str | None, str | None]]:
+    return [(r.score, r.verdict, r.category) for r in results]
+
+
+def test_fit_shows_every_option_with_its_type_and_default() -> None:
+    for function in (understudy.fit, Model.fit):
+        shown = inspect.signature(function).parameters
+        assert next(iter(shown)) == "data"
+        assert set(shown) == {"data", "out", "progress", *FitOptions.model_fields}
+        assert shown["data"].default is shown["out"].default is inspect.Parameter.empty
+        assert shown["progress"].default is True
+        for name, field in FitOptions.model_fields.items():
+            if name != "settings":  # made anew for each call
+                assert shown[name].default == field.get_default(), name
+            kind = shown[name].annotation  # with its range, where it has one
+            assert (get_args(kind)[0] if get_origin(kind) is Annotated else kind) == field.annotation, name
+            assert shown[name].kind is inspect.Parameter.KEYWORD_ONLY
+
+
+def test_an_unknown_option_of_fit_names_the_known_ones_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no option 'epoch'; there are method, recipe, .*, overwrite$"):
+        understudy.fit("nowhere", out=tmp_path / "m", epoch=3)
+    with pytest.raises(TypeError, match="out"):
+        understudy.fit("nowhere")
+    assert not (tmp_path / "m").exists()
+
+
+def test_fit_gives_the_model_that_its_folder_holds(factory: Path, tmp_path: Path) -> None:
+    fitted = Model.fit(factory / "nut", tmp_path / "m", holdout=0.5, progress=False, **TINY)
+    assert isinstance(fitted, Model)
+    loaded = Model.load(tmp_path / "m", "cpu")
+    assert fitted.calibration is not None
+    assert fitted.calibration == loaded.calibration
+    assert (fitted.folder, fitted.categories, fitted.manifest) == (
+        tmp_path / "m",
+        ["nut"],
+        loaded.manifest,
+    )
+    assert told(fitted.predict(factory / "nut")) == told(loaded.predict(factory / "nut"))
+
+
+def test_thresholds_that_are_set_hold_in_the_object_at_once(copy: Path, factory: Path) -> None:
+    model = Model.load(copy, "cpu", calibrated=False)
+    assert model.calibration is model.thresholds is None
+    assert {r.verdict for r in model.predict(factory)} == {None}
+    calibration = model.calibrate(factory, false_alarm_rate=0.2, unknown_rate=1 / 9, progress=False)
+    assert model.calibration == calibration
+    assert model.thresholds == calibration.thresholds
+    found = list(model.predict(factory))
+    for result in found:
+        expected = (
+            "REVIEW"
+            if result.category is None
+            else decide(result.score, thresholds_for(calibration, result.category))
+        )
+        assert result.verdict == expected
+    stricter = model.calibrate(factory, false_alarm_rate=0.9, unknown_rate=1 / 9, progress=False)
+    again = list(model.predict(factory))
+    fails, stricter_fails = (sum(r.verdict == "FAIL" for r in results) for results in (found, again))
+    assert fails < stricter_fails < len(again)
+    assert Model.load(copy, "cpu").calibration == stricter
+
+
+def test_a_calibration_that_fails_leaves_the_thresholds_as_they_were(copy: Path, factory: Path) -> None:
+    model = Model.load(copy, "cpu")
+    before = model.calibration
+    with pytest.raises(InputError, match="needs at least 99 good pictures"):
+        model.calibrate(factory, progress=False)
+    assert model.calibration == before is not None
+
+
+def test_a_model_is_asked_with_folders_paths_arrays_images_and_a_camera_alike(
+    model: Model, factory: Path
+) -> None:
+    paths = find_pictures(factory / "nut" / "test")
+    images = [Image.open(path).convert("RGB") for path in paths]
+    arrays = [np.array(image) for image in images]
+    expected = told(model.predict(factory / "nut" / "test"))
+    assert len(expected) == 5
+    for pictures in (paths, [str(p) for p in paths], images, arrays, np.stack(arrays)):
+        assert told(model.predict(pictures)) == expected
+    one_by_one = told(model.predict(iter(arrays)))
+    np.testing.assert_allclose([r[0] for r in one_by_one], [r[0] for r in expected], rtol=1e-5)
+    assert told(model.predict(images[0])) == told(model.predict(paths[:1]))
+
+
+def test_a_cameras_frames_are_judged_one_at_a_time(model: Model, factory: Path) -> None:
+    frame = np.array(Image.open(find_pictures(factory / "nut" / "test")[0]).convert("RGB"))
+    asked = 0
+
+    def camera() -> Iterator[np.ndarray]:
+        nonlocal asked
+        while True:
+            asked += 1
+            yield frame
+
+    results = model.predict(camera(), category="nut")
+    for n in range(1, 4):
+        assert next(results).category == "nut"
+        assert asked == n
+    assert len(list(islice(results, 3))) == 3
+    assert asked == 6
+
+
+def test_a_broken_file_has_its_error_and_the_others_their_verdicts(
+    model: Model, factory: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(factory / "nut" / "test" / "good", tmp_path / "good"))
+    (folder / "000-broken.png").write_bytes(b"no picture")
+    found = {r.path.name: r for r in model.predict(folder)}
+    broken = found.pop("000-broken.png")
+    assert (broken.ok, broken.verdict, broken.regions) == (False, None, ())
+    assert math.isnan(broken.score)
+    assert broken.error is not None
+    assert "000-broken.png is no picture" in broken.error
+    assert len(found) == 2
+    assert all(r.ok and r.error is None and r.verdict for r in found.values())
+
+
+def test_a_folder_gives_a_model_or_an_inspector_by_what_it_holds(
+    model_folder: Path, exported: Path, factory: Path
+) -> None:
+    trained, light = understudy.load(model_folder, "cpu"), understudy.load(exported)
+    assert (type(trained), type(light)) == (Model, Inspector)
+    ours, theirs = (list(each.predict(factory / "nut")) for each in (trained, light))
+    assert [r.path for r in ours] == [r.path for r in theirs]
+    np.testing.assert_allclose([r.score for r in ours], [r.score for r in theirs], atol=1e-4)
+    with pytest.raises(BundleError, match="is an exported model"):
+        Model.load(exported)
+
+
+def first_edition(manifest: Manifest, **settings: object) -> Manifest:
+    """The manifest as the first edition wrote it, which said ``structure`` for annealing."""
+    kept = {k: v for k, v in manifest.settings.items() if k != "anneal_structural_terms"}
+    return manifest.model_copy(update={"settings": kept | settings})
+
+
+@pytest.mark.parametrize(("structure", "anneals"), [("falling", True), ("kept", False)])
+def test_a_model_of_the_first_edition_loads_and_says_the_same(
+    structure: str, anneals: bool, copy: Path, model: Model, factory: Path
+) -> None:
+    assert model.manifest.settings["anneal_structural_terms"] is True
+    write_manifest(copy, first_edition(read_manifest(copy), structure=structure))
+    assert '"structure"' in (copy / "manifest.json").read_text()
+    loaded = Model.load(copy, "cpu")
+    assert {t.name: t.anneals for t in loaded.distiller.terms} == {
+        "cosine": False,
+        "spatial": anneals,
+        "intra": anneals,
+        "inter": anneals,
+    }
+    pictures = factory / "nut" / "test"
+    assert told(loaded.predict(pictures)) == told(model.predict(pictures))
+
+
+def test_settings_of_no_edition_are_refused() -> None:
+    with pytest.raises(InputError, match="structures"):
+        settings_for("snl-rd", {"structures": "falling"})
+
+
+def test_what_a_long_job_says_goes_to_the_reporter_alone(
+    copy: Path, factory: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    said: list[str] = []
+    steps: list[tuple[str, int, int]] = []
+    reporter = Reporter(said.append, lambda what, done, total, note: steps.append((what, done, total)))
+    Model.load(copy, "cpu").calibrate(factory, false_alarm_rate=0.2, progress=reporter)
+    assert any(line.startswith("thresholds from 8 held-out good pictures") for line in said)
+    assert steps == [("calibrate", n, 8) for n in range(1, 9)]
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("progress", [True, False])
+def test_from_python_a_fit_says_nothing_where_there_is_no_terminal(
+    progress: bool, factory: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    understudy.fit(factory / "nut", out=tmp_path / "m", progress=progress, **TINY)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_from_python_a_long_job_shows_a_bar_in_a_terminal_unless_it_is_told_not_to(
+    copy: Path, factory: Path, terminal: io.StringIO
+) -> None:
+    model = Model.load(copy, "cpu")
+    model.calibrate(factory, false_alarm_rate=0.2, progress=False)
+    assert terminal.getvalue() == ""
+    model.calibrate(factory, false_alarm_rate=0.2)
+    assert "thresholds from 8 held-out good pictures" in terminal.getvalue()
+    assert "━━━" in terminal.getvalue()
+    assert "8/8" in terminal.getvalue().splitlines()[-1]
