@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
 from understudy import InputError, WorkError
-from understudy.files import prepare_folder, write_json
+from understudy.files import prepare_folder, sha256_of, write_json, write_text
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
@@ -23,3 +24,44 @@ def test_a_full_disk_is_said_in_one_sentence(monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(WorkError, match="No space left on device; make room there"):
         write_json(tmp_path / "a.json", {})
+
+
+def test_a_text_that_cannot_be_written_leaves_the_old_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"a": 1})
+    before = path.read_text()
+
+    def half(self: Path, text: str, **options: str) -> int:
+        with self.open("w") as file:
+            file.write(text[:3])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", half)
+    with pytest.raises(WorkError, match=r"a\.json cannot be written"):
+        write_json(path, {"a": 2})
+    assert path.read_text() == before
+
+
+def test_numbers_that_json_does_not_know_are_refused_and_other_scripts_stay_readable(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a.json", {"score": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+    write_json(tmp_path / "a.json", {"größe": "裂纹"})
+    assert (tmp_path / "a.json").read_text(encoding="utf-8") == '{\n  "größe": "裂纹"\n}\n'
+
+
+def test_a_name_that_is_no_unicode_is_written_with_its_bytes(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "a\udcff.png")
+    assert (tmp_path / "a.txt").read_text() == "a\\udcff.png"
+
+
+def test_the_hash_of_a_file_is_its_sha256(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc" * 100_000)
+    assert sha256_of(tmp_path / "a") == hashlib.sha256(b"abc" * 100_000).hexdigest()
+
+
+def test_a_folder_that_is_prepared_is_there_and_empty(tmp_path: Path) -> None:
+    prepare_folder(tmp_path / "a" / "b")
+    assert list((tmp_path / "a" / "b").iterdir()) == []

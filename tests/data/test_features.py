@@ -17,7 +17,7 @@ from understudy import WorkError
 from understudy.data import features
 from understudy.data.features import (
     FeatureStore,
-    Layout,
+    LevelLayout,
     as_features,
     bytes_of,
     keep_in_memory,
@@ -26,7 +26,7 @@ from understudy.data.features import (
 )
 
 DIGESTS = ["a", "b", "c", "d", "e"]
-LAYOUTS = [Layout((4, 4, 3), torch.float32), Layout((2, 1, 5), torch.bfloat16)]
+LAYOUTS = [LevelLayout((4, 4, 3), torch.float32), LevelLayout((2, 1, 5), torch.bfloat16)]
 SET = "understudy-features"
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from understudy.data import memory
-from understudy.data.memory import available_memory, budget_of, statement, worker_count
+from understudy.data.memory import available_memory, budget_of, memory_statement, worker_count
 
 PICTURE = 256 * 256 * 3
 
@@ -107,12 +107,12 @@ def test_workers_are_as_many_as_asked_for_or_one_a_usable_core_up_to_eight(
 def test_one_line_says_what_is_kept_and_who_decodes_the_rest(
     n: int, budget: int, workers: int, line: str
 ) -> None:
-    assert statement(n, 256, budget, workers) == line
+    assert memory_statement(n, 256, budget, workers) == line
 
 
 @given(n=st.integers(1, 10**6), side=st.integers(32, 4096), budget=st.integers(0, 2**50))
 @settings(deadline=None)
 def test_all_is_kept_exactly_when_all_fits(n: int, side: int, budget: int) -> None:
-    line = statement(n, side, budget, 2)
+    line = memory_statement(n, side, budget, 2)
     assert "\n" not in line
     assert line.startswith(f"{n} pictures of {side}x{side} kept in memory") == (n * side * side * 3 <= budget)

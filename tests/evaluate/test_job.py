@@ -90,7 +90,7 @@ def test_a_score_that_is_no_number_leaves_its_picture_out(inspector: Inspector, 
     scorer = Broken(**{f.name: getattr(inspector.scorer, f.name) for f in fields(inspector.scorer)})
     result = evaluate(replace(inspector, scorer=scorer), factory)
     assert len(result.broken) == 4
-    assert str(result.broken[0]).endswith("has a score that is no number; train the model again")
+    assert str(result.broken[0]).endswith("has a score that is not a number (NaN); train the model again")
     assert {c["n_good"] for c in result.metrics["categories"].values()} == {1}
 
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from understudy.export.parity import RANK_FLOOR, TOLERANCE, answers_of, fault_of, measure_parity, statement
+from understudy.export.parity import (
+    RANK_FLOOR,
+    TOLERANCE,
+    answers_of,
+    fault_of,
+    measure_parity,
+    parity_statement,
+)
 from understudy.progress import Lap
 from understudy.runtime.decision import Calibration, Limits, Thresholds
 from understudy.runtime.graph import Answers
@@ -102,13 +109,13 @@ def test_a_product_that_the_graph_does_not_recognise_is_another_verdict() -> Non
 
 
 def test_two_lines_say_what_was_measured() -> None:
-    first, second = statement(compare(answers(0.1, 0.9), answers(0.1, 0.9), CALIBRATION))
+    first, second = parity_statement(compare(answers(0.1, 0.9), answers(0.1, 0.9), CALIBRATION))
     assert first.startswith("some 1.0 against torch on 2 windows, two pictures: map off by 0")
     assert (
         second
         == "rank correlation of scores 1.0000; verdicts alike 2 of 2, 0 too near a threshold to compare"
     )
-    assert "no verdicts" in statement(compare(answers(0.5, 0.5), answers(0.5, 0.5)))[1]
+    assert "no verdicts" in parity_statement(compare(answers(0.5, 0.5), answers(0.5, 0.5)))[1]
 
 
 def test_a_network_is_asked_a_batch_at_a_time() -> None:

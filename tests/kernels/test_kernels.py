@@ -26,8 +26,8 @@ from understudy.distill.valid import SHORTEST, AffinityNorm
 from understudy.kernels import KERNELS
 from understudy.types import Pair
 
-STATS=[]
-EXPLORE=False
+STATS = []
+EXPLORE = False
 Options = Mapping[str, Sequence[Any]]
 Shape = tuple[int, int, int, int]
 
@@ -147,7 +147,16 @@ def compare(plain: Callable[..., Tensor], pair: Pair, *, cancels: bool) -> None:
             assert (ours.shape, ours.dtype) == (theirs.shape, torch.float32)
             assert ours.isfinite().all(), (what, options)
             allowed = besides[what] + SHARE[dtype] * theirs.abs().max().item()
-            STATS.append((((ours - theirs).abs().max().item()-SHARE[dtype] * theirs.abs().max().item()), plain.__name__, tuple(options.values()), what, str(dtype), cancels))
+            STATS.append(
+                (
+                    ((ours - theirs).abs().max().item() - SHARE[dtype] * theirs.abs().max().item()),
+                    plain.__name__,
+                    tuple(options.values()),
+                    what,
+                    str(dtype),
+                    cancels,
+                )
+            )
             assert (ours - theirs).abs().max().item() <= allowed or EXPLORE, (what, options)
 
 

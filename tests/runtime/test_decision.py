@@ -64,7 +64,7 @@ def test_a_category_without_a_limit_of_its_own_gets_that_for_all() -> None:
         (9.0, "bolt", ("FAIL", None)),
         (0.0, None, ("REVIEW", "unknown product")),
         (9.0, None, ("REVIEW", "unknown product")),
-        (math.nan, "bolt", ("REVIEW", "score is no number")),
+        (math.nan, "bolt", ("REVIEW", "score is not a number (NaN)")),
     ],
 )
 def test_a_verdict_has_a_reason_where_the_score_is_none(

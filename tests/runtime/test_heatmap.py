@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from understudy.runtime.heatmap import heatmap
+from understudy.runtime.decision import Thresholds
+from understudy.runtime.heatmap import colour_span, heatmap, outline
 
 
 def test_heat_maps_are_clear_where_low_and_bright_where_high() -> None:
@@ -14,3 +15,32 @@ def test_heat_maps_are_clear_where_low_and_bright_where_high() -> None:
     shown = heatmap(picture, field, 0.2, 0.9)
     assert np.array_equal(shown[:3], picture[:3])
     assert shown[-1, 0].astype(int).sum() > 450
+
+
+def test_a_map_of_any_resolution_is_laid_over_the_picture_in_its_own_size() -> None:
+    picture = np.full((30, 50, 3), 100, np.uint8)
+    shown = heatmap(picture, np.ones((8, 8), np.float32), 0.0, 1.0)
+    assert (shown.shape, shown.dtype) == (picture.shape, np.uint8)
+    assert len(np.unique(shown.reshape(-1, 3), axis=0)) == 1
+
+
+def test_colours_span_what_passes_and_what_fails_or_the_scores_where_there_are_no_thresholds() -> None:
+    thresholds = Thresholds(
+        fail_above=2.0, review_above=1.0, false_alarm_rate=0.01, review_rate=0.05, n_good=99
+    )
+    low, high = colour_span(thresholds, [9.0])
+    assert low < 1.0 < 2.0 < high
+    assert colour_span(thresholds, [9.0]) == colour_span(thresholds, [0.1])
+    low, high = colour_span(None, [1.0, 2.0, 4.0])
+    assert low < 2.0
+    assert high == 4.0
+
+
+def test_an_outline_is_drawn_two_pixels_wide_inside_the_mask() -> None:
+    picture, mask = np.zeros((12, 12, 3), np.uint8), np.zeros((12, 12), bool)
+    mask[2:10, 2:10] = True
+    drawn = outline(picture, mask).any(axis=2)
+    expected = mask.copy()
+    expected[4:8, 4:8] = False
+    np.testing.assert_array_equal(drawn, expected)
+    assert not picture.any()

@@ -103,7 +103,7 @@ def test_in_a_folder_of_both_layouts_every_category_validates(
 def test_a_share_to_validate_with_is_refused_where_nothing_is_validated(
     factory: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match="rd validates nothing; leave out --validation"):
+    with pytest.raises(InputError, match="rd has no validation step; leave out --validation"):
         fit(factory, tmp_path / "m", method="rd", validation=0.2, **QUICK)
 
 

@@ -50,7 +50,7 @@ def conformal_threshold(scores: Sequence[float], rate: float) -> float:
         raise InputError(f"a rate lies between 0 and 1, got {rate}")
     values = np.sort(np.asarray(scores, dtype=np.float64))
     if not np.isfinite(values).all():
-        raise InputError("a held-out good picture has a score that is no number; check the model")
+        raise InputError("a held-out good picture has a score that is not a number (NaN); check the model")
     n, need = len(values), good_pictures_needed(rate)
     if n == 0:
         raise InputError(

@@ -32,7 +32,7 @@ from understudy.types import Features
 
 __all__ = [
     "FeatureStore",
-    "Layout",
+    "LevelLayout",
     "as_features",
     "bytes_of",
     "keep_in_memory",
@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 
-class Layout(NamedTuple):
+class LevelLayout(NamedTuple):
     """How one level of one picture is stored.
 
     Attributes:
@@ -85,12 +85,12 @@ def as_features(batch: Sequence[Tensor]) -> tuple[Features, Tensor | None]:
     return (levels[:-1], levels[-1] / 255) if batch[-1].dtype == torch.uint8 else (levels, None)
 
 
-def bytes_of(layouts: Sequence[Layout]) -> int:
+def bytes_of(layouts: Sequence[LevelLayout]) -> int:
     """Return the number of bytes of one picture's features."""
     return sum(math.prod(layout.shape) * layout.dtype.itemsize for layout in layouts)
 
 
-def keep_in_memory(n: int, layouts: Sequence[Layout], parts: Iterable[Sequence[Tensor]]) -> FeatureStore:
+def keep_in_memory(n: int, layouts: Sequence[LevelLayout], parts: Iterable[Sequence[Tensor]]) -> FeatureStore:
     """Store features in memory.
 
     Args:
@@ -169,7 +169,7 @@ def write_features(
     folder: Path,
     origin: str,
     digests: Sequence[str],
-    layouts: Sequence[Layout],
+    layouts: Sequence[LevelLayout],
     parts: Iterable[Sequence[Tensor]],
 ) -> FeatureStore:
     """Write a set of features, in place of any other, and map it.

@@ -16,8 +16,8 @@ __all__ = [
     "available_memory",
     "budget_of",
     "bytes_each",
+    "memory_statement",
     "readable",
-    "statement",
     "worker_count",
 ]
 
@@ -77,7 +77,7 @@ def bytes_each(side: int, channels: int = 3) -> int:
     return side * side * channels
 
 
-def statement(n: int, side: int, budget: int, workers: int, channels: int = 3) -> str:
+def memory_statement(n: int, side: int, budget: int, workers: int, channels: int = 3) -> str:
     """Return one line that says whether pictures are kept in memory, or who decodes them anew each time.
 
     Args:

@@ -79,7 +79,7 @@ def inter_affinity_distillation(
         pair: one level's features.
         shift: picture b's partner is picture (b + shift) mod B, for teacher and student alike.
         form: see :func:`intra_affinity_distillation`.
-        norm: likewise.
+        norm: see :func:`understudy.distill.valid.unit_vectors`.
     """
     teacher, student = (unit_vectors(f, norm, pair.valid) for f in pair[:2])
     teacher_other, student_other = (f.roll(-shift, dims=0) for f in (teacher, student))

@@ -201,7 +201,7 @@ class _Results:
 
     def _result(self, record: Record, scored: Scored) -> _Result:
         if not (np.isfinite(scored.score) and np.isfinite(scored.anomaly_map).all()):
-            raise PictureError(record.path, "has a score that is no number; train the model again")
+            raise PictureError(record.path, "has a score that is not a number (NaN); train the model again")
         defects = read_defects(record, scored.size, self._found.saturations.get(record.category))
         verdict = decide(scored.score, self._thresholds.get(record.category))
         return _Result(

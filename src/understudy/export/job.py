@@ -19,7 +19,7 @@ from understudy.data.records import PictureSet
 from understudy.distill.distiller import Distiller
 from understudy.errors import BundleError, InputError, WorkError, extra_needed
 from understudy.export.graph import OPSET, quantise, write_onnx, write_openvino
-from understudy.export.parity import answers_of, fault_of, measure_parity, statement
+from understudy.export.parity import answers_of, fault_of, measure_parity, parity_statement
 from understudy.export.windows import good_windows, known_windows, made_windows
 from understudy.methods.saved import load_trained
 from understudy.progress import Progress, Reporter, reporting
@@ -216,7 +216,7 @@ def _prove(
         runtime=runtime_name(manifest.graph.format),
         source=source,
     )
-    for line in statement(parity):
+    for line in parity_statement(parity):
         reporter.say(line)
     return parity
 

@@ -23,7 +23,7 @@ from understudy.runtime.manifest import ParityCard
 from understudy.runtime.preprocess import Preprocess
 from understudy.types import GraphPrecision, Verdict
 
-__all__ = ["RANK_FLOOR", "TOLERANCE", "answers_of", "fault_of", "measure_parity", "statement"]
+__all__ = ["RANK_FLOOR", "TOLERANCE", "answers_of", "fault_of", "measure_parity", "parity_statement"]
 
 
 TOLERANCE = 1e-4
@@ -115,7 +115,7 @@ def fault_of(parity: ParityCard, precision: GraphPrecision) -> str | None:
     return None
 
 
-def statement(parity: ParityCard) -> tuple[str, str]:
+def parity_statement(parity: ParityCard) -> tuple[str, str]:
     """Describe in two lines what was measured."""
     ranks = "undefined" if parity.rank_correlation is None else f"{parity.rank_correlation:.4f}"
     figures = (

@@ -27,7 +27,7 @@ from understudy.runtime.scoring import Scorer
 
 __all__ = ["load_distiller", "load_trained", "save_trained", "versions"]
 
-TEACHER, STUDENT = "teacher.safetensors", "student.safetensors"
+TEACHER = "teacher.safetensors"
 
 
 def save_trained(
@@ -66,7 +66,7 @@ def save_trained(
     with files.writing(folder, "choose another folder"):
         folder.mkdir(parents=True, exist_ok=True)
         _save_weights(distiller.teacher.state_dict(), folder / TEACHER)
-        _save_weights(distiller.learned(), folder / STUDENT)
+        _save_weights(distiller.learned(), folder / saved.STUDENT)
     saved.write_prototypes(folder, prototypes)
     masks = saved.save_rois(folder, rois)
     files.write_json(folder / saved.PICTURES, seen.model_dump(mode="json"))
@@ -80,7 +80,7 @@ def save_trained(
         versions=versions(),
         files={
             name: files.sha256_of(folder / name)
-            for name in (TEACHER, STUDENT, saved.PROTOTYPES, saved.PICTURES, *masks)
+            for name in (TEACHER, saved.STUDENT, saved.PROTOTYPES, saved.PICTURES, *masks)
         },
     )
     saved.write_manifest(folder, manifest)
@@ -132,7 +132,7 @@ def load_distiller(folder: Path, manifest: saved.Manifest) -> Distiller:
     teacher = Teacher(card.name, card.strides, manifest.preprocess.image_size)
     _load_weights(teacher.load_state_dict, folder / TEACHER)
     distiller = build(manifest.method, teacher, settings_for(manifest.method, manifest.settings))
-    _load_weights(distiller.load_learned, folder / STUDENT)
+    _load_weights(distiller.load_learned, folder / saved.STUDENT)
     return distiller.eval()
 
 

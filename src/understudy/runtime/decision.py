@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 
-UNKNOWN_PRODUCT, NO_NUMBER = "unknown product", "score is no number"
+UNKNOWN_PRODUCT, NO_NUMBER = "unknown product", "score is not a number (NaN)"
 
 
 class Thresholds(BaseModel):

@@ -108,7 +108,9 @@ class _Graph:
         if self.takes_valid:
             given["care"] = np.ones_like(images[:, :1]) if valid is None else np.ascontiguousarray(valid)
         elif valid is not None:
-            raise BundleError(f"{self.folder} was exported for pictures that count whole; export it again")
+            raise BundleError(
+                f"{self.folder} takes no mask of valid pixels, but some pixels of these pictures do not count; export it again"
+            )
         with lap("network", len(images)):
             maps, scores, embeddings = self.run(given)
         return Answers(maps[:, 0], scores, embeddings)

@@ -9,11 +9,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from understudy.runtime.images import Mask
 from understudy.types import Region
 
 __all__ = ["find_regions", "highest_threshold_with_region", "large_regions"]
-
-Mask = NDArray[np.bool_]
 
 
 def find_regions(

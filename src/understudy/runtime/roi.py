@@ -177,5 +177,5 @@ def _read(path: Path) -> Mask:
     except PictureError as error:
         raise InputError(str(error)) from error
     if not mask.any():
-        raise InputError(f"{path} is all black, which ignores every pixel; draw white what counts")
+        raise InputError(f"{path} is all black, so no pixel would count; draw the pixels that count in white")
     return mask

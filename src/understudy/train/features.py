@@ -13,13 +13,13 @@ from torch import Tensor
 
 from understudy.data.features import (
     FeatureStore,
-    Layout,
+    LevelLayout,
     bytes_of,
     keep_in_memory,
     read_features,
     write_features,
 )
-from understudy.data.memory import budget_of, readable, statement, worker_count
+from understudy.data.memory import budget_of, memory_statement, readable, worker_count
 from understudy.data.records import Record
 from understudy.data.store import PictureStore, count_windows
 from understudy.distill.distiller import Distiller
@@ -71,7 +71,7 @@ class FeatureReader:
         side = preprocess.image_size
         channels = 3 + uses_valid_mask(preprocess, rois)
         probe = self(torch.zeros((1, side, side, channels), dtype=torch.uint8))
-        self.layouts = [Layout((f.shape[1], f.shape[2], f.shape[3]), f.dtype) for f in probe]
+        self.layouts = [LevelLayout((f.shape[1], f.shape[2], f.shape[3]), f.dtype) for f in probe]
         what = (
             card.name,
             card.strides,
@@ -258,7 +258,7 @@ def load_training_data(
     room = budget - cache.memory if cache else budget
     to_keep = windows_of(parts.validation, preprocess, rois) + (0 if cache else n)
     if to_keep:
-        reporter.say(statement(to_keep, asked.image_size, room, workers, channels))
+        reporter.say(memory_statement(to_keep, asked.image_size, room, workers, channels))
     pictures = store_of(parts.learn, preprocess, rois, room, workers, reporter.advance)
     began = time.monotonic()
     features = cache.keep(pictures, reporter) if cache else None

@@ -129,7 +129,7 @@ class FitOptions(BaseModel):
         if self.keep_aspect and self.tile:
             raise ValueError("keep_aspect and tile exclude each other: tiles keep the aspect anyway")
         if self.overlap and not self.tile:
-            raise ValueError("an overlap is of tiles, and none are asked for")
+            raise ValueError("--overlap needs --tile")
         return self
 
     @model_validator(mode="after")

@@ -61,7 +61,7 @@ def recipe_of(asked: FitOptions) -> Recipe:
     """
     recipe = method_named(asked.method).recipes[asked.recipe]
     if asked.validation and not recipe.validation:
-        raise InputError(f"{asked.method} validates nothing; leave out --validation")
+        raise InputError(f"{asked.method} has no validation step; leave out --validation")
     named = {
         name: value
         for name in ("batch_size", "schedule", "sampling", "statistics", "averaging", "validation")

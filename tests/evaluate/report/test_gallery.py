@@ -17,7 +17,7 @@ from understudy import evaluate as evaluation
 from understudy.data.records import Record
 from understudy.errors import PictureError
 from understudy.evaluate.report import gallery
-from understudy.evaluate.report.gallery import GalleryPlan, choose, galleries, plan_for
+from understudy.evaluate.report.gallery import GalleryPlan, choose, galleries, gallery_plan
 from understudy.evaluate.report.page import write_report
 from understudy.runtime.decision import Thresholds
 from understudy.runtime.scoring import Scored, Scorer
@@ -46,7 +46,7 @@ def test_the_most_wrong_pictures_are_chosen_and_none_twice(
 
 
 def test_more_categories_never_mean_more_pictures_of_one() -> None:
-    plans = [plan_for(n) for n in range(1, 120)]
+    plans = [gallery_plan(n) for n in range(1, 120)]
     assert plans == sorted(plans, reverse=True)
     assert max(n * sum(plan[:3]) for n, plan in enumerate(plans, start=1) if n <= 100) <= 240
 

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from understudy.lab.factory.kit import LOGICAL, RULE, STRUCTURAL, Layout, Lying, arrange, assemble
+from understudy.lab.factory.kit import LOGICAL, RULE, STRUCTURAL, KitLayout, Lying, arrange, assemble
 from understudy.lab.factory.scenes import PARTS
 from understudy.lab.factory.write import defects_config
 
@@ -21,7 +21,7 @@ def away_from(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(ndimage.distance_transform_edt(~mask) > 12)
 
 
-def content_of(layout: Layout) -> list[Counter[str]]:
+def content_of(layout: KitLayout) -> list[Counter[str]]:
     return [Counter(p.kind for p in layout.parts if p.compartment == c) for c in range(len(RULE))]
 
 

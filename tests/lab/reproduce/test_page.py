@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from understudy.lab.reproduce.page import Measurements, page, strongest_gains
-from understudy.lab.reproduce.tables import MVTEC, TABLES, Cell, Models, reported, sources
+from understudy.lab.reproduce.tables import MVTEC, TABLES, Models, TableCell, reported, sources
 
 SNL = TABLES["snl-1"]
 PAPER = reported("snl-1", SNL)
@@ -14,10 +14,10 @@ HEAVY = strongest_gains(SNL, PAPER)
 
 def found(values: Mapping[tuple[str, Models, int], float], seeds: tuple[int, ...] = (0,)) -> Measurements:
     """The same figure in every category but bottle, which has 0.5."""
-    by_seed: dict[Cell, dict[int, float | None]] = {}
+    by_seed: dict[TableCell, dict[int, float | None]] = {}
     for (label, models, seed), value in values.items():
         for category in MVTEC:
-            cell = Cell(label, models, category, "image_auroc")
+            cell = TableCell(label, models, category, "image_auroc")
             by_seed.setdefault(cell, {})[seed] = 0.5 if category == "bottle" else value
     return Measurements(by_seed, seeds, MVTEC, ["a fact"])
 
@@ -66,8 +66,8 @@ def test_other_data_has_no_column_of_the_paper() -> None:
 
 
 def test_a_figure_that_cannot_be_told_is_a_dash() -> None:
-    none: dict[Cell, dict[int, float | None]] = {
-        Cell("STPM", "one-class", c, figure): {0: None if figure == "aupro" else 0.9}
+    none: dict[TableCell, dict[int, float | None]] = {
+        TableCell("STPM", "one-class", c, figure): {0: None if figure == "aupro" else 0.9}
         for c in MVTEC
         for figure in TABLES["stpm"].figures
     }
@@ -88,7 +88,7 @@ def test_a_part_of_the_papers_categories_is_set_beside_the_papers_mean_over_that
 def test_a_category_without_a_figure_is_named_and_no_mean_without_it_is_set_against_the_papers() -> None:
     values = found({("RD", "unified", 0): 0.95})
     cells = dict(values.by_seed)
-    cells[Cell("RD", "unified", "screw", "image_auroc")] = {0: None}
+    cells[TableCell("RD", "unified", "screw", "image_auroc")] = {0: None}
     text = page("snl-1", SNL, Measurements(cells, (0,), MVTEC, []), PAPER, [], HEAVY)
     assert "unknown for screw: means are over the other categories" in text
     assert row(text, "RD", "one model for all")[1:3] == ["–", "–"]

@@ -7,7 +7,17 @@ from statistics import mean
 import pytest
 
 from understudy.lab.reproduce.page import strongest_gains
-from understudy.lab.reproduce.tables import FIGURES, LOCO, MEAN, MVTEC, TABLES, VISA, Cell, reported, sources
+from understudy.lab.reproduce.tables import (
+    FIGURES,
+    LOCO,
+    MEAN,
+    MVTEC,
+    TABLES,
+    VISA,
+    TableCell,
+    reported,
+    sources,
+)
 from understudy.methods import METHODS, settings_for
 
 
@@ -38,15 +48,19 @@ def test_a_papers_mean_is_that_of_its_categories_to_its_rounding(name: str) -> N
     paper = reported(name, table)
     for variant in table.variants:
         for models in table.models:
-            own = [paper[Cell(variant.label, models, c, figure)] for c in table.categories]
-            assert mean(own) == pytest.approx(paper[Cell(variant.label, models, MEAN, figure)], abs=0.0011)
+            own = [paper[TableCell(variant.label, models, c, figure)] for c in table.categories]
+            assert mean(own) == pytest.approx(
+                paper[TableCell(variant.label, models, MEAN, figure)], abs=0.0011
+            )
 
 
 def test_the_means_behind_the_claim_are_the_papers() -> None:
     found = {}
     for name in ("snl-1", "snl-2", "snl-3", "snl-4"):
         (figure,), paper = TABLES[name].figures, reported(name, TABLES[name])
-        found[name] = [round(100 * paper[Cell(v, "unified", MEAN, figure)], 1) for v in ("RD", "SNL(RD)")]
+        found[name] = [
+            round(100 * paper[TableCell(v, "unified", MEAN, figure)], 1) for v in ("RD", "SNL(RD)")
+        ]
     assert found == {
         "snl-1": [94.4, 98.3],
         "snl-2": [92.8, 94.0],

@@ -19,7 +19,7 @@ from understudy.runtime.images import read_picture, resize_mask
 from understudy.runtime.inspector import Inspector
 from understudy.runtime.scoring import Scored
 
-__all__ = ["Gallery", "GalleryPlan", "PictureCard", "choose", "data_address", "galleries", "plan_for"]
+__all__ = ["Gallery", "GalleryPlan", "PictureCard", "choose", "data_address", "galleries", "gallery_plan"]
 
 
 _BUDGET = 12_000_000  # characters of all pictures together
@@ -99,7 +99,7 @@ class _Choice(NamedTuple):
     tested: Tested
 
 
-def plan_for(n_categories: int) -> GalleryPlan:
+def gallery_plan(n_categories: int) -> GalleryPlan:
     """Number of categories -> how much of each is shown: with more categories, fewer and smaller pictures."""
     return next((plan for most, plan in _PLANS if n_categories <= most), _LEAST)
 
@@ -136,7 +136,7 @@ def galleries(model: Inspector, tested: Mapping[str, Sequence[Tested]]) -> list[
         tested: category -> its test pictures, most important category first.
     """
     shown = list(tested)[:_CATEGORIES]
-    plan = plan_for(len(shown))
+    plan = gallery_plan(len(shown))
     chosen = [
         _Choice(category, group, rank, t)
         for category in shown

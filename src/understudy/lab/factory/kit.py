@@ -37,7 +37,7 @@ __all__ = [
     "STRUCTURAL",
     "Kit",
     "KitFault",
-    "Layout",
+    "KitLayout",
     "Lying",
     "Mask",
     "Spoiled",
@@ -83,7 +83,7 @@ class Lying:
 
 
 @dataclass(frozen=True)
-class Layout:
+class KitLayout:
     """What lies where in a kit, before anything is painted.
 
     Attributes:
@@ -126,17 +126,17 @@ class Kit:
     compartments: tuple[Array, ...]
 
 
-def arrange(rng: np.random.Generator) -> Layout:
+def arrange(rng: np.random.Generator) -> KitLayout:
     """Lay out a random kit that keeps the rule."""
     pose = (rng.normal(0, 0.008), rng.normal(0, 0.008), rng.normal(0, 0.008))
     parts = []
     for compartment, (kind, count) in enumerate(RULE):
         for place in rng.permutation(len(PLACES))[:count]:
             parts.append(Lying.at(rng, kind, compartment, int(place)))
-    return Layout(pose, int(rng.integers(2**32)), tuple(parts))
+    return KitLayout(pose, int(rng.integers(2**32)), tuple(parts))
 
 
-def assemble(layout: Layout, size: int) -> Kit:
+def assemble(layout: KitLayout, size: int) -> Kit:
     """Paint a layout as a picture of ``size`` x ``size`` pixels; no part changes the look of another."""
     x, y = coordinates(size, *layout.pose)
     ground, picture, tray, compartments = _tray(layout.look, x, y)
@@ -225,7 +225,7 @@ class Spoiled:
     masks: tuple[tuple[str, Mask], ...]
 
 
-KitFault = Callable[[np.random.Generator, Layout, int], Spoiled]
+KitFault = Callable[[np.random.Generator, KitLayout, int], Spoiled]
 """(rng, layout that keeps the rule, side of the picture) -> kit with a fault."""
 
 
@@ -244,17 +244,17 @@ class _Breach:
     room: int | None = None
 
 
-_Mistake = Callable[[np.random.Generator, Layout], tuple[Layout, tuple[_Breach, ...]]]
+_Mistake = Callable[[np.random.Generator, KitLayout], tuple[KitLayout, tuple[_Breach, ...]]]
 """(rng, layout that keeps the rule) -> layout that breaks it, and the breaches."""
 
 
-def missing(rng: np.random.Generator, layout: Layout) -> tuple[Layout, tuple[_Breach, ...]]:
+def missing(rng: np.random.Generator, layout: KitLayout) -> tuple[KitLayout, tuple[_Breach, ...]]:
     """Take out one part."""
     part = _any(rng, layout)
     return layout.without(part), (_Breach(f"missing_{part.kind}", room=part.compartment),)
 
 
-def extra(rng: np.random.Generator, layout: Layout) -> tuple[Layout, tuple[_Breach, ...]]:
+def extra(rng: np.random.Generator, layout: KitLayout) -> tuple[KitLayout, tuple[_Breach, ...]]:
     """Add a second part of the right kind to a compartment that should have one."""
     free = layout.free()
     compartment, place = free[rng.integers(len(free))]
@@ -264,7 +264,7 @@ def extra(rng: np.random.Generator, layout: Layout) -> tuple[Layout, tuple[_Brea
     return wrong, (_Breach(f"extra_{kind}", both),)
 
 
-def misplaced(rng: np.random.Generator, layout: Layout) -> tuple[Layout, tuple[_Breach, ...]]:
+def misplaced(rng: np.random.Generator, layout: KitLayout) -> tuple[KitLayout, tuple[_Breach, ...]]:
     """Move a part to the compartment of another kind, or let two parts of different kinds change places."""
     part = _any(rng, layout)
     if rng.random() < 0.5:
@@ -287,7 +287,7 @@ def misplaced(rng: np.random.Generator, layout: Layout) -> tuple[Layout, tuple[_
     )
 
 
-def wrong_kind(rng: np.random.Generator, layout: Layout) -> tuple[Layout, tuple[_Breach, ...]]:
+def wrong_kind(rng: np.random.Generator, layout: KitLayout) -> tuple[KitLayout, tuple[_Breach, ...]]:
     """Replace a part by one of another kind."""
     part = _any(rng, layout)
     kind = str(rng.choice([k for k in PARTS if k != part.kind]))
@@ -295,12 +295,12 @@ def wrong_kind(rng: np.random.Generator, layout: Layout) -> tuple[Layout, tuple[
     return layout.without(part).with_part(there), (_Breach(f"wrong_kind_{kind}", (there, part)),)
 
 
-def _any(rng: np.random.Generator, layout: Layout) -> Lying:
+def _any(rng: np.random.Generator, layout: KitLayout) -> Lying:
     """Choose a random part."""
     return layout.parts[rng.integers(len(layout.parts))]
 
 
-def _against_the_rule(mistake: _Mistake, rng: np.random.Generator, layout: Layout, size: int) -> Spoiled:
+def _against_the_rule(mistake: _Mistake, rng: np.random.Generator, layout: KitLayout, size: int) -> Spoiled:
     """Make a mistake in a layout, paint the kit, and mark the mistake."""
     wrong, breaches = mistake(rng, layout)
     right_kit, wrong_kit = assemble(layout, size), assemble(wrong, size)
@@ -322,7 +322,7 @@ def _marked(breach: _Breach, right: Kit, wrong: Kit) -> Mask:
     return mask
 
 
-def broken(rng: np.random.Generator, layout: Layout, size: int) -> Spoiled:
+def broken(rng: np.random.Generator, layout: KitLayout, size: int) -> Spoiled:
     """Break a part across: between a quarter and 45 % of it is gone, with its shadow."""
     part = _any(rng, layout)
     whole, bare = assemble(layout, size), assemble(layout.without(part), size)
@@ -335,7 +335,7 @@ def broken(rng: np.random.Generator, layout: Layout, size: int) -> Spoiled:
     return Spoiled(picture, (("broken", gone * coverage >= MARKED),))
 
 
-def _damage(name: str, defect: Defect, rng: np.random.Generator, layout: Layout, size: int) -> Spoiled:
+def _damage(name: str, defect: Defect, rng: np.random.Generator, layout: KitLayout, size: int) -> Spoiled:
     """Damage the tray or its parts at any place."""
     picture, mask = spoil(rng, assemble(layout, size).scene, defect)
     return Spoiled(picture, ((name, mask),))

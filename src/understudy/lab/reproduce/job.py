@@ -12,7 +12,7 @@ from understudy.errors import InputError
 from understudy.files import write_text
 from understudy.lab.reproduce.page import Measurements, page, strongest_gains
 from understudy.lab.reproduce.runs import Protocol, Results, Run, runs_of
-from understudy.lab.reproduce.tables import FIGURES, TABLES, Cell, Models, Table, reported, sources
+from understudy.lab.reproduce.tables import FIGURES, TABLES, Models, Table, TableCell, reported, sources
 from understudy.progress import Progress, Reporter, reporting
 from understudy.types import DeviceChoice, PrecisionChoice
 
@@ -133,7 +133,7 @@ def _run(
     seeds: Sequence[int],
     protocol: Protocol,
     out: Path,
-    paper: Mapping[Cell, float],
+    paper: Mapping[TableCell, float],
     reporter: Reporter,
 ) -> Reproduction:
     """Do the missing runs, and write the page again after each of them."""
@@ -183,14 +183,14 @@ def _found(
     results: Results, runs: Sequence[Run], seeds: Sequence[int], data: PictureSet, protocol: Protocol
 ) -> Measurements:
     """Collect the figures of all finished runs."""
-    by_seed: dict[Cell, dict[int, float | None]] = {}
+    by_seed: dict[TableCell, dict[int, float | None]] = {}
     seconds: dict[str, list[float]] = {}
     software, unreadable = dict[str, None](), 0
     for run in runs:
         rows = results.of(run)
         for category, row in rows.items():
             for figure in FIGURES:
-                cell = Cell(run.variant.label, run.models, category, figure)
+                cell = TableCell(run.variant.label, run.models, category, figure)
                 by_seed.setdefault(cell, {})[run.seed] = float(row[figure]) if row[figure] else None
             software[f"{row['device']}, {row['precision']}; {row['versions']}"] = None
         if rows:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
-from understudy.lab.reproduce.tables import FIGURES, MEAN, Cell, Models, Table
+from understudy.lab.reproduce.tables import FIGURES, MEAN, Models, Table, TableCell
 
 __all__ = ["Measurements", "page", "strongest_gains"]
 
@@ -28,13 +28,13 @@ class Measurements:
         facts: sentences about all runs, for the end of the page.
     """
 
-    by_seed: Mapping[Cell, Mapping[int, float | None]]
+    by_seed: Mapping[TableCell, Mapping[int, float | None]]
     seeds: Sequence[int]
     categories: Sequence[str]
     facts: Sequence[str]
 
-    def over_seeds(self, cell: Cell, among: Sequence[str] = ()) -> list[float] | str:
-        """Cell -> one figure for every seed, or a text that says why there is none.
+    def over_seeds(self, cell: TableCell, among: Sequence[str] = ()) -> list[float] | str:
+        """TableCell -> one figure for every seed, or a text that says why there is none.
 
         Args:
             cell: a cell of one category, or of the mean over the categories that have the figure.
@@ -65,7 +65,7 @@ def page(
     name: str,
     table: Table,
     found: Measurements,
-    paper: Mapping[Cell, float],
+    paper: Mapping[TableCell, float],
     sources: Sequence[str],
     heavy: Sequence[str],
 ) -> str:
@@ -93,20 +93,22 @@ def page(
     return "\n".join(parts)
 
 
-def strongest_gains(table: Table, paper: Mapping[Cell, float]) -> list[str]:
+def strongest_gains(table: Table, paper: Mapping[TableCell, float]) -> list[str]:
     """Find the two categories with the largest gain in the paper, with one model for all categories."""
     if table.level is None or not paper:
         return []
     before, after = table.gain
     (figure,) = table.figures
     gains = {
-        c: paper[Cell(after, "unified", c, figure)] - paper[Cell(before, "unified", c, figure)]
+        c: paper[TableCell(after, "unified", c, figure)] - paper[TableCell(before, "unified", c, figure)]
         for c in table.categories
     }
     return sorted(gains, key=lambda c: gains[c], reverse=True)[:_MOST]
 
 
-def _about(table: Table, found: Measurements, paper: Mapping[Cell, float], sources: Sequence[str]) -> str:
+def _about(
+    table: Table, found: Measurements, paper: Mapping[TableCell, float], sources: Sequence[str]
+) -> str:
     seeds = ", ".join(map(str, found.seeds))
     spread = " (± half the range over them)" if len(found.seeds) > 1 else ""
     text = f"Figures are in percent: means over seeds {seeds}{spread}, of the students of the last step. "
@@ -121,7 +123,7 @@ def _about(table: Table, found: Measurements, paper: Mapping[Cell, float], sourc
 
 
 def _means(
-    table: Table, figure: str, found: Measurements, paper: Mapping[Cell, float], heavy: Sequence[str]
+    table: Table, figure: str, found: Measurements, paper: Mapping[TableCell, float], heavy: Sequence[str]
 ) -> str:
     """Write the table of means: one row a variant; means over all categories, and without the heavy ones."""
     kept = [c for c in found.categories if c not in heavy] if heavy else []
@@ -130,7 +132,7 @@ def _means(
     lines, lacking = [], found.without(figure)
     for variant in table.variants:
         for models in table.models:
-            cell = Cell(variant.label, models, MEAN, figure)
+            cell = TableCell(variant.label, models, MEAN, figure)
             line = [variant.label, _MODELS[models]]
             for among in (found.categories, kept) if kept else (found.categories,):
                 theirs = None if lacking else _paper_mean(paper, cell, among, table)
@@ -148,7 +150,9 @@ def _means(
     return text
 
 
-def _paper_mean(paper: Mapping[Cell, float], cell: Cell, among: Sequence[str], table: Table) -> float | None:
+def _paper_mean(
+    paper: Mapping[TableCell, float], cell: TableCell, among: Sequence[str], table: Table
+) -> float | None:
     """Mean of the paper over some categories; ``None`` if the paper lacks a figure.
 
     The mean over all categories is the printed one.
@@ -160,7 +164,7 @@ def _paper_mean(paper: Mapping[Cell, float], cell: Cell, among: Sequence[str], t
 
 
 def _by_category(
-    table: Table, figure: str, models: Models, found: Measurements, paper: Mapping[Cell, float]
+    table: Table, figure: str, models: Models, found: Measurements, paper: Mapping[TableCell, float]
 ) -> str:
     """Write the table of categories: one row a category, one column a variant.
 
@@ -174,19 +178,19 @@ def _by_category(
     for category in found.categories:
         line = [category]
         for variant in table.variants:
-            cell = Cell(variant.label, models, category, figure)
+            cell = TableCell(variant.label, models, category, figure)
             line += _compared(found.over_seeds(cell), theirs.get(cell), theirs)
         lines.append(line)
     return f"## {FIGURES[figure]} by category, {_MODELS[models]}\n\n" + _markdown(header, lines)
 
 
-def _columns(label: str, paper: Mapping[Cell, float]) -> list[str]:
+def _columns(label: str, paper: Mapping[TableCell, float]) -> list[str]:
     """Headings of the columns that :func:`_compared` fills."""
     ours = label or "ours"
     return [ours, "paper", "difference"] if paper else [ours]
 
 
-def _compared(ours: list[float] | str, theirs: float | None, paper: Mapping[Cell, float]) -> list[str]:
+def _compared(ours: list[float] | str, theirs: float | None, paper: Mapping[TableCell, float]) -> list[str]:
     """Cells of one figure: ours, and if there are figures of a paper, the paper's and the difference."""
     shown = ours if isinstance(ours, str) else _spread(ours)
     if not paper:

@@ -15,9 +15,9 @@ __all__ = [
     "MVTEC",
     "TABLES",
     "VISA",
-    "Cell",
     "Models",
     "Table",
+    "TableCell",
     "Variant",
     "reported",
     "sources",
@@ -210,7 +210,7 @@ _SNL = "arXiv:2402.17091, tables 1 to 4"
 _FOLDERS = {"candles": "candle", "chewing_gum": "chewinggum"}  # name in the paper -> name in the data set
 
 
-class Cell(NamedTuple):
+class TableCell(NamedTuple):
     """Place of a figure: a row, how it was trained, a category or :data:`MEAN`, and which figure it is."""
 
     variant: str
@@ -219,7 +219,7 @@ class Cell(NamedTuple):
     figure: str
 
 
-def reported(name: str, table: Table) -> dict[Cell, float]:
+def reported(name: str, table: Table) -> dict[TableCell, float]:
     """Read the figures that a paper reports, as fractions.
 
     Args:
@@ -230,7 +230,7 @@ def reported(name: str, table: Table) -> dict[Cell, float]:
         return dict(_by_category(table))
     (models,) = table.models
     return {
-        Cell(row["variant"], models, row["category"], row["figure"]): float(row["percent"]) / 100
+        TableCell(row["variant"], models, row["category"], row["figure"]): float(row["percent"]) / 100
         for row in _rows("others.csv")
         if row["table"] == name
     }
@@ -243,14 +243,14 @@ def sources(name: str, table: Table) -> list[str]:
     return list(dict.fromkeys(row["source"] for row in _rows("others.csv") if row["table"] == name))
 
 
-def _by_category(table: Table) -> Iterator[tuple[Cell, float]]:
+def _by_category(table: Table) -> Iterator[tuple[TableCell, float]]:
     (figure,), labels = table.figures, {variant.label for variant in table.variants}
     for row in _rows("snl.csv"):
         if (row["dataset"], row["level"]) == table.level and row["method"] in labels:
             category = _FOLDERS.get(row["class"], row["class"])
             for models, column in (("unified", "multi_class_auroc"), ("one-class", "one_class_auroc")):
                 if row[column]:
-                    yield Cell(row["method"], models, category, figure), float(row[column]) / 100  # type: ignore[arg-type]
+                    yield TableCell(row["method"], models, category, figure), float(row[column]) / 100  # type: ignore[arg-type]
 
 
 def _rows(name: str) -> Iterator[dict[str, str]]:
