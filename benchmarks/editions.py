@@ -3,8 +3,9 @@
     git clone -q . /tmp/before && git -C /tmp/before checkout -q COMMIT
     python benchmarks/editions.py --before /tmp/before --out benchmarks/results/editions.csv
 
-Both are run through their command line alone, so any two editions compare. A step is what a longer training takes more
-than a shorter one, divided by the steps more; so start and end fall out. The lower of two rounds counts.
+Only their command lines are used, so any two editions compare. One training is longer than the other. The
+difference of their times, divided by the difference of their steps, is the time of a step. The lowest of all
+rounds counts.
 """
 
 from __future__ import annotations

@@ -29,7 +29,8 @@ HEAVY = {
 
 def _structure():  # type: ignore[no-untyped-def]
     spec = importlib.util.spec_from_file_location("structure", ROOT / "docs" / "structure.py")
-    assert spec and spec.loader
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

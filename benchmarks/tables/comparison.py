@@ -20,7 +20,7 @@ DEFAULT = "SNL(RD), ours, the default"
 
 
 def summary(read_rows: Read) -> str:
-    """AUROC by category of the default and of what it is set beside; empty until all is there."""
+    """Show AUROC by category of the default and of its rivals. Empty until all rows exist."""
     models, banks = _trained(read_rows), _banks(read_rows)
     if not _comparable(models, banks):
         return ""
@@ -50,7 +50,7 @@ def summary(read_rows: Read) -> str:
 
 
 def differences(read_rows: Read) -> str:
-    """How far the default is above what it is set beside; empty until all is there."""
+    """Show how far the default is above its rivals. Empty until all rows exist."""
     models, banks = _trained(read_rows), _banks(read_rows)
     if not _comparable(models, banks):
         return ""
@@ -81,12 +81,12 @@ def differences(read_rows: Read) -> str:
 
 
 def _gain(rows: list[Row], others: list[Row], name: str) -> float:
-    """Of the mean over categories and seeds."""
+    """Difference of two means over categories and seeds."""
     return statistics.mean(means_of(rows)[name]) - statistics.mean(means_of(others)[name])
 
 
 def processors(read_rows: Read) -> str:
-    """The same trainings on another processor, which rounds otherwise; empty until all are there."""
+    """Show the same trainings on another processor, which rounds differently. Empty until all rows exist."""
     sides = [
         {
             **_by_paper(read_rows(f"reproduction{suffix}")),
@@ -107,7 +107,7 @@ def processors(read_rows: Read) -> str:
 
 
 def _trained(read_rows: Read) -> dict[str, list[Row]]:
-    """Rows of what was trained, by label."""
+    """Rows of trained models, by label."""
     ours = read_rows("variations")
     longer = chosen(ours, variant="RD twice as long")
     return {
@@ -127,7 +127,7 @@ def _by_paper(rows: list[Row]) -> dict[str, list[Row]]:
 
 
 def _banks(read_rows: Read) -> dict[str, list[Row]]:
-    """Rows of the memory bank by grid; of a slow one there may be one seed alone."""
+    """Rows of the memory bank by grid; a slow grid may have only one seed."""
     rows = chosen(read_rows("memory_bank"), size="256")
     return {
         f"memory bank, {grid} x {grid}{alone(own)}": own
@@ -137,7 +137,7 @@ def _banks(read_rows: Read) -> dict[str, list[Row]]:
 
 
 def _comparable(models: dict[str, list[Row]], banks: dict[str, list[Row]]) -> bool:
-    """Whether all seeds and categories are there, and the default's seconds are of both cores."""
+    """Whether all seeds and categories exist, and the default was trained on both cores."""
     whole = banks and all(seeds_of(rows) == {"0", "1", "2"} for rows in models.values())
     if not whole or any(row["threads"] != "2" for row in models[DEFAULT]):
         return False
@@ -146,7 +146,7 @@ def _comparable(models: dict[str, list[Row]], banks: dict[str, list[Row]]) -> bo
 
 
 def _furthest_below(baseline: list[Row], rows: list[Row], name: str) -> tuple[float, str]:
-    """By how much, and in which category, some rows are furthest below others."""
+    """By how much, and in which category, some rows are furthest below the baseline."""
     means = [
         {
             row["category"]: [float(r[name]) for r in chosen(side, category=row["category"])]

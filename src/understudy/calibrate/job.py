@@ -294,8 +294,8 @@ def _refuse_no_number(scored: Scored) -> None:
     """Refuse a score or an embedding that is infinite or NaN: no threshold can come from it."""
     if not (math.isfinite(scored.score) and np.isfinite(scored.embedding).all()):
         raise InputError(
-            f"{scored.path} has a score or an embedding that is not a number (NaN); train the model again, or "
-            "calibrate without that picture"
+            f"{scored.path} has a score or an embedding that is not a number (NaN); train the model again, "
+            "or calibrate without that picture"
         )
 
 

@@ -55,8 +55,8 @@ class Term:
     """One summand of a training loss, such as those of eq. (7).
 
     Attributes:
-        name: as it appears in the log.
-        weight: its lambda.
+        name: as it appears in ``training.jsonl``, which has the value times the weight of that step.
+        weight: its lambda, at least 0.
         error: (pair of one level, partner shift) -> scalar over the valid cells; summed over the levels.
         needs_partner: compares different pictures, so a batch of one has nothing to give.
         levels: which of the student's pairs it looks at; all by default.

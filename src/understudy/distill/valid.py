@@ -68,7 +68,10 @@ def cell_mean(values: Tensor, valid: Tensor | None) -> Tensor:
 
 
 def batch_mean(values: Tensor, valid: Tensor | None) -> Tensor:
-    """(B, C, h, w) or (B, C, n) -> scalar: mean over the batch of each picture's :func:`cell_mean`."""
+    """(B, C, h, w) or (B, C, n) -> scalar: mean over the batch of each picture's :func:`cell_mean`.
+
+    ``values`` must be zero at cells that do not count.
+    """
     return values.mean() if valid is None else cell_mean(values.flatten(2), valid).mean()
 
 

@@ -57,8 +57,8 @@ class SnlSettings(BaseModel):
         lambda_spatial: weight of the spatial term, lambda 1 of eq. (7).
         lambda_intra: weight of the intra-affinity term, lambda 2.
         lambda_inter: weight of the inter-affinity term, lambda 3.
-        anneal_structural_terms: whether these three weights fall linearly to zero over the training, as in
-            the tuned recipe of ``snl-rd``. The paper keeps them constant.
+        anneal_structural_terms: whether the weights of the spatial, intra- and inter-affinity terms fall linearly
+            to zero over the training, as in the tuned recipe of ``snl-rd``. The paper keeps them constant.
         spatial_scale: what features are divided by in the spatial term; see
             :func:`understudy.distill.losses.spatial_distillation`.
         temperature: temperature of the softmax in the spatial term; see the same function.
@@ -168,7 +168,11 @@ def _affinity_levels(s: SnlSettings) -> slice:
 
 
 def _terms(s: SnlSettings) -> Iterator[Term]:
-    """Yield the summands of eq. (7), those of weight zero too."""
+    """Yield the summands of eq. (7), those of weight zero too.
+
+    L = L_cd + lambda_spatial·L_sd + lambda_intra·L_intra + lambda_inter·L_inter. The last three are the
+    structural terms: they learn where and how things lie, and can be annealed.
+    """
     anneals, levels = s.anneal_structural_terms, _affinity_levels(s)
     yield Term("cosine", 1.0, lambda pair, shift: channel_distillation(pair, s.cosine))
     yield Term(

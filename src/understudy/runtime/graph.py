@@ -109,7 +109,8 @@ class _Graph:
             given["care"] = np.ones_like(images[:, :1]) if valid is None else np.ascontiguousarray(valid)
         elif valid is not None:
             raise BundleError(
-                f"{self.folder} takes no mask of valid pixels, but some pixels of these pictures do not count; export it again"
+                f"{self.folder} takes no mask of valid pixels, but some pixels of these pictures do not "
+                "count; export it again"
             )
         with lap("network", len(images)):
             maps, scores, embeddings = self.run(given)

@@ -1,0 +1,78 @@
+"""The program without its kernels: slower, and the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from understudy import fit
+
+ROOT = Path(__file__).parents[2]
+CORE = (
+    "tests/distill/test_distiller.py",
+    "tests/distill/test_forward.py",
+    "tests/methods/test_methods.py",
+    "tests/methods/test_methods_valid.py",
+    "tests/methods/test_snl.py",
+    "tests/methods/test_rd.py",
+    "tests/methods/test_stpm.py",
+)
+
+RUN_CORE = """
+import sys
+import pytest
+import understudy.methods
+from understudy.distill import acceleration
+assert not acceleration._kernels
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[1:]]))
+"""
+
+OPTIONS = {"method": "snl-rd", "categories": ["nut"], "image_size": 64, "max_steps": 4, "strides": [8, 16]}
+OPTIONS |= {"precision": "32", "device": "cpu", "progress": False}
+
+FIT = """
+import json, sys
+
+class Refused:
+    def find_spec(self, name, path=None, target=None):
+        if name.startswith("understudy.kernels"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Refused())
+from understudy import fit
+data, out, options = sys.argv[1:]
+model = fit(data, out, **json.loads(options))
+assert "understudy.kernels" not in sys.modules
+print(json.dumps({str(result.path): result.score for result in model.predict(data + "/nut/test")}))
+"""
+
+
+def run(program: str, *args: str, **variables: str) -> str:
+    """Run a program in a process of its own, and give what it printed."""
+    environment = {**os.environ, **variables}
+    done = subprocess.run(
+        [sys.executable, "-c", program, *args], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+def test_the_core_of_the_tests_passes_with_the_kernels_switched_off() -> None:
+    said = run(RUN_CORE, *CORE, UNDERSTUDY_KERNELS="off")
+    assert "passed" in said
+    assert "skipped" not in said
+
+
+def test_a_model_is_trained_and_scores_the_same_where_there_are_no_kernels(
+    factory: Path, tmp_path: Path
+) -> None:
+    model = fit(factory, tmp_path / "with", **OPTIONS)
+    scores = {str(result.path): result.score for result in model.predict(factory / "nut" / "test")}
+    said = run(FIT, str(factory), str(tmp_path / "without"), json.dumps(OPTIONS))
+    assert len(scores) == 5
+    assert json.loads(said.splitlines()[-1]) == pytest.approx(scores, rel=1e-3)
