@@ -103,7 +103,8 @@ def test_the_light_rooms_name_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("room", ["runtime.inspector", "calibrate", "data.layouts", "data.inspect", "cli"])
 def test_a_light_room_is_imported_without_torch(room: str) -> None:
-    blocked = "import sys\nfor name in ('torch', 'timm', 'lightning', 'scipy', 'psutil'): sys.modules[name] = None\n"
+    names = ("torch", "timm", "lightning", "scipy", "psutil")
+    blocked = f"import sys\nfor name in {names!r}: sys.modules[name] = None\n"
     done = subprocess.run(
         [sys.executable, "-c", f"{blocked}import understudy.{room}"], capture_output=True, text=True
     )

@@ -29,11 +29,10 @@ if TYPE_CHECKING:
     from understudy.lab.diagnose.job import Diagnosis
     from understudy.lab.reproduce.job import reproduce
     from understudy.methods import METHODS, Method, register_method
-    from understudy.model import Model
+    from understudy.model import Model, fit
     from understudy.runtime.decision import Calibration
     from understudy.runtime.inspector import Inspector
 
-    fit = Model.fit  # type: ignore[has-type]
 
 __all__ = [
     "METHODS",
@@ -67,6 +66,7 @@ _HOME = {
     "Inspector": "runtime.inspector",
     "Method": "methods",
     "Model": "model",
+    "fit": "model",
     "register_method": "methods",
     "register_teacher": "distill.weights",
     "reproduce": "lab.reproduce.job",
@@ -102,8 +102,6 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("understudy")
-    if name == "fit":
-        return __getattr__("Model").fit
     if name not in _HOME:
         raise AttributeError(f"module 'understudy' has no attribute {name!r}")
     try:

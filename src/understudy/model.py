@@ -30,7 +30,7 @@ from understudy.train.job import forget_checkpoints, train_model
 from understudy.train.options import FitOptions, fit_options
 from understudy.types import DeviceChoice, GraphFormat, GraphPrecision, Result
 
-__all__ = ["FitCall", "Model"]
+__all__ = ["FitCall", "Model", "fit"]
 
 
 class FitCall(FitOptions):
@@ -265,3 +265,6 @@ class Model:
             overwrite=overwrite,
             progress=progress,
         )
+
+
+fit = Model.fit

@@ -76,7 +76,7 @@ def test_the_rate_of_unknown_products_is_that_of_false_alarms_unless_asked_other
 
 def test_scores_that_are_no_number_do_not_calibrate() -> None:
     broken = HeldOut("nut", float("nan"), 0.0, 0.0)
-    with pytest.raises(InputError, match="a score that is not a number (NaN); check the model"):
+    with pytest.raises(InputError, match=r"a score that is not a number \(NaN\); check the model"):
         calibration_from([*held_out(nut=19), broken], Rates(0.1))
 
 

@@ -46,14 +46,17 @@ OF_PAIRS: dict[Callable[..., Tensor], Options] = {  # (pair, options) -> value; 
 }
 OTHERS = (acceleration.prepare_convolutions, acceleration.kept_memory)  # each has a test of its own below
 
-# How far a kernel may be from its plain function: a share of the largest number, and besides. Plain functions work
-# in float32 whatever the features are.
+# How far a kernel may be from its plain function, which works in float32 whatever the features are: by a
+# share of the largest number, and besides. Gradients are those by features of length one.
 SHARE = {torch.float32: 1e-4, torch.bfloat16: 3e-2}
 BESIDES = {torch.float32: 2e-6, torch.bfloat16: 2e-3}
-# The same where a student is far from its teacher and has its affinities all the same (it is rotated, or constant):
-# much cancels then. Of a root, the value has the floor that the docstrings state, and the slope says nothing.
-CANCELLED = {torch.float32: 1e-3, torch.bfloat16: 0.1}
-FLOOR = {torch.float32: 1.5e-3, torch.bfloat16: 0.1}
+# Besides, where the student is far from its teacher and has its affinities all the same, because it is turned
+# or constant: nearly everything cancels. The slope of a root says nothing there.
+FLOOR_OF_ROOT = {torch.float32: 1.5e-3, torch.bfloat16: 0.1}
+FLOOR = {torch.float32: 2e-6, torch.bfloat16: 0.1}
+# Besides, of gradients: by the direction of a row that is nearly zero; and of a divergence that is rounded to
+# zero, where the plain form has no slope.
+SHORT_ROW, NO_DIVERGENCE = 2e-3, 2e-4
 
 SIDES = st.integers(1, 5)
 SHAPES = st.tuples(st.integers(1, 3), st.integers(1, 9), SIDES, SIDES)
@@ -129,7 +132,17 @@ def value_and_slope(function: Callable[..., Tensor], pair: Pair, **options: Any)
     return value.detach(), gradient.float() * length
 
 
-def compare(plain: Callable[..., Tensor], pair: Pair, *, cancels: bool) -> None:
+def besides(what: str, dtype: torch.dtype, options: Mapping[str, Any], cancels: bool) -> float:
+    if what == "gradient" and options.get("measure") == "cosine":
+        return SHORT_ROW
+    if what == "gradient" and "temperature" in options and dtype == torch.float32:
+        return NO_DIVERGENCE
+    if cancels and options.get("form") == "rms":
+        return FLOOR_OF_ROOT[dtype] if what == "value" else math.inf
+    return FLOOR[dtype] if cancels else BESIDES[dtype]
+
+
+def compare(plain: Callable[..., Tensor], pair: Pair, *, cancels: bool = False) -> None:
     dtype = pair.student.dtype
     for values in product(*OF_PAIRS[plain].values()):
         options = dict(zip(OF_PAIRS[plain], values, strict=True))
@@ -138,26 +151,11 @@ def compare(plain: Callable[..., Tensor], pair: Pair, *, cancels: bool) -> None:
         found = value_and_slope(KERNELS[plain], pair, **options)
         with torch.no_grad():
             assert torch.equal(KERNELS[plain](pair, **options), found[0]), options
-        besides = {"value": BESIDES[dtype], "gradient": BESIDES[dtype]}
-        if cancels and options.get("form") == "rms":
-            besides = {"value": FLOOR[dtype], "gradient": math.inf}
-        elif cancels:
-            besides = {"value": BESIDES[dtype], "gradient": CANCELLED[dtype]}
-        for what, ours, theirs in zip(besides, found, expected, strict=True):
+        for what, ours, theirs in zip(("value", "gradient"), found, expected, strict=True):
             assert (ours.shape, ours.dtype) == (theirs.shape, torch.float32)
             assert ours.isfinite().all(), (what, options)
-            allowed = besides[what] + SHARE[dtype] * theirs.abs().max().item()
-            STATS.append(
-                (
-                    ((ours - theirs).abs().max().item() - SHARE[dtype] * theirs.abs().max().item()),
-                    plain.__name__,
-                    tuple(options.values()),
-                    what,
-                    str(dtype),
-                    cancels,
-                )
-            )
-            assert (ours - theirs).abs().max().item() <= allowed or EXPLORE, (what, options)
+            allowed = besides(what, dtype, options, cancels) + SHARE[dtype] * theirs.abs().max().item()
+            assert (ours - theirs).abs().max().item() <= allowed, (what, options)
 
 
 @pytest.mark.parametrize("plain", OF_PAIRS, ids=names)
@@ -173,7 +171,7 @@ def test_value_and_gradient_are_those_of_the_plain_function(
     layout: torch.memory_format,
 ) -> None:
     both = (f.to(dtype).contiguous(memory_format=layout) for f in features(shape, seed, None, student))
-    compare(plain, Pair(*both, mask(shape, seed, masked)), cancels=False)
+    compare(plain, Pair(*both, mask(shape, seed, masked)))
 
 
 @pytest.mark.parametrize("plain", OF_PAIRS, ids=names)

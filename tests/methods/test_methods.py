@@ -99,5 +99,5 @@ def test_a_registered_method_is_found_by_its_name_and_takes_no_others(
     for name, other in (("own", rd), ("rd", own)):
         with pytest.raises(InputError, match=f"a method is named '{name}' already; choose another name"):
             register_method(name, other)
-    with pytest.raises(InputError, match="no method is named 'x'; .*, dskd, own"):
+    with pytest.raises(InputError, match=r"no method is named 'x'; .*, dskd, own"):
         method_named("x")

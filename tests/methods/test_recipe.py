@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ def test_a_constant_rate_stays_and_a_cosine_rises_and_falls() -> None:
     assert shares[10] == 1.0
     assert shares[105] == pytest.approx(0.5)
     assert shares[STEPS] == pytest.approx(0.0)
-    assert all(a >= b for a, b in zip(shares[10:], shares[11:], strict=False))
+    assert all(a >= b for a, b in pairwise(shares[10:]))
     assert all(
         math.isfinite(share_of_rate("cosine", step, steps)) for steps in (1, 2) for step in range(steps)
     )

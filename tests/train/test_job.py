@@ -165,7 +165,7 @@ def test_pictures_to_learn_from_and_to_validate_with_share_one_cache(
         stores.append(PictureStore(*args, **options))
         return stores[-1]
 
-    monkeypatch.setattr("understudy.train.features.PictureStore", spy)
+    monkeypatch.setattr("understudy.train.cache.PictureStore", spy)
     options = {"method": "dskd", "validation": 0.3, "cache": "168KiB", "workers": 1}  # room for fourteen
     fit(factory, tmp_path / "m", progress=Reporter(say=said.append), **QUICK, **options)
     assert [len(store) for store in stores] == [12, 4, 8]  # to learn from, to validate with, held out

@@ -17,7 +17,7 @@ from understudy.progress import Reporter
 from understudy.runtime.manifest import TeacherCard
 from understudy.runtime.preprocess import Preprocess
 from understudy.runtime.roi import NO_ROIS
-from understudy.train.features import cache_for
+from understudy.train.cache import cache_for
 from understudy.train.loop import train
 from understudy.train.plan import TrainingPlan, require_compiler
 

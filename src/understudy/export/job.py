@@ -18,7 +18,7 @@ from understudy.data.layouts import open_pictures
 from understudy.data.records import PictureSet
 from understudy.distill.distiller import Distiller
 from understudy.errors import BundleError, InputError, WorkError, extra_needed
-from understudy.export.graph import OPSET, quantise, write_onnx, write_openvino
+from understudy.export.formats import OPSET, quantise, write_onnx, write_openvino
 from understudy.export.parity import answers_of, fault_of, measure_parity, parity_statement
 from understudy.export.windows import good_windows, known_windows, made_windows
 from understudy.methods.saved import load_trained

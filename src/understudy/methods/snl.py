@@ -57,8 +57,8 @@ class SnlSettings(BaseModel):
         lambda_spatial: weight of the spatial term, lambda 1 of eq. (7).
         lambda_intra: weight of the intra-affinity term, lambda 2.
         lambda_inter: weight of the inter-affinity term, lambda 3.
-        anneal_structural_terms: whether the weights of the spatial, intra- and inter-affinity terms fall linearly
-            to zero over the training, as in the tuned recipe of ``snl-rd``. The paper keeps them constant.
+        anneal_structural_terms: whether the weights of the spatial, intra- and inter-affinity terms fall
+            linearly to zero over the training, as in the tuned recipe of ``snl-rd``. The paper keeps them.
         spatial_scale: what features are divided by in the spatial term; see
             :func:`understudy.distill.losses.spatial_distillation`.
         temperature: temperature of the softmax in the spatial term; see the same function.

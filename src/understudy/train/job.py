@@ -24,7 +24,7 @@ from understudy.methods.saved import save_trained
 from understudy.progress import Reporter
 from understudy.runtime import manifest as manifests
 from understudy.runtime.roi import NO_ROIS, Rois, read_roi_masks
-from understudy.train.features import load_training_data, store_of, windows_of
+from understudy.train.cache import load_training_data, store_of, windows_of
 from understudy.train.finish import learn_prototypes, scale_maps
 from understudy.train.loop import checkpoint_file, train
 from understudy.train.options import FitOptions

@@ -255,6 +255,8 @@ class TrainingModule(L.LightningModule):
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self._plan.precision == "bf16"):
                 self._pairs(moved)
 
+        # A compiled forward would be compiled once more, for statistics that are kept in another way.
+        self._of_images, self._of_features = self.distiller.pairs, self.distiller.pairs_from
         recompute_batchnorm(self.distiller.student, batches, forward)
 
     def _pairs(self, batch: Tensor | list[Tensor]) -> list[Pair]:

@@ -14,7 +14,7 @@ from understudy.distill.distiller import Distiller
 from understudy.distill.fusion import Fusion
 from understudy.distill.network import TorchNetwork
 from understudy.distill.teacher import Teacher
-from understudy.export.graph import quantise, write_onnx, write_openvino
+from understudy.export.formats import quantise, write_onnx, write_openvino
 from understudy.export.parity import TOLERANCE
 from understudy.kernels.rows import has_small_matrix
 from understudy.methods import build, settings_for
