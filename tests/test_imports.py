@@ -59,7 +59,7 @@ def test_a_room_imports_only_from_rooms_before_it() -> None:
 
 
 def test_no_module_imports_itself_through_others() -> None:
-    # A package's own file passes on what its modules give, so only files that are no package can be in a cycle.
+    # A package's own file passes on what its modules give, so only other files can be in a cycle.
     files = {m: {o for o in others if KNOWN[o].name != "__init__.py"} for m, others in IMPORTS.items()}
     graph = {m: others for m, others in files.items() if KNOWN[m].name != "__init__.py"}
     try:

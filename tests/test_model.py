@@ -17,11 +17,9 @@ from PIL import Image
 
 import understudy
 from understudy import BundleError, InputError, Inspector, Model, Result
-from understudy.methods import settings_for
 from understudy.progress import Reporter
 from understudy.runtime.decision import decide, thresholds_for
 from understudy.runtime.images import find_pictures
-from understudy.runtime.manifest import Manifest, read_manifest, write_manifest
 from understudy.train.options import FitOptions
 
 TINY = {"image_size": 64, "max_steps": 2, "batch_size": 4, "strides": (8, 16), "device": "cpu"}
@@ -161,35 +159,6 @@ def test_a_folder_gives_a_model_or_an_inspector_by_what_it_holds(
     np.testing.assert_allclose([r.score for r in ours], [r.score for r in theirs], atol=1e-4)
     with pytest.raises(BundleError, match="is an exported model"):
         Model.load(exported)
-
-
-def first_edition(manifest: Manifest, **settings: object) -> Manifest:
-    """The manifest as the first edition wrote it, which said ``structure`` for annealing."""
-    kept = {k: v for k, v in manifest.settings.items() if k != "anneal_structural_terms"}
-    return manifest.model_copy(update={"settings": kept | settings})
-
-
-@pytest.mark.parametrize(("structure", "anneals"), [("falling", True), ("kept", False)])
-def test_a_model_of_the_first_edition_loads_and_says_the_same(
-    structure: str, anneals: bool, copy: Path, model: Model, factory: Path
-) -> None:
-    assert model.manifest.settings["anneal_structural_terms"] is True
-    write_manifest(copy, first_edition(read_manifest(copy), structure=structure))
-    assert '"structure"' in (copy / "manifest.json").read_text()
-    loaded = Model.load(copy, "cpu")
-    assert {t.name: t.anneals for t in loaded.distiller.terms} == {
-        "cosine": False,
-        "spatial": anneals,
-        "intra": anneals,
-        "inter": anneals,
-    }
-    pictures = factory / "nut" / "test"
-    assert told(loaded.predict(pictures)) == told(model.predict(pictures))
-
-
-def test_settings_of_no_edition_are_refused() -> None:
-    with pytest.raises(InputError, match="structures"):
-        settings_for("snl-rd", {"structures": "falling"})
 
 
 def test_what_a_long_job_says_goes_to_the_reporter_alone(

@@ -99,7 +99,7 @@ def test_too_few_pictures_name_the_rate_that_is_possible() -> None:
 def test_bad_rates_and_scores_are_refused() -> None:
     with pytest.raises(InputError, match="between 0 and 1, got 1"):
         conformal_threshold([1.0], 1)
-    with pytest.raises(InputError, match="no number"):
+    with pytest.raises(InputError, match="a score that is not a number"):
         conformal_threshold([float("nan")] * 9, 0.1)
 
 

@@ -150,7 +150,9 @@ def test_a_picture_whose_score_is_no_number_stops_a_calibration_by_name(
     assert calibrated(copy, good, 0.5).thresholds.n_good == 2
     (copy / "calibration.json").write_bytes(before)
     Image.new("RGB", (64, 64)).save(good / "dark.png")
-    with pytest.raises(InputError, match=r"dark\.png has a score .* no number; .* without that picture"):
+    with pytest.raises(
+        InputError, match=r"dark\.png has a score .* not a number .*; .* without that picture"
+    ):
         calibrated(copy, good, 0.5)
     assert (copy / "calibration.json").read_bytes() == before
 

@@ -152,6 +152,16 @@ def test_the_contextual_term_is_that_of_the_counting_cells_alone(
     assert contextual_distillation(pair, against, measure).item() == pytest.approx(mean, abs=1e-5)
 
 
+def test_cells_that_do_not_count_have_no_share_however_low_the_logit_of_the_only_one_that_does() -> None:
+    valid = torch.zeros(1, 1, H, W)
+    valid[..., 1, 1] = 1
+    teacher, student = torch.full((1, D, H, W), -2.0), torch.randn(1, D, H, W, requires_grad=True)
+    value = spatial_distillation(Pair(teacher, student, valid))  # the teacher's spread is zero
+    (gradient,) = torch.autograd.grad(value, student)
+    assert value == 0
+    assert not gradient.any()
+
+
 def test_nothing_is_said_to_be_ignored_and_every_figure_is_the_plain_formulas(pair: Pair) -> None:
     plain = pair._replace(valid=None)
     t, s = (unit_vectors(f, "channel") for f in plain[:2])

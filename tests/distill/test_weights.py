@@ -14,7 +14,16 @@ from safetensors.torch import save_file
 
 from understudy import InputError
 from understudy.distill import weights
-from understudy.distill.weights import EMBEDDED, embedded_file, load_teacher
+from understudy.distill.weights import (
+    EMBEDDED,
+    TeacherWeights,
+    architecture_of,
+    embedded_file,
+    load_teacher,
+    register_teacher,
+)
+from understudy.files import sha256_of
+from understudy.types import EMBEDDED_TEACHER
 
 
 @pytest.mark.parametrize("name", EMBEDDED)
@@ -127,3 +136,25 @@ def test_an_embedded_teacher_whose_package_is_absent_names_the_extra(monkeypatch
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="do not exist"):
         load_teacher("resnet18", (4, 8, 16), str(tmp_path / "none.pth"))
+
+
+def test_a_registered_teacher_is_loaded_by_its_name_if_its_file_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "_TEACHERS", {})
+    path = tmp_path / "own.safetensors"
+    source = timm.create_model("resnet18", pretrained=False)
+    save_file(source.state_dict(), path)
+    own = TeacherWeights("resnet18", lambda: path, sha256_of(path))
+    register_teacher("own", own)
+    register_teacher("own", own)  # the same once more, as a module that is imported again does
+    assert architecture_of("own") == "resnet18"
+    teacher, _, origin = load_teacher("own", (4, 8, 16))
+    assert torch.equal(teacher.backbone.state_dict()["conv1.weight"], source.conv1.weight)
+    assert (origin.origin, origin.sha256) == ("registered", own.sha256)
+    for name in ("own", EMBEDDED_TEACHER):
+        with pytest.raises(InputError, match=f"a teacher is named '{name}' already; choose another name"):
+            register_teacher(name, replace(own))
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(InputError, match=f"{path} is missing or altered; install it again"):
+        load_teacher("own", (4, 8, 16))

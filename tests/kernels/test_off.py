@@ -13,7 +13,11 @@ import pytest
 from understudy import fit
 
 ROOT = Path(__file__).parents[2]
-CORE = ("tests/distill/test_distiller.py", "tests/methods", "-k", "not graph and not timm and not brought")
+CORE = ["tests/distill/test_distiller.py"]
+CORE += [
+    f"tests/methods/test_{name}.py" for name in ("methods", "methods_valid", "dskd", "rd", "snl", "stpm")
+]
+CORE += ["-k", "not graph and not timm and not constant"]
 
 RUN_CORE = """
 import sys

@@ -209,7 +209,7 @@ def test_features_kept_of_tiles_with_a_region_give_the_same_student(factory: Pat
     ("options", "message"),
     [
         ({"tile": 64, "overlap": 40}, "at most half of the tile's 64"),
-        ({"overlap": 4}, "an overlap is of tiles"),
+        ({"overlap": 4}, "--overlap needs --tile"),
         ({"tile": 64, "keep_aspect": True}, "exclude each other"),
         ({"tile": 8}, "greater than or equal to 32"),
         ({"roi": "nowhere.png"}, "does not exist"),

@@ -44,7 +44,7 @@ def test_what_is_asked_for_by_name_goes_before_the_recipe() -> None:
 def test_no_share_to_validate_with_is_an_answer_too() -> None:
     assert recipe_of(fit_options({"method": "stpm"})).validation == 0.2
     assert recipe_of(fit_options({"method": "stpm", "validation": 0.0})).validation == 0.0
-    with pytest.raises(InputError, match="rd validates nothing"):
+    with pytest.raises(InputError, match="rd has no validation step"):
         recipe_of(fit_options({"method": "rd", "validation": 0.1}))
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "Normalisation",
     "TeacherSource",
     "TeacherWeights",
+    "architecture_of",
     "embedded_file",
     "load_teacher",
     "register_teacher",
@@ -141,6 +142,12 @@ def _teacher_named(name: str) -> TeacherWeights | None:
     return _TEACHERS.get(name)
 
 
+def architecture_of(name: str) -> str:
+    """Return the timm name of a teacher: a registered one has its own, any other is a timm name already."""
+    registered = _teacher_named(name)
+    return registered.architecture if registered else name
+
+
 RANDOM = "random"
 # The papers use torchvision's first ImageNet weights. timm's default weights are newer.
 _PAPER_TAG = "tv_in1k"
@@ -186,9 +193,7 @@ def load_teacher(
         InputError: the file is missing, damaged or of another architecture, or no file was named and the hub
             cannot be reached.
     """
-    registered = _teacher_named(name)
-    if registered:
-        name = registered.architecture
+    registered, name = _teacher_named(name), architecture_of(name)
     name = f"{name}.{_PAPER_TAG}" if name in _PAPER_TEACHERS else name
     teacher = Teacher(name, strides, image_size)
     if weights == RANDOM:

@@ -102,7 +102,7 @@ def method_named(name: str) -> Method:
         return METHODS[name]
     brought = entry_points(group=_ENTRY_POINTS)
     if name not in brought.names:
-        there = ", ".join([*METHODS, *sorted(brought.names)])
+        there = ", ".join([*METHODS, *sorted(brought.names - METHODS.keys())])
         raise InputError(f"no method is named {name!r}; there are {there}")
     found = brought[name].load()
     if not isinstance(found, Method):

@@ -17,7 +17,7 @@ from understudy.data.records import PictureSet, Record
 from understudy.data.store import PictureStore
 from understudy.distill.fusion import Fusion
 from understudy.distill.teacher import default_strides
-from understudy.distill.weights import load_teacher
+from understudy.distill.weights import architecture_of, load_teacher
 from understudy.errors import InputError
 from understudy.methods import build, settings_for
 from understudy.methods.saved import save_trained
@@ -80,7 +80,7 @@ def _train_and_save(
 ) -> None:
     recipe = recipe_of(asked)
     settings = settings_for(asked.method, recipe.settings)
-    strides = asked.strides or default_strides(asked.teacher, asked.image_size)
+    strides = asked.strides or default_strides(architecture_of(asked.teacher), asked.image_size)
     torch.manual_seed(asked.seed)  # for a teacher with random weights
     teacher, look, source = load_teacher(asked.teacher, strides, asked.teacher_weights, asked.image_size)
     card = manifests.TeacherCard(name=teacher.name, strides=strides, **asdict(source))
