@@ -13,6 +13,7 @@ import torch
 from understudy.calibrate.job import MIN_AREA, calibrate, calibrate_fresh
 from understudy.distill.distiller import Distiller
 from understudy.distill.network import resolve_device
+from understudy.errors import InputError
 from understudy.evaluate.job import Evaluation, MapResolution, evaluate
 from understudy.evaluate.marks import ThresholdChoice
 from understudy.export.job import export
@@ -37,7 +38,7 @@ class FitCall(FitOptions):
     """Keywords of :func:`understudy.fit`: the options of a training, the output folder and the progress."""
 
     out: str | Path
-    """Folder for the model. An unfinished training keeps its state in the subfolder ``training``."""
+    """Folder for the model, new or empty. An unfinished training keeps its state in a private subfolder."""
     progress: Progress = True
     """Show a progress bar in a terminal or notebook; ``False`` shows nothing."""
 
@@ -60,7 +61,7 @@ def _takes(
         keywords = dict(signature(FitCall).parameters)
         first = [
             Parameter("data", Parameter.POSITIONAL_OR_KEYWORD, annotation=str | Path),
-            keywords.pop("out"),
+            keywords.pop("out").replace(kind=Parameter.POSITIONAL_OR_KEYWORD),
         ]
         shown = signature(function).replace(parameters=[*first, *keywords.values()])
         call.__signature__ = shown  # type: ignore[attr-defined]
@@ -104,6 +105,10 @@ class Model:
             InputError: an option, the data or the teacher cannot be used.
             WorkError: the work failed; the last checkpoint is kept.
         """
+        if not str(asked.out).strip():
+            raise InputError(
+                "the folder for the model has no name; is a shell variable unset? Name it with --out"
+            )
         out = Path(asked.out)
         with reporting(asked.progress) as reporter:
             held_out = train_model(data, out, asked, reporter)

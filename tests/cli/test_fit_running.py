@@ -49,7 +49,7 @@ def test_a_broken_training_picture_is_named_before_training(
 def test_an_unfinished_training_is_neither_overwritten_nor_forgotten(
     data: Path, tmp_path: Path, the_error: Callable[[], str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    checkpoint = tmp_path / "m" / "training" / "last.ckpt"
+    checkpoint = tmp_path / "m" / ".understudy-training" / "last.ckpt"
     checkpoint.parent.mkdir(parents=True)
     checkpoint.write_bytes(b"precious")
     assert run("fit", data, "--out", tmp_path / "m", *SMALL) == 2
@@ -108,7 +108,7 @@ def test_ctrl_c_says_whether_there_is_something_to_go_on_from(
     monkeypatch.setattr("understudy.train.job.train", stop)
     assert run("fit", data, "--out", tmp_path / "m", *SMALL) == 130
     assert "stopped; there was no checkpoint yet" in the_error()
-    checkpoint = tmp_path / "m" / "training" / "last.ckpt"
+    checkpoint = tmp_path / "m" / ".understudy-training" / "last.ckpt"
     checkpoint.parent.mkdir()
     checkpoint.touch()
     assert run("fit", data, "--out", tmp_path / "m", "--resume", *SMALL) == 130

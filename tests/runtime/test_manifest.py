@@ -124,7 +124,7 @@ def test_a_newer_format_asks_for_an_update(copy: Path) -> None:
 def test_a_folder_without_a_model_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="holds no trained model"):
         load(tmp_path)
-    (tmp_path / "training").mkdir()
+    (tmp_path / ".understudy-training").mkdir()
     with pytest.raises(BundleError, match="go on with fit --resume"):
         load(tmp_path)
 

@@ -19,6 +19,7 @@ __all__ = [
     "ModelArgument",
     "PrecisionOption",
     "TeacherWeightsOption",
+    "parse_folder",
     "split_names",
     "split_numbers",
 ]
@@ -48,6 +49,17 @@ TeacherWeightsOption = Annotated[
         metavar="FILE", help="Weights of the teacher: a .safetensors or .pth file, or the word random."
     ),
 ]
+
+
+def parse_folder(text: str) -> Path:
+    """The name of a folder for results, which must not be empty.
+
+    Raises:
+        InputError: it is, as that of an unset shell variable.
+    """
+    if not text.strip():
+        raise InputError("the folder for the results has no name; is a shell variable unset?")
+    return Path(text)
 
 
 def split_names(text: str | None, option: str = "--categories") -> tuple[str, ...] | None:

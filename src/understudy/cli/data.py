@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from understudy.cli.arguments import DataArgument
+from understudy.cli.arguments import DataArgument, parse_folder
 from understudy.cli.evaluate import show_table
 from understudy.errors import InputError
 from understudy.progress import reporting
@@ -56,7 +56,9 @@ def inspect(
 
 @data_app.command()
 def synthesize(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="New or empty folder for the pictures.")],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", parser=parse_folder, help="New or empty folder for the pictures.")
+    ],
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Random seed of the pictures.")] = 0,
     pictures: Annotated[
         int, typer.Option(metavar="N", min=1, help="Number of good pictures of each product to learn from.")

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from understudy.cli.arguments import parse_folder
 from understudy.cli.evaluate import command_line, print_table
 from understudy.errors import InputError
 from understudy.progress import reporting
@@ -20,9 +21,9 @@ FALSE_ALARM_RATE = 0.05  # the few held-out pictures can promise no less
 
 
 def demo(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for pictures, model and report.")] = Path(
-        "demo"
-    ),
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", parser=parse_folder, help="Folder for pictures, model and report.")
+    ] = Path("demo"),
     seed: Annotated[
         int, typer.Option(metavar="N", help="Random seed of the pictures and of the training.")
     ] = 0,

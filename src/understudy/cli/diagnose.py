@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from understudy.cli.arguments import DataArgument, DeviceOption, ModelArgument
+from understudy.cli.arguments import DataArgument, DeviceOption, ModelArgument, parse_folder
 from understudy.cli.evaluate import show_table
 from understudy.errors import InputError
 from understudy.progress import reporting
@@ -25,7 +25,9 @@ def diagnose(
     data: DataArgument,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Folder for the results; MODEL/diagnosis by default."),
+        typer.Option(
+            metavar="DIR", parser=parse_folder, help="Folder for the results; MODEL/diagnosis by default."
+        ),
     ] = None,
     one_class: Annotated[
         Path | None,

@@ -17,6 +17,7 @@ from understudy.cli.arguments import (
     DataArgument,
     DeviceOption,
     ModelArgument,
+    parse_folder,
     split_names,
 )
 from understudy.cli.opening import open_inspector
@@ -30,7 +31,9 @@ def evaluate(
     data: DataArgument,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Folder for the results; MODEL/evaluation by default."),
+        typer.Option(
+            metavar="DIR", parser=parse_folder, help="Folder for the results; MODEL/evaluation by default."
+        ),
     ] = None,
     categories: CategoriesOption = None,
     map_resolution: Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from understudy.cli.arguments import DATA_KINDS, ModelArgument
+from understudy.cli.arguments import DATA_KINDS, ModelArgument, parse_folder
 from understudy.progress import reporting
 from understudy.types import GraphFormat, GraphPrecision
 
@@ -16,7 +16,10 @@ __all__ = ["export"]
 
 def export(
     model: ModelArgument,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="New or empty folder for the exported model.")],
+    out: Annotated[
+        Path,
+        typer.Option(metavar="DIR", parser=parse_folder, help="New or empty folder for the exported model."),
+    ],
     format_: Annotated[
         GraphFormat, typer.Option("--format", help="Format of the graph: for onnxruntime or for OpenVINO.")
     ] = "onnx",

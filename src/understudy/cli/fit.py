@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from pydantic.fields import FieldInfo
 
-from understudy.cli.arguments import DATA_KINDS, split_names, split_numbers
+from understudy.cli.arguments import DATA_KINDS, parse_folder, split_names, split_numbers
 from understudy.errors import InputError
 from understudy.progress import reporting
 from understudy.train.options import FitOptions
@@ -43,7 +43,9 @@ def fit(data: Path, out: Path, **typed: Any) -> None:
 def _parameters() -> Iterator[inspect.Parameter]:
     """Yield the parameters of the command: one per field of :class:`FitOptions`, and DATA and MODEL."""
     yield _parameter("data", Path, typer.Argument(metavar="DATA", help=f"A {DATA_KINDS}."))
-    yield _parameter("out", Path, typer.Option(metavar="MODEL", help="Folder for the model."))
+    yield _parameter(
+        "out", Path, typer.Option(metavar="MODEL", parser=parse_folder, help="Folder for the model.")
+    )
     for name, field in FitOptions.model_fields.items():
         help_text = " ".join((field.description or "").replace("``", "").split())
         kind, flag, metavar = _typed(name, field)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from understudy.cli.arguments import DeviceOption, ModelArgument
+from understudy.cli.arguments import DeviceOption, ModelArgument, parse_folder
 from understudy.cli.tables import COLUMNS, ResultRow, TableFormat, table_writer
 from understudy.errors import InputError
 from understudy.progress import Lap, Stopwatch, untimed
@@ -28,7 +28,10 @@ def predict(
     model: ModelArgument,
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Pictures, or folders of pictures.")],
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder for the results; they are printed by default.")
+        Path | None,
+        typer.Option(
+            metavar="DIR", parser=parse_folder, help="Folder for the results; they are printed by default."
+        ),
     ] = None,
     format_: Annotated[TableFormat, typer.Option("--format", help="Format of the results.")] = "jsonl",
     heatmaps: Annotated[

@@ -13,6 +13,7 @@ from understudy.cli.arguments import (
     ImageSizeOption,
     PrecisionOption,
     TeacherWeightsOption,
+    parse_folder,
     split_names,
     split_numbers,
 )
@@ -33,9 +34,9 @@ def reproduce(
     data: Annotated[
         Path, typer.Option(metavar="DATA", help="Data set to train and test on, in a layout that fit takes.")
     ],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the results of all tables.")] = Path(
-        "reproduction"
-    ),
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", parser=parse_folder, help="Folder for the results of all tables.")
+    ] = Path("reproduction"),
     teacher: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Teacher network: any timm backbone; the paper's by default."),

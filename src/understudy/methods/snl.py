@@ -110,7 +110,7 @@ class SnlSettings(BaseModel):
     @classmethod
     def _first_edition(cls, values: Any) -> Any:
         """Read the settings of older models, which say ``structure``: ``falling`` or ``kept``."""
-        if isinstance(values, dict) and "structure" in values:
+        if isinstance(values, dict) and values.get("structure") in ("falling", "kept"):
             values = dict(values)
             values.setdefault("anneal_structural_terms", values.pop("structure") == "falling")
         return values

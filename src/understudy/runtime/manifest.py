@@ -43,6 +43,7 @@ __all__ = [
     "clear",
     "holds_graph",
     "holds_model",
+    "is_ours",
     "load_rois",
     "read_calibration",
     "read_manifest",
@@ -59,6 +60,7 @@ BUNDLE_SCHEMA = 4
 MANIFEST, CALIBRATION = "manifest.json", "calibration.json"
 PICTURES, PROTOTYPES, ROIS = "pictures.json", "prototypes.json", "roi.json"
 STUDENT = "student.safetensors"
+TRAINING = ".understudy-training"  # subfolder with the state of an unfinished training
 _DECIMALS = 8  # of a prototype; as fine as float32 near 1
 
 
@@ -236,14 +238,35 @@ def holds_graph(folder: Path) -> bool:
     return holds_model(folder) and bool(_read_json(folder / MANIFEST).get("graph"))
 
 
+def is_ours(folder: Path) -> bool:
+    """Whether this program wrote the model, finished or not, that a folder holds.
+
+    A manifest counts only with its own hash, so a foreign ``manifest.json`` never names files to remove.
+    """
+    return (folder / TRAINING).is_dir() or _sealed(folder) is not None
+
+
 def clear(folder: Path) -> None:
-    """Remove a model, complete or not: manifest, thresholds and every file that the manifest names."""
+    """Remove a model of ours and nothing else: files whose names and hashes its sealed manifest holds."""
+    content = _sealed(folder)
+    if content is None:
+        return
+    for name, digest in dict(content.get("files", {})).items():
+        file = folder / Path(name).name
+        if file.is_file() and sha256_of(file) == digest:
+            file.unlink()
+    for name in (CALIBRATION, MANIFEST):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _sealed(folder: Path) -> dict[str, Any] | None:
+    """The content of a manifest that this program wrote; ``None`` if there is none, or it was altered."""
     try:
-        named = list(_read_json(folder / MANIFEST).get("files", {}))
+        content = _read_json(folder / MANIFEST)
     except BundleError:
-        named = []
-    for name in (MANIFEST, CALIBRATION, *named):
-        (folder / Path(name).name).unlink(missing_ok=True)
+        return None
+    seal = content.pop("seal", None)
+    return content if seal is not None and seal == _seal(content) else None
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -260,7 +283,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     if not path.is_file():
-        unfinished = (folder / "training").is_dir()
+        unfinished = (folder / TRAINING).is_dir()
         hint = "its training is unfinished; go on with fit --resume" if unfinished else "name a model"
         raise BundleError(f"{folder} holds no trained model: {hint}")
     content = _read_json(path)

@@ -6,6 +6,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -33,13 +34,18 @@ from understudy.train.split import Parts, divide
 
 __all__ = ["forget_checkpoints", "train_model"]
 
+_RESULTS = {  # what evaluate and diagnose write into a model's folder unless another is named
+    "evaluation": ("metrics.json", "report.html"),
+    "diagnosis": ("diagnosis.json", "diagnosis.html"),
+}
+
 
 def train_model(data: str | Path, out: Path, asked: FitOptions, reporter: Reporter) -> list[Record]:
     """Train one model over all categories of a folder and save it, not yet calibrated.
 
     Args:
         data: folder or list of pictures.
-        out: folder for the model; an unfinished training keeps its state in the subfolder ``training``.
+        out: folder for the model; an unfinished training keeps its state in a private subfolder.
         asked: options of the training.
         reporter: takes messages and progress.
 
@@ -108,6 +114,8 @@ def _train_and_save(
     )
     if not asked.resume:
         _clear(out)
+    with files.writing(out):
+        checkpoint_file(out).parent.mkdir(exist_ok=True)  # from now on the folder is ours
     if recipe.choose_epoch and not parts.validation:
         reporter.say("no picture is left to validate with: the last epoch is kept")
     categories = _categories(parts.learn, pictures)
@@ -173,7 +181,12 @@ def _categories(records: Sequence[Record], windows: PictureStore) -> list[str]:
 
 
 def _refuse_to_lose(out: Path, *, resume: bool, overwrite: bool) -> None:
-    """Check that ``out`` can be written and that nothing of value is lost there unasked."""
+    """Check that ``out`` can be written, that no model is lost unasked, and no foreign file at all."""
+    if out.is_dir() and any(out.iterdir()) and not manifests.is_ours(out):
+        raise InputError(
+            f"{out} holds files that understudy did not write, and they must not be lost; "
+            "choose a new or empty folder with --out"
+        )
     if not overwrite and manifests.holds_model(out):
         raise InputError(f"{out} already holds a trained model; choose another --out, or --overwrite it")
     if not overwrite and not resume and checkpoint_file(out).is_file():
@@ -184,5 +197,9 @@ def _refuse_to_lose(out: Path, *, resume: bool, overwrite: bool) -> None:
 def _clear(out: Path) -> None:
     """Remove an older model and its results; call it when everything for the new one is ready."""
     manifests.clear(out)
-    for folder in (checkpoint_file(out).parent, out / "evaluation", out / "diagnosis"):
-        shutil.rmtree(folder, ignore_errors=True)
+    forget_checkpoints(out)
+    for folder, names in _RESULTS.items():
+        for name in names:
+            (out / folder / name).unlink(missing_ok=True)
+        with suppress(OSError):  # whatever else lies there is the user's
+            (out / folder).rmdir()

@@ -29,6 +29,7 @@ from understudy.distill.network import Normaliser
 from understudy.errors import InputError
 from understudy.methods.recipe import share_of_rate
 from understudy.progress import Advance, ignore_progress
+from understudy.runtime.manifest import TRAINING
 from understudy.runtime.preprocess import Preprocess
 from understudy.train.callbacks import AveragedWeights, BestEpoch, Journal, ProgressWatch
 from understudy.train.finish import MOST_BATCHES, recompute_batchnorm
@@ -44,7 +45,7 @@ JOURNAL = "training.jsonl"
 
 def checkpoint_file(folder: Path) -> Path:
     """Return the file that keeps the state of an unfinished training in ``folder``."""
-    return folder / "training" / "last.ckpt"
+    return folder / TRAINING / "last.ckpt"
 
 
 def _read_checkpoint(path: Path) -> dict[str, Any]:
@@ -98,7 +99,7 @@ def train(
         pictures: windows of good pictures.
         preprocess: turns windows into input.
         plan: plan of the training.
-        folder: checkpoints go into its subfolder ``training``, figures into ``training.jsonl``.
+        folder: checkpoints go into its private subfolder, figures into ``training.jsonl``.
         description: names method, settings and teacher; must be equal when a training is resumed.
         categories: category of each window, to learn from every category equally often; ``None`` learns from
             every window equally often.
