@@ -3,9 +3,9 @@
     git clone -q . /tmp/before && git -C /tmp/before checkout -q COMMIT
     python benchmarks/editions.py --before /tmp/before --out benchmarks/results/editions.csv
 
-Each training is a process of its own, which uses `understudy.fit` alone, so any two editions compare. It notes the
-time of every tenth step. The median of the gaps, without the first, is the time of a step; the lowest of all rounds
-counts.
+Each training is a process of its own, which uses `understudy.fit` alone, so any two editions compare. It
+notes the time of every tenth step. The median of the gaps, without the first, is the time of a step. The
+lowest of all rounds counts.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ def test_ctrl_c_says_whether_there_is_something_to_go_on_from(
     assert run("fit", data, "--out", tmp_path / "m", *SMALL) == 130
     assert "stopped; there was no checkpoint yet" in the_error()
     checkpoint = tmp_path / "m" / ".understudy-training" / "last.ckpt"
-    checkpoint.parent.mkdir()
+    checkpoint.parent.mkdir(exist_ok=True)
     checkpoint.touch()
     assert run("fit", data, "--out", tmp_path / "m", "--resume", *SMALL) == 130
     assert "stopped; go on with --resume" in the_error()
