@@ -11,7 +11,7 @@ demo: $(READY)
 	$(BIN)/understudy demo $(DEMO)
 
 test: $(READY)
-	$(BIN)/pytest -n auto --dist loadgroup
+	$(BIN)/pytest -n auto --dist loadgroup --cov=understudy --cov-report=term
 
 check: $(READY)
 	$(BIN)/ruff format --check .
