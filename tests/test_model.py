@@ -6,10 +6,10 @@ import inspect
 import io
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 import numpy as np
 import pytest
@@ -17,6 +17,10 @@ from PIL import Image
 
 import understudy
 from understudy import BundleError, InputError, Inspector, Model, Result
+from understudy.calibrate import calibrate
+from understudy.evaluate import evaluate
+from understudy.export import export
+from understudy.lab.diagnose import diagnose
 from understudy.progress import Reporter
 from understudy.runtime.decision import decide, thresholds_for
 from understudy.runtime.images import find_pictures
@@ -191,3 +195,24 @@ def test_from_python_a_long_job_shows_a_bar_in_a_terminal_unless_it_is_told_not_
     assert "thresholds from 8 held-out good pictures" in terminal.getvalue()
     assert "━━━" in terminal.getvalue()
     assert "8/8" in terminal.getvalue().removesuffix("\x1b[?25h").splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("method", "function", "given"),
+    [
+        (Model.calibrate, calibrate, {"inspector"}),
+        (Model.evaluate, evaluate, {"inspector"}),
+        (Model.diagnose, diagnose, {"model", "device"}),
+        (Model.export, export, {"model"}),
+        (Model.predict, Inspector.predict, {"self"}),
+    ],
+)
+def test_a_verb_of_a_model_takes_what_the_function_behind_it_takes(
+    method: Callable[..., Any], function: Callable[..., Any], given: set[str]
+) -> None:
+    behind = inspect.signature(function).parameters
+    shown = {name: p for name, p in inspect.signature(method).parameters.items() if name != "self"}
+    wanted = {name: p for name, p in behind.items() if name not in given}
+    assert list(shown) == list(wanted)
+    for name, parameter in wanted.items():
+        assert (shown[name].default, shown[name].kind) == (parameter.default, parameter.kind), name

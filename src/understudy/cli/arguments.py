@@ -51,13 +51,13 @@ TeacherWeightsOption = Annotated[
 ]
 
 
-def parse_folder(text: str) -> Path:
-    """The name of a folder for results, which must not be empty.
+def parse_folder(text: str | Path) -> Path:
+    """Return the folder for results, typed or a default, which must have a name.
 
     Raises:
-        InputError: it is, as that of an unset shell variable.
+        InputError: it has none, as an unset shell variable.
     """
-    if not text.strip():
+    if not str(text).strip():
         raise InputError("the folder for the results has no name; is a shell variable unset?")
     return Path(text)
 
