@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
@@ -15,13 +15,16 @@ from understudy.errors import InputError
 from understudy.types import Features, Level
 
 __all__ = [
-    "brought_teachers",
+    "TEACHER_GROUP",
     "channels_first",
     "choose_levels",
     "create_network",
     "plug_in_behind_levels",
     "strides_of",
 ]
+
+TEACHER_GROUP = "understudy.teachers"
+"""Entry points of packages that bring teachers."""
 
 
 def create_network(name: str, image_size: int, **options: Any) -> nn.Module:
@@ -109,19 +112,17 @@ def _output_channels(network: nn.Module, module: nn.Module) -> int | None:
 
 
 @cache
-def brought_teachers() -> Mapping[str, Any]:
-    """Name -> object of each entry point in the group ``understudy.teachers``.
-
-    Loading them imports their modules, which may register architectures with timm.
-    """
-    return {each.name: each.load() for each in entry_points(group="understudy.teachers")}
+def _import_teachers() -> None:
+    """Import the modules behind all entry points of the group, which may register architectures with timm."""
+    for each in entry_points(group=TEACHER_GROUP):
+        each.load()
 
 
 @cache
 def _feature_info(name: str, image_size: int) -> tuple[Level, ...]:
     """All levels of a backbone, finest first."""
     if not timm.is_model(name):
-        brought_teachers()
+        _import_teachers()
     if not timm.is_model(name):
         near = timm.list_models(f"*{name.split('.')[0]}*")[:5]
         hint = f"; near: {', '.join(near)}" if near else ""

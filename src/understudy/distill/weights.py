@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import timm
@@ -17,7 +18,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from understudy.distill.backbone import brought_teachers
+from understudy.distill.backbone import TEACHER_GROUP
 from understudy.distill.teacher import Teacher
 from understudy.errors import InputError, extra_needed
 from understudy.files import sha256_of
@@ -137,8 +138,10 @@ def register_teacher(name: str, weights: TeacherWeights) -> None:
 
 def _teacher_named(name: str) -> TeacherWeights | None:
     """Find a teacher that was registered here or by an installed package; ``None`` for any other name."""
-    if name not in _TEACHERS and isinstance(brought := brought_teachers().get(name), TeacherWeights):
-        _TEACHERS[name] = brought
+    if name not in _TEACHERS:
+        for brought in entry_points(group=TEACHER_GROUP, name=name):  # other packages are not imported
+            if isinstance(found := brought.load(), TeacherWeights):
+                _TEACHERS[name] = found
     return _TEACHERS.get(name)
 
 

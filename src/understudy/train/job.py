@@ -21,6 +21,7 @@ from understudy.distill.teacher import default_strides
 from understudy.distill.weights import architecture_of, load_teacher
 from understudy.errors import InputError
 from understudy.methods import build, settings_for
+from understudy.methods.recipe import Recipe
 from understudy.methods.saved import save_trained
 from understudy.progress import Reporter
 from understudy.runtime import manifest as manifests
@@ -67,7 +68,7 @@ def train_model(data: str | Path, out: Path, asked: FitOptions, reporter: Report
         reporter.say(f"{out} is trained already; there is nothing to resume")
     else:
         _refuse_to_lose(out, resume=asked.resume, overwrite=asked.overwrite)
-        _train_and_save(asked, picture_set, rois, parts, out, reporter)
+        _train_and_save(asked, recipe, picture_set, rois, parts, out, reporter)
     return parts.held_out
 
 
@@ -78,13 +79,13 @@ def forget_checkpoints(out: Path) -> None:
 
 def _train_and_save(
     asked: FitOptions,
+    recipe: Recipe,
     picture_set: PictureSet,
     rois: Rois,
     parts: Parts,
     out: Path,
     reporter: Reporter,
 ) -> None:
-    recipe = recipe_of(asked)
     settings = settings_for(asked.method, recipe.settings)
     strides = asked.strides or default_strides(architecture_of(asked.teacher), asked.image_size)
     torch.manual_seed(asked.seed)  # for a teacher with random weights

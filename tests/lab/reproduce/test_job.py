@@ -24,12 +24,6 @@ SMALL: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="module")
-def pair(factory: Path) -> tuple[str, ...]:
-    """Two categories of the factory."""
-    return tuple(sorted(p.name for p in factory.iterdir() if p.is_dir())[:2])
-
-
 def rows_of(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))

@@ -25,12 +25,6 @@ SMALL: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def pair(factory: Path) -> tuple[str, ...]:
-    """Two categories of the factory."""
-    return tuple(sorted(p.name for p in factory.iterdir() if p.is_dir())[:2])
-
-
-@pytest.fixture(scope="module")
 def protocol(factory: Path) -> Protocol:
     """What all runs on the factory have in common."""
     return Protocol(
