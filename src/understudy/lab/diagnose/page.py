@@ -32,7 +32,6 @@ class ExampleCard:
     Attributes:
         title: what it is made of.
         is_control: whether it is made of one category only.
-        is_paste: whether a patch was pasted, rather than two pictures mixed.
         score: image-level anomaly score, formatted.
         picture: the picture as a ``data:`` address, with an outline around a patch.
         heat: the heat map as a ``data:`` address.
@@ -40,7 +39,6 @@ class ExampleCard:
 
     title: str
     is_control: bool
-    is_paste: bool
     score: str
     picture: str
     heat: str
@@ -98,6 +96,4 @@ def _reading(figures: dict[str, Any]) -> dict[str, Any]:
 def _card(e: Example, span: tuple[float, float]) -> ExampleCard:
     picture = e.picture if e.mask is None else outline(e.picture, e.mask)
     heat = heatmap(e.picture, e.anomaly_map, *span)
-    return ExampleCard(
-        e.title, e.is_control, e.mask is not None, f"{e.score:.3f}", data_address(picture), data_address(heat)
-    )
+    return ExampleCard(e.title, e.is_control, f"{e.score:.3f}", data_address(picture), data_address(heat))
