@@ -18,9 +18,11 @@ from rich.console import Console
 from understudy import Inspector, Model, fit
 from understudy.distill.teacher import Teacher
 from understudy.distill.weights import load_teacher
+from understudy.folders import read_sealed, write_sealed
 from understudy.lab.factory.write import FactoryPlan, write_factory
 from understudy.progress import Reporter
-from understudy.runtime.manifest import BUNDLE_SCHEMA, Manifest, SeenPictures, TeacherCard, TrainingCard
+from understudy.runtime.bundle import SeenPictures
+from understudy.runtime.manifest import BUNDLE_SCHEMA, Manifest, TeacherCard, TrainingCard
 from understudy.runtime.scoring import Scorer
 
 QUICK = {"image_size": 64, "max_steps": 6, "batch_size": 4, "precision": "32", "device": "cpu"}
@@ -70,6 +72,21 @@ def exported(
 def model(model_folder: Path) -> Model:
     """The saved model, loaded; not to be changed."""
     return Model.load(model_folder, "cpu")
+
+
+@pytest.fixture(scope="session")
+def uncalibrate() -> Callable[[Path], Path]:
+    """Turn a model, which a test has copied, into one that never was calibrated."""
+
+    def strip(folder: Path) -> Path:
+        content = read_sealed(folder / "manifest.json")
+        assert content is not None
+        del content["files"]["calibration.json"]
+        write_sealed(folder / "manifest.json", content)
+        (folder / "calibration.json").unlink()
+        return folder
+
+    return strip
 
 
 @pytest.fixture(scope="session")

@@ -11,12 +11,13 @@ from typing import Any, Concatenate, ParamSpec, cast
 import torch
 
 from understudy.calibrate.job import MIN_AREA, calibrate, calibrate_fresh
+from understudy.data.records import PictureData, Record
 from understudy.distill.distiller import Distiller
 from understudy.distill.network import resolve_device
-from understudy.errors import InputError
 from understudy.evaluate.job import Evaluation, MapResolution, evaluate
 from understudy.evaluate.marks import ThresholdChoice
 from understudy.export.job import export
+from understudy.files import named_path
 from understudy.lab.diagnose import Diagnosis, diagnose
 from understudy.methods.saved import load_trained
 from understudy.metrics import AUPRO_LIMIT
@@ -27,7 +28,7 @@ from understudy.runtime.inspector import Inspector
 from understudy.runtime.manifest import Manifest
 from understudy.runtime.preprocess import Preprocess
 from understudy.runtime.sources import PictureInput
-from understudy.train.job import forget_checkpoints, train_model
+from understudy.train.job import train_model
 from understudy.train.options import FitOptions, fit_options
 from understudy.types import DeviceChoice, GraphFormat, GraphPrecision, Result
 
@@ -48,24 +49,24 @@ Options = ParamSpec("Options")
 
 def _takes(
     options: Callable[Options, FitCall],
-) -> Callable[[Callable[[str | Path, FitCall], Model]], Callable[Concatenate[str | Path, Options], Model]]:
+) -> Callable[[Callable[[PictureData, FitCall], Model]], Callable[Concatenate[PictureData, Options], Model]]:
     """Give a function of (data, options) the names, types and defaults of the options as keywords."""
 
     def decorate(
-        function: Callable[[str | Path, FitCall], Model],
-    ) -> Callable[Concatenate[str | Path, Options], Model]:
+        function: Callable[[PictureData, FitCall], Model],
+    ) -> Callable[Concatenate[PictureData, Options], Model]:
         @wraps(function)
-        def call(data: str | Path, out: str | Path, *, progress: Progress = True, **keywords: Any) -> Model:
+        def call(data: PictureData, out: str | Path, *, progress: Progress = True, **keywords: Any) -> Model:
             return function(data, FitCall(**dict(fit_options(keywords)), out=out, progress=progress))
 
         keywords = dict(signature(FitCall).parameters)
         first = [
-            Parameter("data", Parameter.POSITIONAL_OR_KEYWORD, annotation=str | Path),
+            Parameter("data", Parameter.POSITIONAL_OR_KEYWORD, annotation=PictureData),
             keywords.pop("out").replace(kind=Parameter.POSITIONAL_OR_KEYWORD),
         ]
         shown = signature(function).replace(parameters=[*first, *keywords.values()])
         call.__signature__ = shown  # type: ignore[attr-defined]
-        return cast("Callable[Concatenate[str | Path, Options], Model]", call)
+        return cast("Callable[Concatenate[PictureData, Options], Model]", call)
 
     return decorate
 
@@ -89,12 +90,12 @@ class Model:
 
     @staticmethod
     @_takes(FitCall)
-    def fit(data: str | Path, asked: FitCall) -> Model:
+    def fit(data: PictureData, asked: FitCall) -> Model:
         """Train one model over all categories of a folder, calibrate it on held-out pictures, save it.
 
         Args:
-            data: folder in MVTec AD, MVTec LOCO or VisA layout, one category of such a folder, a folder of
-                good pictures, or a list of pictures (.csv, .parquet).
+            data: folder or list of pictures, or what :func:`understudy.open_pictures` returned for it, where
+                the layouts are named.
             asked: options, given as keywords; see :class:`understudy.train.options.FitOptions`. ``out``, the
                 folder for the model, is required.
 
@@ -105,35 +106,45 @@ class Model:
             InputError: an option, the data or the teacher cannot be used.
             WorkError: the work failed; the last checkpoint is kept.
         """
-        if not str(asked.out).strip():
-            raise InputError(
-                "the folder for the model has no name; is a shell variable unset? Name it with --out"
-            )
-        out = Path(asked.out)
+        out = named_path(asked.out, "the folder for the model")
         with reporting(asked.progress) as reporter:
-            held_out = train_model(data, out, asked, reporter)
+
+            def calibrate_in(folder: Path, held_out: Sequence[Record]) -> None:
+                inspector = Model.load(folder, asked.device, calibrated=False).inspector
+                calibrate_fresh(inspector, held_out, asked.false_alarm_rate, reporter)
+
+            held_out = train_model(data, out, asked, reporter, calibrate_in)
             model = Model.load(out, asked.device)
-            if model.calibration is None:
+            if model.calibration is None:  # trained already, and stopped before its thresholds were set
                 calibrate_fresh(model.inspector, held_out, asked.false_alarm_rate, reporter)
-            forget_checkpoints(out)
         return model
 
     @classmethod
-    def load(cls, folder: str | Path, device: DeviceChoice = "auto", *, calibrated: bool = True) -> Model:
+    def load(
+        cls,
+        folder: str | Path,
+        device: DeviceChoice = "auto",
+        *,
+        calibrated: bool = True,
+        require_signature: str | Path | None = None,
+    ) -> Model:
         """Load a trained model.
 
         Args:
             folder: folder that ``fit`` wrote.
             device: device that scores pictures; ``auto`` takes a GPU if there is one.
             calibrated: also read the thresholds; ``False`` if that file may be damaged or missing.
+            require_signature: file of a public key (PEM); a model that was not signed with it is refused.
 
         Raises:
-            BundleError: the folder holds no trained model, or the model is incomplete, altered or of another
-                version.
+            BundleError: the folder holds no trained model, or the model is incomplete, altered, of another
+                version, or not signed as required.
             InputError: the device is not there.
         """
         place = resolve_device(device)
-        distiller, inspector = load_trained(Path(folder), place, calibrated=calibrated)
+        distiller, inspector = load_trained(
+            Path(folder), place, calibrated=calibrated, require_signature=require_signature
+        )
         return cls(distiller, inspector, place)
 
     @property
@@ -183,7 +194,7 @@ class Model:
 
     def calibrate(
         self,
-        data: str | Path,
+        data: PictureData,
         *,
         false_alarm_rate: float = 0.01,
         review_rate: float | None = None,
@@ -207,7 +218,7 @@ class Model:
 
     def evaluate(
         self,
-        data: str | Path,
+        data: PictureData,
         *,
         categories: Sequence[str] | None = None,
         map_resolution: MapResolution = "model",
@@ -228,7 +239,7 @@ class Model:
 
     def diagnose(
         self,
-        data: str | Path,
+        data: PictureData,
         *,
         one_class: str | Path | None = None,
         pairs: Sequence[tuple[str, str]] | None = None,
@@ -254,9 +265,10 @@ class Model:
         *,
         format: GraphFormat = "onnx",
         precision: GraphPrecision = "float32",
-        data: str | Path | None = None,
+        data: PictureData | None = None,
         batch_size: int = 8,
         overwrite: bool = False,
+        require_signature: str | Path | None = None,
         progress: Progress = True,
     ) -> Manifest:
         """Write the model as a graph that needs no torch; see :func:`understudy.export.export`."""
@@ -268,6 +280,7 @@ class Model:
             data=data,
             batch_size=batch_size,
             overwrite=overwrite,
+            require_signature=require_signature,
             progress=progress,
         )
 

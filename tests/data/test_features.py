@@ -177,8 +177,16 @@ def test_whatever_stops_the_writing_leaves_no_half_set(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_of_the_user_in_a_folder_of_our_name_is_not_lost(levels: list[Tensor], tmp_path: Path) -> None:
+    (tmp_path / SET).mkdir()
+    (tmp_path / SET / "mine.txt").write_text("the user's")
+    with pytest.raises(WorkError, match="name another folder with --cache-features"):
+        write_features(tmp_path, "t", DIGESTS, LAYOUTS, parts(levels))
+    assert (tmp_path / SET / "mine.txt").read_text() == "the user's"
+
+
 def test_what_a_killed_run_has_left_is_taken_away_by_the_next(levels: list[Tensor], tmp_path: Path) -> None:
-    (tmp_path / f"{SET}-part-x" / SET).mkdir(parents=True)
+    (tmp_path / ".understudy-draft-x" / SET).mkdir(parents=True)
     (tmp_path / "mine.txt").touch()
     write_features(tmp_path, "t", DIGESTS, LAYOUTS, parts(levels))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["mine.txt", SET]

@@ -17,6 +17,7 @@ from understudy.data.layouts import open_pictures
 from understudy.export import export, job, parity
 from understudy.progress import Lap, Reporter
 from understudy.runtime import manifest as manifests
+from understudy.runtime.bundle import read_calibration
 from understudy.runtime.graph import Answers, Network, open_graph
 from understudy.runtime.inspector import Inspector
 from understudy.runtime.sources import digest_of
@@ -90,10 +91,9 @@ def _name(said: list[str]) -> str:
 
 @pytest.mark.usefixtures("written")
 def test_openvino_is_proved_too_and_a_model_that_is_not_calibrated_has_no_verdicts(
-    model_folder: Path, factory: Path, tmp_path: Path
+    model_folder: Path, factory: Path, tmp_path: Path, uncalibrate: Callable[[Path], Path]
 ) -> None:
-    model = Path(shutil.copytree(model_folder, tmp_path / "model"))
-    (model / "calibration.json").unlink()
+    model = uncalibrate(Path(shutil.copytree(model_folder, tmp_path / "model")))
     said: list[str] = []
     manifest = export(
         model, tmp_path / "out", format="openvino", data=factory, progress=Reporter(say=said.append)
@@ -150,7 +150,7 @@ def test_int8_is_proved_by_ranks_and_smaller(
     assert all(r.ok for r in judged)
     failed = [r.verdict for r in judged].count("FAIL")
     assert failed <= 0.15 * len(unseen)  # the model's own promise, by thresholds of the graph's own scores
-    ours = manifests.read_calibration(tmp_path / "out", manifest)
+    ours = read_calibration(tmp_path / "out", manifest)
     theirs = model.calibration
     assert ours is not None
     assert theirs is not None
@@ -177,7 +177,7 @@ def test_an_export_in_int8_without_unseen_pictures_has_no_thresholds_and_says_so
 def test_what_an_export_that_was_killed_has_left_is_in_nobodys_way(
     model_folder: Path, tmp_path: Path
 ) -> None:
-    left = tmp_path / "out" / ".understudy-export-x1y2"
+    left = tmp_path / "out" / ".understudy-draft-x1y2"
     left.mkdir(parents=True)
     (left / "model.onnx").write_bytes(b"half of it")
     export(model_folder, tmp_path / "out")
@@ -185,12 +185,11 @@ def test_what_an_export_that_was_killed_has_left_is_in_nobodys_way(
 
 
 def test_an_export_is_calibrated_like_its_model(
-    exported: Path, model_folder: Path, factory: Path, tmp_path: Path
+    exported: Path, model_folder: Path, factory: Path, tmp_path: Path, uncalibrate: Callable[[Path], Path]
 ) -> None:
-    copy = shutil.copytree(exported, tmp_path / "copy")
-    (copy / "calibration.json").unlink()
+    copy = uncalibrate(Path(shutil.copytree(exported, tmp_path / "copy")))
     ours = calibrate(Inspector.load(copy), factory, false_alarm_rate=0.15)
-    theirs = manifests.read_calibration(model_folder, manifests.read_manifest(model_folder))
+    theirs = read_calibration(model_folder, manifests.read_manifest(model_folder))
     assert theirs is not None
     assert ours.thresholds.n_good == theirs.thresholds.n_good
     assert ours.thresholds.fail_above == pytest.approx(theirs.thresholds.fail_above, rel=1e-4)
@@ -205,7 +204,7 @@ def test_a_graph_that_says_something_else_is_loud_and_leaves_nothing(
     monkeypatch.setattr(job, "open_graph", off_by(error))
     with pytest.raises(WorkError, match=r"does not follow .* its map is off by .*; nothing was exported"):
         export(model_folder, tmp_path / "out", data=factory)
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.usefixtures("written")
@@ -222,7 +221,7 @@ def test_an_earlier_export_is_replaced_only_when_asked_and_only_by_a_proved_one(
     assert Inspector.load(out, threads=1).categories == Inspector.load(exported, threads=1).categories
     export(model_folder, out, format="openvino", data=factory, overwrite=True)
     assert not (out / "model.onnx").exists()
-    files = {"model.xml", "model.bin", "pictures.json", "prototypes.json", "roi.json"}
+    files = {"model.xml", "model.bin", "pictures.json", "prototypes.json", "roi.json", "calibration.json"}
     assert manifests.read_manifest(out).files.keys() == files
 
 

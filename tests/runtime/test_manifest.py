@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,12 +18,14 @@ from safetensors.torch import load_file
 from understudy import METHODS, BundleError, Model, load
 from understudy.distill.fusion import Fusion
 from understudy.distill.network import TorchNetwork
+from understudy.files import sha256_of
+from understudy.folders import read_sealed, write_sealed
 from understudy.methods import build, settings_for
 from understudy.methods.saved import save_trained
 from understudy.runtime import manifest as manifests
-from understudy.runtime.images import find_pictures
 from understudy.runtime.roi import NO_ROIS
 from understudy.runtime.scoring import Scored, Scorer
+from understudy.runtime.walk import find_pictures
 
 
 @pytest.fixture
@@ -117,7 +121,7 @@ def test_an_altered_or_cut_manifest_is_refused(copy: Path) -> None:
 
 def test_a_newer_format_asks_for_an_update(copy: Path) -> None:
     edit(copy / "manifest.json", bundle_schema=manifests.BUNDLE_SCHEMA + 1)
-    with pytest.raises(BundleError, match=r"model of format 5, this version reads 4; update"):
+    with pytest.raises(BundleError, match=r"model of format 6, this version reads 5; update"):
         load(copy)
 
 
@@ -129,43 +133,118 @@ def test_a_folder_without_a_model_says_what_is_missing(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-def test_thresholds_can_be_changed_but_not_swapped(copy: Path, factory: Path) -> None:
+def reseal(folder: Path, **changes: object) -> None:
+    """Write other content into a manifest, sealed, as a program that knows the format could."""
+    path = folder / "manifest.json"
+    content = {k: v for k, v in json.loads(path.read_text()).items() if k != "seal"}
+    write_sealed(path, content | changes)
+
+
+def without(copy: Path, name: str) -> dict[str, str]:
+    """The list of files without one of them."""
+    return {k: v for k, v in json.loads((copy / "manifest.json").read_text())["files"].items() if k != name}
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+@pytest.mark.parametrize("place", [0.1, 0.5, 0.9])
+def test_a_flipped_bit_in_the_calibration_is_refused_and_calibrating_again_mends_it(
+    copy: Path, factory: Path, place: float, calibrated: bool
+) -> None:
     path = copy / "calibration.json"
-    content = json.loads(path.read_text())
-    content["thresholds"]["fail_above"] = 99.0
-    path.write_text(json.dumps(content))
-    thresholds = load(copy).thresholds
-    assert thresholds is not None
-    assert thresholds.fail_above == 99.0
-    edit(path, student_sha256="0" * 64)
+    data = bytearray(path.read_bytes())
+    data[int(place * len(data))] ^= 4
+    path.write_bytes(data)
+    with pytest.raises(BundleError, match=r"calibration\.json is damaged or altered; calibrate again"):
+        load(copy)
+    if calibrated:
+        bare = Model.load(copy, "cpu", calibrated=False)
+        assert bare.calibration is None
+        mended = bare.calibrate(factory, false_alarm_rate=0.2, progress=False)
+        assert mended == load(copy).calibration == bare.calibration
+
+
+def test_a_calibration_that_is_gone_is_said_and_not_taken_for_none(copy: Path) -> None:
+    (copy / "calibration.json").unlink()
+    with pytest.raises(BundleError, match=r"calibration\.json is missing; calibrate again"):
+        load(copy)
+
+
+def test_a_calibration_of_another_model_does_not_fit(copy: Path) -> None:
+    edit(copy / "calibration.json", student_sha256="0" * 64)
+    listed = without(copy, "") | {"calibration.json": sha256_of(copy / "calibration.json")}
+    reseal(copy, files=listed)
     with pytest.raises(BundleError, match="made for another model; calibrate again"):
         load(copy)
-    edit(path, thresholds={})
-    with pytest.raises(BundleError, match="is no calibration"):
+
+
+def test_thresholds_that_are_not_on_the_list_are_refused(copy: Path) -> None:
+    reseal(copy, files=without(copy, "calibration.json"))
+    with pytest.raises(BundleError, match=r"calibration\.json does not belong to this model; move it away"):
         load(copy)
-    path.write_text("{")
-    with pytest.raises(BundleError, match=r"calibration\.json is cut short or no JSON; calibrate again"):
-        load(copy)
-    bare = Model.load(copy, "cpu", calibrated=False)
-    mended = bare.calibrate(factory, false_alarm_rate=0.2, progress=False)
-    assert mended == load(copy).calibration  # which mends it
-    path.unlink()
+    (copy / "calibration.json").unlink()
     assert load(copy).thresholds is None
 
 
-@pytest.mark.parametrize(("step", "way_out"), [(-1, "calibrate again"), (1, "update understudy")])
-def test_a_calibration_of_another_format_says_what_to_do(copy: Path, step: int, way_out: str) -> None:
-    schema = manifests.BUNDLE_SCHEMA + step
-    edit(copy / "calibration.json", bundle_schema=schema)
+@pytest.mark.parametrize("name", ["student.safetensors", "prototypes.json", "roi.json", "pictures.json"])
+def test_a_manifest_that_leaves_a_file_out_that_decides_is_refused(copy: Path, name: str) -> None:
+    reseal(copy, files=without(copy, name))
+    with pytest.raises(BundleError, match=f"does not cover {name}"):
+        load(copy)
+
+
+def test_a_manifest_that_names_a_file_outside_is_refused(copy: Path) -> None:
+    reseal(copy, files=without(copy, "") | {"../x": "0"})
+    with pytest.raises(BundleError, match=r"names '\.\./x', which is no file of this folder"):
+        load(copy)
+
+
+def first_edition(folder: Path) -> Path:
+    """Turn a model into what the first edition wrote: the list of files leaves the calibration out."""
+    reseal(folder, bundle_schema=4, files=without(folder, "calibration.json"))
+    edit(folder / "calibration.json", bundle_schema=4)
+    return folder
+
+
+def test_a_model_of_the_first_edition_loads_with_its_thresholds(copy: Path, model: Model) -> None:
+    assert load(first_edition(copy)).thresholds == model.thresholds
+
+
+def test_calibrating_a_model_of_the_first_edition_puts_its_thresholds_on_the_list(
+    copy: Path, factory: Path
+) -> None:
+    old = Model.load(first_edition(copy), "cpu")
+    new = old.calibrate(factory, false_alarm_rate=0.2, progress=False)
+    assert load(copy).calibration == new
+    edit(copy / "calibration.json", min_area=1)
+    with pytest.raises(BundleError, match="damaged or altered"):
+        load(copy)
+
+
+@pytest.mark.parametrize(("schema", "way_out"), [(3, "calibrate again"), (6, "update understudy")])
+def test_a_calibration_of_another_format_says_what_to_do(copy: Path, schema: int, way_out: str) -> None:
+    edit(first_edition(copy) / "calibration.json", bundle_schema=schema)
     with pytest.raises(
         BundleError, match=f"calibration of format {schema}, this version reads .*; {way_out}"
     ):
         load(copy)
 
 
+def test_json_that_is_nested_too_deep_is_no_json(copy: Path) -> None:
+    (copy / "manifest.json").write_text("[" * 100_000)
+    with pytest.raises(BundleError, match=r"manifest\.json is cut short or no JSON"):
+        load(copy)
+
+
+def test_files_can_be_read_by_whom_the_umask_lets(model_folder: Path, exported: Path) -> None:
+    mask = os.umask(0)
+    os.umask(mask)
+    for path in (*model_folder.iterdir(), *exported.iterdir()):
+        assert path.stat().st_mode & 0o777 == 0o666 & ~mask, path.name
+
+
 def test_an_older_model_asks_to_be_trained_again(copy: Path) -> None:
-    edit(copy / "manifest.json", bundle_schema=manifests.BUNDLE_SCHEMA - 1)
-    with pytest.raises(BundleError, match=r"model of format 3, this version reads 4; train it again"):
+    edit(copy / "manifest.json", bundle_schema=3)
+    with pytest.raises(BundleError, match=r"model of format 3, this version reads 5; train it again"):
         load(copy)
 
 
@@ -176,3 +255,23 @@ def test_the_light_runtime_does_not_import_torch() -> None:
         "understudy.runtime.regions; assert not {'torch', 'scipy', 'safetensors'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "depth"),
+    [
+        *(("manifest.json", depth) for depth in (300, 900, 980, 100_000)),
+        *(("calibration.json", depth) for depth in (300, 900, 980, 100_000)),
+        *((name, 100_000) for name in ("prototypes.json", "roi.json", "pictures.json")),
+    ],
+)
+def test_a_file_that_is_nested_too_deeply_is_one_sentence(copy: Path, name: str, depth: int) -> None:
+    deep = '{"a": ' * depth + "1" + "}" * depth
+    (copy / name).write_text(deep)
+    if name != "manifest.json":  # listed, as by somebody who knows the format
+        content = read_sealed(copy / "manifest.json")
+        assert content is not None
+        listed = content["files"] | {name: sha256_of(copy / name)}
+        write_sealed(copy / "manifest.json", content | {"files": listed})
+    with pytest.raises(BundleError, match=re.escape(name)):
+        load(copy, "cpu")

@@ -37,6 +37,9 @@ def test_a_journal_goes_on_after_the_step_that_was_kept_and_drops_half_a_line(tm
     assert lines(path) == [{"step": s, "loss": loss} for s, loss in ((10, 3), (20, 2), (30, 1.5))]
     Journal(path)
     assert path.read_text() == ""
+    path.write_bytes(b'{"step": 10, "loss": 3}\n{"st\xffp": 20}\n{"step": "x"}\n[20]\n7\n{x}\n')
+    Journal(path, start=20)
+    assert lines(path) == [{"step": 10, "loss": 3}]
 
 
 def test_a_journal_that_cannot_be_written_is_named(tmp_path: Path) -> None:

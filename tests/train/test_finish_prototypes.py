@@ -16,9 +16,9 @@ from understudy import Model, Result, fit
 from understudy.data.layouts import open_pictures
 from understudy.distill.teacher import embedding
 from understudy.runtime.decision import decide
-from understudy.runtime.images import find_pictures
 from understudy.runtime.scoring import Scored
 from understudy.runtime.sources import digest_of
+from understudy.runtime.walk import find_pictures
 
 TINY = {"image_size": 64, "max_steps": 2, "batch_size": 4, "strides": (8, 16), "device": "cpu"}
 

@@ -17,8 +17,8 @@ from understudy.cli import main
 from understudy.data.layouts import open_pictures
 from understudy.methods import METHODS
 from understudy.progress import Reporter
-from understudy.runtime.images import find_pictures
 from understudy.runtime.scoring import Scored
+from understudy.runtime.walk import find_pictures
 
 QUICK = {"image_size": 64, "max_steps": 4, "batch_size": 4, "precision": "32", "device": "cpu"}
 QUICK |= {"strides": (8, 16), "holdout": 0.34, "false_alarm_rate": 0.2}

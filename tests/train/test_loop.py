@@ -220,7 +220,7 @@ def test_a_choice_of_epoch_survives_a_break(
         fresh(embedded, "stpm", 9), pictures, tmp_path / "b", how, validation=validation, resume=True
     )
     assert same(unbroken, resumed)
-    journals = [(tmp_path / name / "training.jsonl").read_text() for name in "ab"]
+    journals = [(tmp_path / name / ".understudy-training" / "training.jsonl").read_text() for name in "ab"]
     assert journals[0] == journals[1]
 
 
@@ -228,7 +228,10 @@ def test_the_journal_holds_every_term_and_how_centres_are_used(
     embedded: Teacher, pictures: PictureStore, tmp_path: Path
 ) -> None:
     run(fresh(embedded), pictures, tmp_path, plan(20))
-    first, second = (json.loads(line) for line in (tmp_path / "training.jsonl").read_text().splitlines())
+    first, second = (
+        json.loads(line)
+        for line in (tmp_path / ".understudy-training" / "training.jsonl").read_text().splitlines()
+    )
     assert [first["step"], second["step"]] == [10, 20]
     terms = [second[name] for name in ("cosine", "spatial", "intra", "inter")]
     assert second["loss"] == pytest.approx(sum(terms), rel=1e-4)
@@ -279,8 +282,15 @@ def test_resuming_another_training_or_none_is_refused(
         run(fresh(embedded), pictures, tmp_path, plan(2, seed=5), resume=True)
     with pytest.raises(InputError, match="holds another training"):
         run(fresh(embedded), pictures, tmp_path, plan(2, schedule="cosine"), resume=True)
+    whole = checkpoint_file(tmp_path).read_bytes()
+    for place in range(1, 8):  # one bit of a weight makes another student, and torch checks no checksum
+        flipped = bytearray(whole)
+        flipped[len(whole) * place // 8] ^= 1
+        checkpoint_file(tmp_path).write_bytes(flipped)
+        with pytest.raises(InputError, match=r"last\.ckpt is damaged; start anew with --overwrite"):
+            run(fresh(embedded), pictures, tmp_path, plan(2), resume=True)
     checkpoint_file(tmp_path).write_bytes(b"half")
-    with pytest.raises(InputError, match=r"last\.ckpt cannot be read; start anew with --overwrite"):
+    with pytest.raises(InputError, match=r"last\.ckpt is damaged; start anew with --overwrite"):
         run(fresh(embedded), pictures, tmp_path, plan(2), resume=True)
 
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from understudy import InputError
 from understudy.train.options import FitOptions, fit_options
+from understudy.types import LEAST_RATE
 
 
 def test_an_unknown_option_names_the_known_ones() -> None:
@@ -32,7 +33,16 @@ def test_every_option_is_described_by_a_sentence(name: str) -> None:
     [
         ({"image_size": 31}, "image_size: Input should be greater than or equal to 32, got 31"),
         ({"holdout": 1}, "holdout: Input should be less than 1, got 1"),
-        ({"false_alarm_rate": 0}, "false_alarm_rate: Input should be greater than 0, got 0"),
+        (
+            {"false_alarm_rate": 0},
+            "false_alarm_rate: Input should be greater than or equal to 0.000001, got 0",
+        ),
+        (
+            {"averaging": 0.999999999},
+            "averaging: Input should be less than or equal to 0.9999, got 0.999999999",
+        ),
+        ({"strides": (8, 0)}, "strides.1: Input should be greater than or equal to 1, got 0"),
+        ({"max_steps": 10**9}, "max_steps: Input should be less than or equal to 10000000, got 1000000000"),
         ({"recipe": "best"}, "recipe: Input should be 'tuned' or 'paper', got 'best'"),
         ({"lr": 0}, "lr: Input should be greater than 0, got 0"),
         ({"seed": 2**31}, "seed: Input should be less than 2147483648, got 2147483648"),
@@ -43,6 +53,34 @@ def test_every_option_is_described_by_a_sentence(name: str) -> None:
 def test_a_bad_value_is_refused_in_one_sentence(given: dict[str, object], sentence: str) -> None:
     with pytest.raises(InputError, match=re.escape(sentence) + "$"):
         fit_options(given)
+
+
+NUMBERS = (
+    *("image_size", "tile", "overlap", "epochs", "max_steps", "batch_size", "lr", "seed", "holdout"),
+    *("validation", "false_alarm_rate", "averaging", "workers", "checkpoint_every", "bit_depth"),
+)
+
+
+@pytest.mark.parametrize("name", [name for name in NUMBERS if name in FitOptions.model_fields])
+@pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), 10**12, "", "many"])
+def test_no_number_is_without_bounds(name: str, value: object) -> None:
+    beside = {"tile": 64} if name == "overlap" else {}
+    with pytest.raises(InputError, match=f"^{name}: .*, got {re.escape(repr(value))}$"):
+        fit_options({name: value} | beside)
+
+
+def test_a_rate_that_nothing_can_promise_is_refused() -> None:
+    for rate in (0, 1, 1e-320, float("nan")):
+        with pytest.raises(InputError, match=r"^false_alarm_rate: "):
+            fit_options({"false_alarm_rate": rate})
+    assert fit_options({"false_alarm_rate": LEAST_RATE}).false_alarm_rate == LEAST_RATE
+
+
+@pytest.mark.parametrize("name", ["strides", "categories", "teacher", "teacher_weights", "cache_features"])
+def test_an_empty_list_or_text_is_no_value(name: str) -> None:
+    empty = () if name in ("strides", "categories") else ""
+    with pytest.raises(InputError, match=f"^{name}: .* at least 1 "):
+        fit_options({name: empty})
 
 
 @pytest.mark.parametrize(

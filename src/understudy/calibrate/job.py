@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -16,17 +15,20 @@ from understudy.calibrate.conformal import (
     promise,
     smallest_rate,
 )
-from understudy.data.layouts import describe, open_pictures
-from understudy.data.records import Record
+from understudy.data.layouts import as_picture_set
+from understudy.data.overview import announce
+from understudy.data.records import PictureData, Record
 from understudy.errors import InputError, PictureError
 from understudy.progress import Progress, Reporter, reporting
+from understudy.runtime.bundle import SeenPictures, save_calibration
 from understudy.runtime.decision import Calibration, Limits, Thresholds, distances_to
 from understudy.runtime.images import read_bytes
 from understudy.runtime.inspector import Inspector
-from understudy.runtime.manifest import SeenPictures, write_calibration
 from understudy.runtime.regions import highest_threshold_with_region
 from understudy.runtime.scoring import Scored
+from understudy.runtime.signature import is_signed
 from understudy.runtime.sources import digest_of
+from understudy.types import LEAST_RATE
 
 __all__ = [
     "HeldOut",
@@ -74,7 +76,7 @@ class Rates:
         unknown: share taken for an unknown product if the category is not given; ``false_alarm`` by default.
 
     Raises:
-        InputError: a rate is out of range.
+        InputError: a rate is out of range, or the review rate is below the false-alarm rate.
     """
 
     false_alarm: float
@@ -83,10 +85,13 @@ class Rates:
 
     def __post_init__(self) -> None:
         for rate in (self.false_alarm, self.review, self.unknown):
-            if rate is not None and not 0 < rate < 1:
+            if rate is not None and not LEAST_RATE <= rate <= 1 - LEAST_RATE:
                 raise InputError(
-                    f"a rate lies between 0 and 1, got {rate:g}; 0.01 is one picture in a hundred"
+                    f"a rate lies between 0 and 1, got {rate:g}; 0.01 is one picture in a hundred, and "
+                    f"{LEAST_RATE:g} is the least"
                 )
+        if self.review is not None:
+            _refuse_below(self.review, self.false_alarm)
 
 
 def thresholds_from(
@@ -107,10 +112,7 @@ def thresholds_from(
     """
     if review_rate is None:
         review_rate = max(false_alarm_rate, min(REVIEW_FACTOR * false_alarm_rate, 0.5))
-    if review_rate < false_alarm_rate:
-        raise InputError(
-            f"the review rate {review_rate:g} must not be below the false-alarm rate {false_alarm_rate:g}"
-        )
+    _refuse_below(review_rate, false_alarm_rate)
     return Thresholds(
         fail_above=conformal_threshold(scores, false_alarm_rate),
         review_above=conformal_threshold(scores, review_rate),
@@ -118,6 +120,13 @@ def thresholds_from(
         review_rate=review_rate,
         n_good=len(scores),
     )
+
+
+def _refuse_below(review_rate: float, false_alarm_rate: float) -> None:
+    if review_rate < false_alarm_rate:
+        raise InputError(
+            f"the review rate {review_rate:g} must not be below the false-alarm rate {false_alarm_rate:g}"
+        )
 
 
 def calibration_from(held_out: Sequence[HeldOut], rates: Rates, min_area: int = MIN_AREA) -> Calibration:
@@ -171,7 +180,7 @@ def _by_category(pictures: Sequence[HeldOut]) -> dict[str, list[HeldOut]]:
 
 def calibrate(
     inspector: Inspector,
-    data: str | Path,
+    data: PictureData,
     *,
     false_alarm_rate: float = 0.01,
     review_rate: float | None = None,
@@ -202,11 +211,13 @@ def calibrate(
         InputError: the data cannot be used, there are too few pictures, or a rate or the area is out of
             range.
     """
+    rates = Rates(false_alarm_rate, review_rate, unknown_rate)
+    if min_area < 1:
+        raise InputError(f"the least area of a defect is a pixel or more, got {min_area}; see --min-area")
     with reporting(progress) as reporter:
-        known = open_pictures(Path(data)).keep_known(inspector.categories)
-        reporter.say(describe(known))
-        unseen = unseen_pictures(inspector.seen, known.train() + known.validation())
-        rates = Rates(false_alarm_rate, review_rate, unknown_rate)
+        known = as_picture_set(data).keep_known(inspector.categories)
+        announce(known, reporter.say)
+        unseen = unseen_pictures(inspector.seen, known.train() + known.validation(), reporter)
         return calibrate_on(inspector, unseen, rates, reporter, min_area)
 
 
@@ -224,7 +235,7 @@ def calibrate_fresh(
     Returns:
         The calibration; ``None`` if no picture was held out.
     """
-    unseen = unseen_pictures(inspector.seen, held_out)
+    unseen = unseen_pictures(inspector.seen, held_out, reporter)
     if not unseen:
         return None
     rate = max(asked_rate, smallest_rate(len(unseen)))
@@ -236,10 +247,28 @@ def calibrate_fresh(
     return calibrate_on(inspector, unseen, Rates(rate), reporter)
 
 
-def unseen_pictures(pictures: SeenPictures, records: Sequence[Record]) -> list[Record]:
-    """Return the pictures whose content the training has not seen, whatever their file names."""
+def unseen_pictures(
+    pictures: SeenPictures, records: Sequence[Record], reporter: Reporter | None = None
+) -> list[Record]:
+    """Return the pictures whose content the training has not seen, whatever their file names; each once.
+
+    Args:
+        pictures: digests of the pictures that the training used.
+        records: good pictures.
+        reporter: takes a line if some are copies of others.
+    """
     seen = {*pictures.trained, *pictures.validation}
-    return [record for record in records if digest_of(read_bytes(record.path)) not in seen]
+    unseen: dict[str, Record] = {}
+    copies = 0
+    for record in records:
+        digest = digest_of(read_bytes(record.path))
+        if digest in unseen:
+            copies += 1
+        elif digest not in seen:
+            unseen[digest] = record
+    if copies and reporter:
+        reporter.say(f"{copies} copies of other pictures count once: they prove nothing more")
+    return list(unseen.values())
 
 
 def calibrate_on(
@@ -283,8 +312,10 @@ def calibrate_on(
         reporter.advance("calibrate", len(figures), len(unseen), "")
     _refuse_constant([each.score for each in figures])
     calibration = calibration_from(figures, rates, min_area)
-    write_calibration(inspector.folder, inspector.manifest, calibration)
+    inspector.manifest = save_calibration(inspector.folder, inspector.manifest, calibration)
     inspector.calibration = calibration
+    if is_signed(inspector.folder):
+        reporter.say(f"{inspector.folder} was signed, and its signature no longer fits: sign it again")
     counts = Counter(each.category for each in figures)
     _report(calibration, {c: counts[c] for c in inspector.categories}, reporter)
     return calibration

@@ -16,9 +16,8 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -28,6 +27,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from understudy.files import sha256_of, write_json, writing
+from understudy.folders import draft_in, locked
 from understudy.types import Features
 
 __all__ = [
@@ -109,7 +109,6 @@ def keep_in_memory(n: int, layouts: Sequence[LevelLayout], parts: Iterable[Seque
 
 
 _SET, _CARD = "understudy-features", "features.json"
-_UNFINISHED = f"{_SET}-part-"
 
 
 class _LevelCard(BaseModel):
@@ -182,16 +181,17 @@ def write_features(
         parts: batches of features in the order of the windows, each (b, h, w, D) per level.
 
     Raises:
+        InputError: another process writes into the folder.
         WorkError: the set cannot be written, for example because the disk is full; nothing of it is left
             behind.
     """
-    with writing(folder, "name another folder with --cache-features"):
-        for old in (folder / _SET, *folder.glob(f"{_UNFINISHED}*")):
-            shutil.rmtree(old, ignore_errors=True)
-        if shutil.disk_usage(folder).free < len(digests) * bytes_of(layouts):
+    needs = len(digests) * bytes_of(layouts)
+    with writing(folder, "name another folder with --cache-features", needs):
+        _remove_set(folder / _SET)
+        if shutil.disk_usage(folder).free < needs:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        with TemporaryDirectory(prefix=_UNFINISHED, dir=folder) as unfinished:
-            made = Path(unfinished, _SET)
+        with locked(folder), draft_in(folder) as unfinished:
+            made = unfinished / _SET
             made.mkdir()
             # Written, not mapped: a full disk under a mapped file would kill the process.
             with ExitStack() as stack:
@@ -213,6 +213,14 @@ def write_features(
             write_json(made / _CARD, card.model_dump(mode="json"))
             made.rename(folder / _SET)
     return _mapped(folder / _SET, card, digests)
+
+
+def _remove_set(stored: Path) -> None:
+    """Remove the files of an older set; any other file there stays, and so does its folder."""
+    for file in (stored / _CARD, *stored.glob("level[0-9]*.bin")):
+        file.unlink(missing_ok=True)
+    with suppress(OSError):
+        stored.rmdir()
 
 
 def _file(folder: Path, level: int) -> Path:

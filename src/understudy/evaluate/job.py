@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from understudy.data.layouts import describe, open_pictures
-from understudy.data.records import PictureSet, Record
+from understudy.data.layouts import as_picture_set
+from understudy.data.overview import announce
+from understudy.data.records import PictureData, PictureSet, Record
 from understudy.errors import InputError, PictureError
 from understudy.evaluate.figures import NAMES, Figures, Numbers, Recognition, SproFigures, Tested, mean_of
 from understudy.evaluate.marks import ThresholdChoice, read_defects, thresholds_by_category, union_of
@@ -53,7 +53,7 @@ class Evaluation:
 
 def evaluate(
     inspector: Inspector,
-    data: str | Path,
+    data: PictureData,
     *,
     categories: Sequence[str] | None = None,
     map_resolution: MapResolution = "model",
@@ -86,7 +86,7 @@ def evaluate(
     """
     if not 0 < aupro_limit <= 1:
         raise InputError(f"AUPRO's limit is a false-positive rate above 0 and at most 1, got {aupro_limit:g}")
-    found = open_pictures(Path(data))
+    found = as_picture_set(data)
     found = found.only(categories) if categories else found.keep_known(inspector.categories)
     applied = thresholds_by_category(inspector, found.categories, thresholds)
     with reporting(progress) as reporter:
@@ -107,7 +107,7 @@ def _evaluate(
     preprocess, manifest = inspector.scorer.preprocess, inspector.manifest
     pixel_budget = count_pixels(records, preprocess.canvas if map_resolution == "model" else None)
     spro_budget = count_pixels([r for r in records if r.category in found.saturations], None)
-    reporter.say(f"{describe(found)}, {len(records)} of them to test")
+    announce(found, reporter.say, f", {len(records)} of them to test")
     reporter.say(pixel_budget.statement("pixel metrics", pooled=True))
     if spro_budget.pixels:
         reporter.say(spro_budget.statement("AU-sPRO", pooled=False))

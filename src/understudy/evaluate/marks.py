@@ -12,8 +12,9 @@ from understudy.data.records import Record, Saturations
 from understudy.errors import InputError, PictureError
 from understudy.metrics import Channel
 from understudy.runtime.decision import Thresholds, thresholds_for
-from understudy.runtime.images import Mask, Size, read_mask_values
+from understudy.runtime.images import Mask, Size
 from understudy.runtime.inspector import Inspector
+from understudy.runtime.masks import read_mask_values
 
 __all__ = ["ThresholdChoice", "read_defects", "read_masks", "thresholds_by_category", "union_of"]
 

@@ -14,16 +14,18 @@ import torch
 from understudy import files
 from understudy.calibrate.conformal import good_pictures_needed
 from understudy.calibrate.job import Rates, calibrate_on, unseen_pictures
-from understudy.data.layouts import open_pictures
-from understudy.data.records import PictureSet
+from understudy.data.layouts import as_picture_set
+from understudy.data.records import PictureData, PictureSet
 from understudy.distill.distiller import Distiller
 from understudy.errors import BundleError, InputError, WorkError, extra_needed
 from understudy.export.formats import OPSET, quantise, write_onnx, write_openvino
 from understudy.export.parity import answers_of, fault_of, measure_parity, parity_statement
 from understudy.export.windows import good_windows, known_windows, made_windows
+from understudy.folders import draft_in, finish, foreign_files, locked, publish, read_sealed
 from understudy.methods.saved import load_trained
 from understudy.progress import Progress, Reporter, reporting
 from understudy.runtime import manifest as manifests
+from understudy.runtime.bundle import save_calibration, save_rois, write_prototypes
 from understudy.runtime.graph import open_graph, runtime_name
 from understudy.runtime.inspector import Inspector
 from understudy.runtime.manifest import GraphCard, Manifest, ParityCard
@@ -32,7 +34,6 @@ from understudy.types import GraphFormat, GraphPrecision
 __all__ = ["export"]
 
 
-_UNFINISHED = ".understudy-export-"
 _PRECISIONS = get_args(GraphPrecision)
 _FILES: dict[GraphFormat, tuple[str, ...]] = {
     "onnx": ("model.onnx",),
@@ -46,9 +47,10 @@ def export(
     *,
     format: GraphFormat = "onnx",
     precision: GraphPrecision = "float32",
-    data: str | Path | None = None,
+    data: PictureData | None = None,
     batch_size: int = 8,
     overwrite: bool = False,
+    require_signature: str | Path | None = None,
     progress: Progress = True,
 ) -> Manifest:
     """Write a model as a graph, and prove on pictures that the graph agrees with the model in torch.
@@ -68,6 +70,7 @@ def export(
             In int8, its good training pictures also set the scales.
         batch_size: number of windows compared at once.
         overwrite: whether to replace an earlier export in ``out``.
+        require_signature: file of a public key (PEM) that ``model`` must be signed with.
         progress: see :data:`understudy.progress.Progress`.
 
     Returns:
@@ -78,17 +81,17 @@ def export(
         BundleError: ``model`` holds no trained model, or it is exported, incomplete or altered.
         WorkError: the model cannot be written as a graph, or the graph does not agree with it.
     """
-    model, out = Path(model), Path(out)
+    model, out = Path(model), files.named_path(out, "the folder for the exported model")
     _refuse_options(format, precision, data)
     _require_tools(format)
     _refuse_to_lose(out, overwrite)
     if manifests.read_manifest(model).graph:
         raise BundleError(f"{model} is an exported model already; name the one that it was made of")
-    distiller, inspector = load_trained(model, torch.device("cpu"))
-    known = open_pictures(Path(data)).keep_known(inspector.categories) if data is not None else None
-    files.prepare_folder(out)
-    with reporting(progress) as reporter, tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=out) as place:
-        draft = Path(place)
+    distiller, inspector = load_trained(model, torch.device("cpu"), require_signature=require_signature)
+    known = as_picture_set(data).keep_known(inspector.categories) if data is not None else None
+    files.check_writable(out)
+    with reporting(progress) as reporter, locked(out), draft_in(out) as draft:
+        _refuse_to_lose(out, overwrite)  # another process may have written meanwhile
         scales_from = known if precision == "int8" else None
         _write_graph(distiller, inspector, draft, format, scales_from, reporter)
         unproved = _manifest(inspector, draft, format, precision)
@@ -99,12 +102,14 @@ def export(
                 f"the graph does not follow {model}: {fault}; nothing was exported, export it {way_out}"
             )
         manifest = _manifest(inspector, draft, format, precision, parity)
-        _set_thresholds(inspector, draft, manifest, known, reporter)
-        _publish(draft, out, manifest)
+        manifests.write_manifest(draft, manifest)
+        manifest = _set_thresholds(inspector, draft, manifest, known, reporter)
+        manifests.list_calibration(out)
+        publish(draft, out, manifests.MANIFEST)
     return manifest
 
 
-def _refuse_options(form: GraphFormat, precision: GraphPrecision, data: str | Path | None) -> None:
+def _refuse_options(form: GraphFormat, precision: GraphPrecision, data: PictureData | None) -> None:
     if form not in _FILES:
         raise InputError(f"a model is exported as {' or '.join(_FILES)}, got {form!r}")
     if precision not in _PRECISIONS:
@@ -125,22 +130,13 @@ def _require_tools(form: GraphFormat) -> None:
 
 def _refuse_to_lose(out: Path, overwrite: bool) -> None:
     """Make sure that ``out`` holds nothing, or an earlier export that may be replaced."""
-    if out.is_dir():
-        for left in out.glob(f"{_UNFINISHED}*"):
-            shutil.rmtree(left, ignore_errors=True)
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    if not _holds_export(out):
-        raise InputError(f"{out} holds something that no export made; choose an empty folder with --out")
-    if not overwrite:
+    finish(out, manifests.MANIFEST)
+    earlier = read_sealed(out / manifests.MANIFEST)
+    if earlier is None or not earlier.get("graph"):
+        if out.exists() and not (out.is_dir() and not foreign_files(out)):
+            raise InputError(f"{out} holds something that no export made; choose an empty folder with --out")
+    elif not overwrite:
         raise InputError(f"{out} already holds an exported model; choose another --out, or --overwrite it")
-
-
-def _holds_export(out: Path) -> bool:
-    try:
-        return manifests.read_manifest(out).graph is not None
-    except BundleError:
-        return False
 
 
 def _write_graph(
@@ -174,9 +170,9 @@ def _manifest(
     precision: GraphPrecision,
     parity: ParityCard | None = None,
 ) -> Manifest:
-    manifests.write_prototypes(folder, loaded.scorer.prototypes)
+    write_prototypes(folder, loaded.scorer.prototypes)
     files.write_json(folder / manifests.PICTURES, loaded.seen.model_dump(mode="json"))
-    masks = manifests.save_rois(folder, loaded.scorer.rois)
+    masks = save_rois(folder, loaded.scorer.rois)
     graph = GraphCard(
         format=form,
         file=_FILES[form][0],
@@ -190,7 +186,9 @@ def _manifest(
         name: files.sha256_of(folder / name)
         for name in (*_FILES[form], manifests.PROTOTYPES, manifests.PICTURES, *masks)
     }
-    return loaded.manifest.model_copy(update={"files": hashes, "graph": graph})
+    return loaded.manifest.model_copy(
+        update={"bundle_schema": manifests.BUNDLE_SCHEMA, "files": hashes, "graph": graph}
+    )
 
 
 def _prove(
@@ -223,19 +221,18 @@ def _prove(
 
 def _set_thresholds(
     loaded: Inspector, folder: Path, manifest: Manifest, known: PictureSet | None, reporter: Reporter
-) -> None:
-    """Write the thresholds of the exported model.
+) -> Manifest:
+    """Write the thresholds of the exported model; return its manifest.
 
     In float32 they are those of the model. Another precision changes the scores, so new thresholds that
     promise the same are set on good pictures; without enough of them, the export has no thresholds.
     """
     held = loaded.calibration
     if held is None:
-        return
+        return manifest
     assert manifest.graph is not None
     if manifest.graph.precision == "float32" or known is None:
-        manifests.write_calibration(folder, manifest, held)
-        return
+        return save_calibration(folder, manifest, held)
     unseen = unseen_pictures(loaded.seen, known.train() + known.validation())
     need = good_pictures_needed(held.thresholds.false_alarm_rate)
     if len(unseen) < need:
@@ -244,18 +241,9 @@ def _set_thresholds(
             f"trained on are too few for thresholds ({need} are needed): calibrate the exported model with "
             "further ones"
         )
-        return
+        return manifest
     rates = Rates(held.thresholds.false_alarm_rate, held.thresholds.review_rate, held.distances.rate)
     scorer = replace(loaded.scorer, network=open_graph(folder, manifest), calibration=None)
     exported = Inspector(scorer, manifest, loaded.seen, folder)
     calibrate_on(exported, unseen, rates, reporter, held.min_area)
-
-
-def _publish(draft: Path, out: Path, manifest: Manifest) -> None:
-    """Move a proved export into its place; the manifest comes last."""
-    with files.writing(out):
-        manifests.clear(out)
-        for name in (*manifest.files, manifests.CALIBRATION):
-            if (draft / name).exists():
-                (draft / name).replace(out / name)
-    manifests.write_manifest(out, manifest)
+    return exported.manifest

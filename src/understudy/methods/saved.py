@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from understudy import files
@@ -18,31 +18,51 @@ from understudy.distill.network import TorchNetwork
 from understudy.distill.teacher import Teacher
 from understudy.errors import BundleError
 from understudy.methods import build, settings_for
-from understudy.runtime import manifest as saved
+from understudy.runtime.bundle import (
+    SeenPictures,
+    load_rois,
+    read_calibration,
+    read_pictures,
+    read_prototypes,
+    read_settled,
+    save_rois,
+    write_prototypes,
+)
 from understudy.runtime.decision import Prototypes
 from understudy.runtime.inspector import Inspector
+from understudy.runtime.manifest import (
+    BUNDLE_SCHEMA,
+    PICTURES,
+    PROTOTYPES,
+    STUDENT,
+    TEACHER,
+    Manifest,
+    TeacherCard,
+    TrainingCard,
+    write_manifest,
+)
 from understudy.runtime.preprocess import Preprocess
 from understudy.runtime.roi import Rois
 from understudy.runtime.scoring import Scorer
+from understudy.runtime.signature import read_trusted_manifest
 
 __all__ = ["load_distiller", "load_trained", "save_trained", "versions"]
-
-TEACHER = "teacher.safetensors"
 
 
 def save_trained(
     folder: Path,
     distiller: Distiller,
-    seen: saved.SeenPictures,
+    seen: SeenPictures,
     prototypes: Prototypes,
     rois: Rois,
     *,
     method: str,
     settings: dict[str, object],
-    teacher: saved.TeacherCard,
+    teacher: TeacherCard,
     preprocess: Preprocess,
-    training: saved.TrainingCard,
-) -> saved.Manifest:
+    training: TrainingCard,
+    journal: Path | None = None,
+) -> Manifest:
     """Write a trained model to a folder; the manifest comes last, so half a model never counts as a model.
 
     Args:
@@ -56,6 +76,7 @@ def save_trained(
         teacher: name, strides and origin of the teacher.
         preprocess: how a picture becomes input.
         training: how the model was trained.
+        journal: file with the figures of the training, to be kept beside the model.
 
     Returns:
         The manifest.
@@ -63,32 +84,36 @@ def save_trained(
     Raises:
         WorkError: the folder cannot be written, for example because the disk is full.
     """
-    with files.writing(folder, "choose another folder"):
+    with files.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        _save_weights(distiller.teacher.state_dict(), folder / TEACHER)
-        _save_weights(distiller.learned(), folder / saved.STUDENT)
-    saved.write_prototypes(folder, prototypes)
-    masks = saved.save_rois(folder, rois)
-    files.write_json(folder / saved.PICTURES, seen.model_dump(mode="json"))
-    manifest = saved.Manifest(
-        bundle_schema=saved.BUNDLE_SCHEMA,
+    _save_weights(distiller.teacher.state_dict(), folder / TEACHER)
+    _save_weights(distiller.learned(), folder / STUDENT)
+    write_prototypes(folder, prototypes)
+    names = [TEACHER, STUDENT, PROTOTYPES, PICTURES, *save_rois(folder, rois)]
+    files.write_json(folder / PICTURES, seen.model_dump(mode="json"))
+    if journal and journal.is_file():
+        files.write_bytes(folder / journal.name, journal.read_bytes())
+        names.append(journal.name)
+    manifest = Manifest(
+        bundle_schema=BUNDLE_SCHEMA,
         method=method,
         settings=settings,
         teacher=teacher,
         preprocess=preprocess,
         training=training,
         versions=versions(),
-        files={
-            name: files.sha256_of(folder / name)
-            for name in (TEACHER, saved.STUDENT, saved.PROTOTYPES, saved.PICTURES, *masks)
-        },
+        files={name: files.sha256_of(folder / name) for name in names},
     )
-    saved.write_manifest(folder, manifest)
+    write_manifest(folder, manifest)
     return manifest
 
 
 def load_trained(
-    folder: Path, device: torch.device, *, calibrated: bool = True
+    folder: Path,
+    device: torch.device,
+    *,
+    calibrated: bool = True,
+    require_signature: str | Path | None = None,
 ) -> tuple[Distiller, Inspector]:
     """Load a trained model: its distiller, and an inspector that judges pictures with it.
 
@@ -96,24 +121,29 @@ def load_trained(
         folder: folder of the model.
         device: device to score on.
         calibrated: whether to read its thresholds; ``False`` ignores them, damaged ones too.
+        require_signature: file of a public key (PEM) that the model must be signed with.
 
     Raises:
-        BundleError: the folder holds no trained model, or the model is exported, incomplete, altered or of a
-            newer version.
+        BundleError: the folder holds no trained model, or the model is exported, incomplete, altered, of a
+            newer version, or not signed as required.
     """
-    manifest = saved.read_manifest(folder)
-    distiller = load_distiller(folder, manifest)
-    scorer = Scorer(
-        network=TorchNetwork(distiller, device),
-        preprocess=manifest.preprocess,
-        prototypes=saved.read_prototypes(folder),
-        calibration=saved.read_calibration(folder, manifest) if calibrated else None,
-        rois=saved.load_rois(folder),
-    )
-    return distiller, Inspector(scorer, manifest, saved.read_pictures(folder), folder)
+
+    def read() -> tuple[Distiller, Inspector]:
+        manifest = read_trusted_manifest(folder, require_signature, calibrated=calibrated)
+        distiller = load_distiller(folder, manifest)
+        scorer = Scorer(
+            network=TorchNetwork(distiller, device),
+            preprocess=manifest.preprocess,
+            prototypes=read_prototypes(folder),
+            calibration=read_calibration(folder, manifest) if calibrated else None,
+            rois=load_rois(folder, manifest),
+        )
+        return distiller, Inspector(scorer, manifest, read_pictures(folder), folder)
+
+    return read_settled(folder, read)
 
 
-def load_distiller(folder: Path, manifest: saved.Manifest) -> Distiller:
+def load_distiller(folder: Path, manifest: Manifest) -> Distiller:
     """Load teacher and student of a trained model, on the processor and in eval mode.
 
     Args:
@@ -132,7 +162,7 @@ def load_distiller(folder: Path, manifest: saved.Manifest) -> Distiller:
     teacher = Teacher(card.name, card.strides, manifest.preprocess.image_size)
     _load_weights(teacher.load_state_dict, folder / TEACHER)
     distiller = build(manifest.method, teacher, settings_for(manifest.method, manifest.settings))
-    _load_weights(distiller.load_learned, folder / saved.STUDENT)
+    _load_weights(distiller.load_learned, folder / STUDENT)
     return distiller.eval()
 
 
@@ -143,11 +173,7 @@ def versions() -> dict[str, str]:
 
 
 def _save_weights(weights: Mapping[str, Tensor], path: Path) -> None:
-    state = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
-    try:
-        save_file(state, path)
-    except SafetensorError as error:
-        raise OSError(None, str(error)) from error
+    files.write_bytes(path, save({key: value.detach().cpu().contiguous() for key, value in weights.items()}))
 
 
 def _load_weights(take: Callable[[dict[str, Tensor]], object], path: Path) -> None:

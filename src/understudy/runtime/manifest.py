@@ -1,67 +1,62 @@
-"""The folder of a saved model: its files, how they are written, read and checked.
+"""The manifest of a saved model: what the model is, and the hash of every file that decides.
 
 ::
 
-    manifest.json         what the model is and how it was made; hash of every file but calibration.json
+    manifest.json         what the model is and how it was made; hash of every other file
     teacher.safetensors   levels of the frozen teacher
     student.safetensors   what was learned: the student, and the scales of fused maps
     prototypes.json       mean embedding of each category, to recognise it
     roi.json              which mask of valid pixels belongs to which category; the masks are roi*.png
     pictures.json         digests of the pictures trained on, validated with and held out
-    calibration.json      thresholds and limits; may be absent, and may change without touching the rest
+    calibration.json      thresholds and limits; may be absent
+    training.jsonl        figures of the training, step by step
+    signature.json        who vouches for the manifest; may be absent
 
 An exported model has ``model.onnx``, or ``model.xml`` and ``model.bin``, in place of the safetensors files.
+:mod:`understudy.runtime.bundle` reads and writes the other files.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from understudy.errors import BundleError
-from understudy.files import sha256_of, write_json, writing
-from understudy.runtime.decision import Calibration, Prototypes
-from understudy.runtime.images import read_mask
+from understudy.files import sha256_of
+from understudy.folders import finish, read_sealed, write_sealed
 from understudy.runtime.preprocess import Preprocess
-from understudy.runtime.roi import Rois
 from understudy.types import GraphFormat, GraphPrecision
 
 __all__ = [
     "BUNDLE_SCHEMA",
+    "CALIBRATION",
+    "MANIFEST",
     "GraphCard",
     "Manifest",
     "ParityCard",
-    "SeenPictures",
     "TeacherCard",
     "TrainingCard",
-    "clear",
+    "check_schema",
+    "first_fault",
     "holds_graph",
     "holds_model",
     "is_ours",
-    "load_rois",
-    "read_calibration",
+    "list_calibration",
+    "read_json",
     "read_manifest",
-    "read_pictures",
-    "read_prototypes",
-    "save_rois",
-    "write_calibration",
     "write_manifest",
-    "write_prototypes",
 ]
 
 
-BUNDLE_SCHEMA = 4
+BUNDLE_SCHEMA = 5
+_FIRST_SCHEMA = 4  # without calibration.json in ``files``; still read
 MANIFEST, CALIBRATION = "manifest.json", "calibration.json"
 PICTURES, PROTOTYPES, ROIS = "pictures.json", "prototypes.json", "roi.json"
-STUDENT = "student.safetensors"
+STUDENT, TEACHER = "student.safetensors", "teacher.safetensors"
 TRAINING = ".understudy-training"  # subfolder with the state of an unfinished training
-_DECIMALS = 8  # of a prototype; as fine as float32 near 1
 
 
 class _Card(BaseModel):
@@ -214,28 +209,15 @@ class Manifest(_Card):
         return self.graph.student_sha256 if self.graph else self.files[STUDENT]
 
 
-class SeenPictures(_Card):
-    """Digests of the pictures that a training used, and of those that it did not use.
-
-    Attributes:
-        trained: pictures learned from.
-        validation: pictures that chose an epoch or scaled maps.
-        held_out: pictures kept for the thresholds.
-    """
-
-    trained: list[str]
-    validation: list[str]
-    held_out: list[str]
-
-
 def holds_model(folder: Path) -> bool:
     """Tell whether a folder holds a finished model."""
+    finish(folder, MANIFEST)
     return (folder / MANIFEST).is_file()
 
 
 def holds_graph(folder: Path) -> bool:
     """Tell whether a folder holds an exported model, which needs no torch. Checks no hashes."""
-    return holds_model(folder) and bool(_read_json(folder / MANIFEST).get("graph"))
+    return holds_model(folder) and bool(read_json(folder / MANIFEST).get("graph"))
 
 
 def is_ours(folder: Path) -> bool:
@@ -243,155 +225,126 @@ def is_ours(folder: Path) -> bool:
 
     A manifest counts only with its own hash, so a foreign ``manifest.json`` never names files to remove.
     """
-    return (folder / TRAINING).is_dir() or _sealed(folder) is not None
-
-
-def clear(folder: Path) -> None:
-    """Remove a model of ours and nothing else: files whose names and hashes its sealed manifest holds."""
-    content = _sealed(folder)
-    if content is None:
-        return
-    for name, digest in dict(content.get("files", {})).items():
-        file = folder / Path(name).name
-        if file.is_file() and sha256_of(file) == digest:
-            file.unlink()
-    for name in (CALIBRATION, MANIFEST):
-        (folder / name).unlink(missing_ok=True)
-
-
-def _sealed(folder: Path) -> dict[str, Any] | None:
-    """The content of a manifest that this program wrote; ``None`` if there is none, or it was altered."""
-    try:
-        content = _read_json(folder / MANIFEST)
-    except BundleError:
-        return None
-    seal = content.pop("seal", None)
-    return content if seal is not None and seal == _seal(content) else None
+    finish(folder, MANIFEST)
+    return (folder / TRAINING).is_dir() or read_sealed(folder / MANIFEST) is not None
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write a manifest, with a hash of itself. Call it last: a folder with a manifest is a complete model."""
-    content = manifest.model_dump(mode="json")
-    write_json(folder / MANIFEST, {**content, "seal": _seal(content)})
+    write_sealed(folder / MANIFEST, manifest.model_dump(mode="json"))
 
 
-def read_manifest(folder: Path) -> Manifest:
+def list_calibration(folder: Path) -> None:
+    """Put the calibration of a model of the first edition on its list of files, which left it out.
+
+    Call it before such a model is written anew or calibrated again.
+    """
+    content = read_sealed(folder / MANIFEST)
+    path = folder / CALIBRATION
+    if content and content.get("bundle_schema") == _FIRST_SCHEMA and path.is_file():
+        listed = {**content["files"], CALIBRATION: sha256_of(path)}
+        write_sealed(folder / MANIFEST, {**content, "bundle_schema": BUNDLE_SCHEMA, "files": listed})
+
+
+def read_manifest(folder: Path, *, calibrated: bool = True) -> Manifest:
     """Read the manifest of a model; check its hash and the hash of every file that it names.
+
+    Args:
+        folder: folder of the model.
+        calibrated: also check the calibration; ``False`` if that file may be damaged or missing.
 
     Raises:
         BundleError: the folder holds no model, or the model is incomplete, altered or of another version.
     """
     path = folder / MANIFEST
-    if not path.is_file():
+    if not holds_model(folder):
         unfinished = (folder / TRAINING).is_dir()
         hint = "its training is unfinished; go on with fit --resume" if unfinished else "name a model"
         raise BundleError(f"{folder} holds no trained model: {hint}")
-    content = _read_json(path)
-    _check_schema(content, f"{folder} is a model", "train it again")
-    if content.pop("seal", None) != _seal(content):
+    content = read_json(path)
+    check_schema(content, f"{folder} is a model", "train it again")
+    if read_sealed(path) is None:
         raise BundleError(f"{path} was altered after it was written; take the model from its source")
+    content.pop("seal")
     try:
         manifest = Manifest.model_validate(content)
     except ValidationError as error:
-        raise BundleError(f"{path} is no manifest of this version: {_first(error)}") from error
+        raise BundleError(f"{path} is no manifest of this version: {first_fault(error)}") from error
+    _check_names(path, manifest)
     for name, expected in manifest.files.items():
-        file = folder / name
-        if not file.is_file():
-            raise BundleError(f"{file} is missing; take the model from its source")
-        if sha256_of(file) != expected:
-            raise BundleError(f"{file} is damaged or altered; take the model from its source")
+        if name != CALIBRATION or calibrated:
+            _check_file(folder / name, expected)
+    is_listed = CALIBRATION in manifest.files or manifest.bundle_schema == _FIRST_SCHEMA
+    if calibrated and not is_listed and (folder / CALIBRATION).exists():
+        raise BundleError(f"{folder / CALIBRATION} does not belong to this model; move it away")
     return manifest
 
 
-def read_pictures(folder: Path) -> SeenPictures:
-    """Read the digests of the pictures of a training; :func:`read_manifest` checks the file."""
-    return SeenPictures.model_validate(_read_json(folder / PICTURES))
+def _check_names(path: Path, manifest: Manifest) -> None:
+    """Check that a manifest covers every file that decides, and names files of its own folder only."""
+    graph = Path(manifest.graph.file) if manifest.graph else None
+    weights = [STUDENT, TEACHER] if graph is None else [graph.name]
+    if graph and graph.suffix == ".xml":
+        weights.append(graph.with_suffix(".bin").name)
+    missing = {PICTURES, PROTOTYPES, ROIS, *weights} - set(manifest.files)
+    if missing or (graph and str(graph) != graph.name):
+        raise BundleError(f"{path} does not cover {min(missing, default=graph)}; export or train it again")
+    for name in manifest.files:
+        if Path(name).name != name:
+            raise BundleError(f"{path} names {name!r}, which is no file of this folder; train it again")
 
 
-def write_prototypes(folder: Path, prototypes: Prototypes) -> None:
-    """Write the prototypes of a model; call it before :func:`write_manifest`."""
-    rows = {name: [round(float(x), _DECIMALS) for x in row] for name, row in prototypes.items()}
-    write_json(folder / PROTOTYPES, rows)
+def _check_file(path: Path, expected: str) -> None:
+    way_out = "calibrate again" if path.name == CALIBRATION else "take the model from its source"
+    if not path.is_file():
+        raise BundleError(f"{path} is missing; {way_out}")
+    try:
+        digest = sha256_of(path)
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror or error}") from error
+    if digest != expected:
+        raise BundleError(f"{path} is damaged or altered; {way_out}")
 
 
-def read_prototypes(folder: Path) -> Prototypes:
-    """Read the prototypes of a model; :func:`read_manifest` checks the file."""
-    rows = _read_json(folder / PROTOTYPES)
-    return {name: np.asarray(row, np.float32) for name, row in rows.items()}
+def check_schema(content: dict[str, Any], what: str, if_older: str) -> None:
+    """Check the version of the format of a file.
 
-
-def save_rois(folder: Path, rois: Rois) -> list[str]:
-    """Write the regions of interest and return the file names; call it before :func:`write_manifest`."""
-    named = {name: f"roi-{i}.png" for i, name in enumerate(rois.categories)}
-    masks = {named[name]: mask for name, mask in rois.categories.items()}
-    overall = None
-    if rois.overall is not None:
-        overall = "roi.png"
-        masks[overall] = rois.overall
-    for file, mask in masks.items():
-        with writing(folder / file):
-            Image.fromarray(mask).save(folder / file)
-    write_json(folder / ROIS, {"overall": overall, "categories": named})
-    return [ROIS, *masks]
-
-
-def load_rois(folder: Path) -> Rois:
-    """Read the regions of interest of a model; :func:`read_manifest` checks the files."""
-    named = _read_json(folder / ROIS)
-    overall = named["overall"] and read_mask(folder / named["overall"])
-    return Rois(overall, {name: read_mask(folder / file) for name, file in named["categories"].items()})
-
-
-def write_calibration(folder: Path, manifest: Manifest, calibration: Calibration) -> None:
-    """Write a calibration beside a model, with the version of the format and the hash of the student."""
-    head = {"bundle_schema": BUNDLE_SCHEMA, "student_sha256": manifest.student_sha256}
-    write_json(folder / CALIBRATION, head | calibration.model_dump(mode="json"))
-
-
-def read_calibration(folder: Path, manifest: Manifest) -> Calibration | None:
-    """Read the calibration of a model; ``None`` if it is not calibrated.
+    Args:
+        content: content of the file.
+        what: the file or model, as the beginning of a sentence.
+        if_older: way out for a file of an older version.
 
     Raises:
-        BundleError: the file is damaged, of another version, or made for another model.
+        BundleError: this version does not read it.
     """
-    path = folder / CALIBRATION
-    if not path.is_file():
-        return None
-    content = _read_json(path, "calibrate again")
-    _check_schema(content, f"{path} is a calibration", "calibrate again")
-    student = content.pop("student_sha256", None)
-    content.pop("bundle_schema", None)
-    try:
-        calibration = Calibration.model_validate(content)
-    except ValidationError as error:
-        raise BundleError(f"{path} is no calibration: {_first(error)}; calibrate again") from error
-    if student != manifest.student_sha256:
-        raise BundleError(f"{path} was made for another model; calibrate again")
-    return calibration
-
-
-def _check_schema(content: dict[str, Any], what: str, if_older: str) -> None:
     schema = content.get("bundle_schema")
-    if isinstance(schema, int) and schema != BUNDLE_SCHEMA:
+    if isinstance(schema, int) and not _FIRST_SCHEMA <= schema <= BUNDLE_SCHEMA:
         way_out = "update understudy" if schema > BUNDLE_SCHEMA else if_older
         raise BundleError(f"{what} of format {schema}, this version reads {BUNDLE_SCHEMA}; {way_out}")
 
 
-def _read_json(path: Path, way_out: str = "take the model from its source") -> dict[str, Any]:
+def read_json(path: Path, way_out: str = "take the model from its source") -> dict[str, Any]:
+    """Read a file of a model, which holds a JSON object.
+
+    Args:
+        path: the file.
+        way_out: advice for the user if it cannot be read.
+
+    Raises:
+        BundleError: the file cannot be read, or holds something else.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror or error}; {way_out}") from error
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{path} is cut short or no JSON; {way_out}") from error
     if not isinstance(content, dict):
         raise BundleError(f"{path} is no JSON object; {way_out}")
     return content
 
 
-def _seal(content: dict[str, Any]) -> str:
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def _first(error: ValidationError) -> str:
+def first_fault(error: ValidationError) -> str:
+    """Return the first fault that pydantic found, with its place."""
     detail = error.errors()[0]
     return f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}"

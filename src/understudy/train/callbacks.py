@@ -39,8 +39,8 @@ class Journal:
         self._path = path
         kept = []
         if start and path.is_file():
-            lines = path.read_text(encoding="utf-8").splitlines()
-            kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= start]
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            kept = [line for line in lines if (step := _step_of(line)) is not None and step <= start]
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
@@ -50,6 +50,14 @@ class Journal:
         line = json.dumps({"step": step} | {k: float(f"{v:.6g}") for k, v in figures.items()})
         with writing(self._path), self._path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
+
+
+def _step_of(line: str) -> int | None:
+    """Return the step of a line of the journal; ``None`` if the line was cut short or damaged."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, TypeError, LookupError):
+        return None
 
 
 _SOON = 10  # steps; over about the first ten the mean follows faster

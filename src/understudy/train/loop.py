@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -37,15 +38,17 @@ from understudy.train.messages import mute_lightning, translate_errors
 from understudy.train.plan import TrainingPlan
 from understudy.types import Features, Pair
 
-__all__ = ["Trained", "checkpoint_file", "train"]
-
-
-JOURNAL = "training.jsonl"
+__all__ = ["Trained", "checkpoint_file", "journal_file", "train"]
 
 
 def checkpoint_file(folder: Path) -> Path:
     """Return the file that keeps the state of an unfinished training in ``folder``."""
     return folder / TRAINING / "last.ckpt"
+
+
+def journal_file(folder: Path) -> Path:
+    """Return the file with the figures of an unfinished training in ``folder``, step by step."""
+    return folder / TRAINING / "training.jsonl"
 
 
 def _read_checkpoint(path: Path) -> dict[str, Any]:
@@ -55,11 +58,13 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
         InputError: the file is damaged.
     """
     try:
+        with zipfile.ZipFile(path) as parts:
+            damaged = parts.testzip()  # torch itself checks no checksum
+        if damaged:
+            raise ValueError(damaged)
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file makes the unpickler raise almost anything
-        raise InputError(
-            f"the unfinished training {path} cannot be read; start anew with --overwrite"
-        ) from error
+        raise InputError(f"the unfinished training {path} is damaged; start anew with --overwrite") from error
     return state
 
 
@@ -99,7 +104,7 @@ def train(
         pictures: windows of good pictures.
         preprocess: turns windows into input.
         plan: plan of the training.
-        folder: checkpoints go into its private subfolder, figures into ``training.jsonl``.
+        folder: checkpoints and ``training.jsonl`` go into its private subfolder.
         description: names method, settings and teacher; must be equal when a training is resumed.
         categories: category of each window, to learn from every category equally often; ``None`` learns from
             every window equally often.
@@ -129,7 +134,7 @@ def train(
         order = BalancedOrder(categories, plan.batch_size, plan.seed)
     best = BestEpoch(distiller, partial(module.error, validation or pictures), order.steps_per_epoch)
     mean = AveragedWeights(distiller.student, plan.averaging)
-    watch = ProgressWatch(advance, Journal(folder / JOURNAL, start), module.figures)
+    watch = ProgressWatch(advance, Journal(journal_file(folder), start), module.figures)
     saver = ModelCheckpoint(
         dirpath=path.parent,
         filename=path.stem,
@@ -167,6 +172,7 @@ def train(
             trainer.fit(
                 module, loader(start, plan.steps), ckpt_path=path if resume else None, weights_only=True
             )
+            trainer.save_checkpoint(path)  # what follows can fail, on a full disk for example
             best.restore()
             mean.restore()
             if plan.statistics == "recomputed":

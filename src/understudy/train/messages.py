@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import warnings
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from lightning.fabric.utilities.warnings import PossibleUserWarning
 
 from understudy.errors import InputError, WorkError
+from understudy.files import missing_room
 
 __all__ = ["mute_lightning", "translate_errors"]
 
@@ -34,9 +36,11 @@ def translate_errors(folder: Path) -> Iterator[None]:
             "good pictures, or ask for a larger --batch-size"
         ) from error
     except OSError as error:
+        mend = "mend that"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            mend = f"make room there ({missing_room(folder)})"
         raise WorkError(
-            f"the training in {folder} stopped: {error.strerror or error}; "
-            "mend that (a full disk?), then go on with --resume"
+            f"the training in {folder} stopped: {error.strerror or error}; {mend}, then go on with --resume"
         ) from error
     except RuntimeError as error:
         lines = str(error).strip().splitlines() or [""]

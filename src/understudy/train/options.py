@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from understudy.errors import InputError
 from understudy.types import (
     EMBEDDED_TEACHER,
+    LEAST_RATE,
     DeviceChoice,
     PrecisionChoice,
     RecipeName,
@@ -37,12 +39,12 @@ class FitOptions(BaseModel):
     optimiser, loss and map of the method's paper; options that are given come first."""
     settings: dict[str, object] = Field(default_factory=dict)
     """Settings of the method, such as centers=25."""
-    teacher: str = EMBEDDED_TEACHER
+    teacher: str = Field(default=EMBEDDED_TEACHER, min_length=1)
     """Teacher network: any timm backbone; the weights of the default come with the installation."""
-    teacher_weights: str | None = None
+    teacher_weights: str | None = Field(default=None, min_length=1)
     """Weights of the teacher: a .safetensors or .pth file, or the word random; by default the embedded ones,
     or those of the model hub."""
-    strides: tuple[int, ...] | None = None
+    strides: tuple[Annotated[int, Field(ge=1, le=4096)], ...] | None = Field(default=None, min_length=1)
     """Levels of the teacher by their stride in pixels, such as 8,16,32."""
     image_size: int = Field(default=256, ge=32, le=4096)
     """Side of the network's square input in pixels, from 32 to 4096."""
@@ -51,32 +53,36 @@ class FitOptions(BaseModel):
     tile: int | None = Field(default=None, ge=32, le=4096)
     """Side of the square tiles that pictures are cut into, in picture pixels, from 32 to 4096; by default
     pictures are not cut."""
-    overlap: int = Field(default=0, ge=0)
+    overlap: int = Field(default=0, ge=0, le=2048)
     """Smallest overlap of neighbouring tiles in picture pixels, at most half a tile."""
+    bit_depth: int | None = Field(default=None, ge=8, le=32)
+    """Bits of a channel in pictures of more than 8 bits, from 8 to 32, such as 12 for a camera that stores 12
+    bits in 16; by default the smallest depth that holds the largest value of the good pictures."""
     roi: Path | None = None
     """Mask of the pixels that count, white where they do and black where they do not; or a folder with one
     mask per category."""
-    epochs: int | None = Field(default=None, ge=1)
-    """Length of the training in passes over the pictures, at least 1; the recipe's length by default."""
-    max_steps: int | None = Field(default=None, ge=1)
-    """Length of the training in optimiser steps, at least 1, in place of epochs."""
-    batch_size: int | None = Field(default=None, ge=1)
-    """Pictures per optimiser step, at least 1; the recipe's by default."""
-    lr: float | None = Field(default=None, gt=0)
-    """Highest learning rate of the schedule, above 0; the recipe's by default."""
+    epochs: int | None = Field(default=None, ge=1, le=100_000)
+    """Length of the training in passes over the pictures, from 1 to 100000; the recipe's length by
+    default."""
+    max_steps: int | None = Field(default=None, ge=1, le=10_000_000)
+    """Length of the training in optimiser steps, from 1 to 10000000, in place of epochs."""
+    batch_size: int | None = Field(default=None, ge=1, le=4096)
+    """Pictures per optimiser step, from 1 to 4096; the recipe's by default."""
+    lr: float | None = Field(default=None, gt=0, le=10)
+    """Highest learning rate of the schedule, above 0 and at most 10; the recipe's by default."""
     schedule: Schedule | None = None
     """Schedule of the learning rate: constant, or cosine, which warms up and then falls to zero; the recipe's
     by default."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Random seed, at least 0."""
-    categories: tuple[str, ...] | None = None
+    categories: tuple[str, ...] | None = Field(default=None, min_length=1)
     """Products to train on; all by default."""
     holdout: float = Field(default=0.1, ge=0, lt=1)
     """Share of each product's good pictures that is kept from training to set the thresholds, in [0, 1)."""
     validation: float | None = Field(default=None, ge=0, lt=1)
     """Share of the other good pictures, in [0, 1), that chooses an epoch or scales maps and is not learned
     from; validation pictures of the data set take their place."""
-    false_alarm_rate: float = Field(default=0.01, gt=0, lt=1)
+    false_alarm_rate: float = Field(default=0.01, ge=LEAST_RATE, le=1 - LEAST_RATE)
     """Largest share of good pictures that may FAIL, in (0, 1); if the held-out pictures are too few to
     promise it, the smallest share that they can promise."""
     device: DeviceChoice = "auto"
@@ -89,9 +95,9 @@ class FitOptions(BaseModel):
     statistics: Statistics | None = None
     """Statistics of batch normalisation: recomputed with the final weights, or the running mean of the
     training; the recipe's by default."""
-    averaging: float | None = Field(default=None, ge=0, lt=1)
-    """Decay of the mean of the student's weights that is kept, in [0, 1), such as 0.98; 0 keeps the last
-    weights."""
+    averaging: float | None = Field(default=None, ge=0, le=0.9999)
+    """Decay of the mean of the student's weights that is kept, from 0 to 0.9999, such as 0.98, which averages
+    about fifty steps; 0 keeps the last weights."""
     cache: str = "auto"
     """Memory for decoded pictures: auto, off, or a size such as 512MB or 2GB; the result does not depend on
     it."""
@@ -103,7 +109,7 @@ class FitOptions(BaseModel):
     files, off computes them at each step."""
     compile: bool = False
     """Train through torch.compile; needs a compiler."""
-    checkpoint_every: int = Field(default=100, ge=1)
+    checkpoint_every: int = Field(default=100, ge=1, le=10_000_000)
     """Steps between two checkpoints, at least 1."""
     resume: bool = False
     """Continue the unfinished training in the model's folder."""
@@ -156,4 +162,4 @@ def fit_options(values: Mapping[str, object]) -> FitOptions:
         rule = first["msg"].removeprefix("Value error, ")
         if first["type"] == "extra_forbidden":
             raise InputError(f"no option {name!r}; there are {', '.join(FitOptions.model_fields)}") from error
-        raise InputError(f"{name}: {rule}, got {first['input']!r}" if name else rule) from error
+        raise InputError(f"{name}: {rule}, got {first['input']!r:.200}" if name else rule) from error

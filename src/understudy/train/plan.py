@@ -13,6 +13,7 @@ from understudy.distill.weights import Normalisation
 from understudy.errors import InputError
 from understudy.methods import method_named, settings_for
 from understudy.methods.recipe import Optimiser, Recipe
+from understudy.runtime.depth import Depth
 from understudy.runtime.preprocess import Preprocess
 from understudy.train.options import FitOptions
 from understudy.types import Schedule, Statistics
@@ -77,12 +78,13 @@ def recipe_of(asked: FitOptions) -> Recipe:
     return recipe
 
 
-def preprocess_for(asked: FitOptions, look: Normalisation) -> Preprocess:
+def preprocess_for(asked: FitOptions, look: Normalisation, depth: Depth | None = None) -> Preprocess:
     """Return how pictures become the teacher's input.
 
     Args:
         asked: options of the training.
         look: mean and standard deviation that the teacher was trained with.
+        depth: range of pictures with more than 8 bits a channel.
 
     Raises:
         InputError: the overlap or the size of the tiles is out of range.
@@ -95,6 +97,7 @@ def preprocess_for(asked: FitOptions, look: Normalisation) -> Preprocess:
             keep_aspect=asked.keep_aspect,
             tile=asked.tile,
             overlap=asked.overlap,
+            depth=depth,
         )
     except ValidationError as error:
         raise InputError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error

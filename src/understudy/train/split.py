@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from understudy.data.records import PictureSet, Record
 
-__all__ = ["Parts", "divide", "split_off"]
+__all__ = ["Parts", "divide", "keep_what_is_seen", "split_off"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,31 @@ def divide(picture_set: PictureSet, holdout: float, share: float, seed: int) -> 
     without_given = [r for r in learn if r.category not in {v.category for v in given}]
     _, taken = split_off(without_given, share, seed, "validation")
     return Parts([r for r in learn if r not in set(taken)], sorted(given + taken), held_out)
+
+
+def keep_what_is_seen(
+    parts: Parts, room: int, count: Callable[[Sequence[Record]], int], balanced: bool, seed: int
+) -> tuple[Parts, int]:
+    """Leave pictures out that a training is too short to see; return the rest, and how many were left out.
+
+    Args:
+        parts: good pictures by their use.
+        room: number of windows that the training sees, each counted as often as it is seen.
+        count: returns the number of windows of some pictures.
+        balanced: whether every category is seen equally often.
+        seed: seed of the choice.
+    """
+    windows = count(parts.learn)
+    if windows <= room:
+        return parts, 0
+    names = sorted({r.category for r in parts.learn})
+    kept: list[Record] = []
+    for name in names:
+        members = [r for r in parts.learn if r.category == name]
+        of_category = count(members)
+        seen = math.ceil(room / len(names)) if balanced else math.ceil(room * of_category / windows)
+        kept += split_off(members, max(0.0, 1 - seen / of_category), seed, "unseen")[0]
+    return replace(parts, learn=sorted(kept)), len(parts.learn) - len(kept)
 
 
 def split_off(

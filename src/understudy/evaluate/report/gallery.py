@@ -14,6 +14,7 @@ from PIL import Image
 
 from understudy.errors import PictureError
 from understudy.evaluate import Tested, read_masks
+from understudy.runtime.depth import Depth
 from understudy.runtime.heatmap import colour_span, heatmap, outline
 from understudy.runtime.images import read_picture, resize_mask
 from understudy.runtime.inspector import Inspector
@@ -160,7 +161,7 @@ def _cards(
         if isinstance(result, PictureError):
             continue
         try:
-            card = _card(choice.tested, result, span, side)
+            card = _card(choice.tested, result, span, side, model.scorer.preprocess.depth)
         except PictureError:
             continue
         used += len(card.picture) + len(card.marked or "") + len(card.heat)
@@ -169,8 +170,10 @@ def _cards(
         yield choice, card
 
 
-def _card(t: Tested, result: Scored, span: tuple[float, float], side: int) -> PictureCard:
-    image = Image.fromarray(read_picture(t.record.path))
+def _card(
+    t: Tested, result: Scored, span: tuple[float, float], side: int, depth: Depth | None
+) -> PictureCard:
+    image = Image.fromarray(read_picture(t.record.path, depth))
     image.thumbnail((side, side))
     picture = np.asarray(image)
     mask = None if t.record.is_good else read_masks(t.record, result.size)

@@ -24,7 +24,7 @@ from understudy.evaluate.report.charts import (
 )
 from understudy.evaluate.report.gallery import galleries
 from understudy.evaluate.report.tables import figure_table, kind_rows, spro_rows, worst_first
-from understudy.files import writing
+from understudy.files import write_text
 from understudy.methods import method_named, settings_for
 from understudy.runtime.decision import Thresholds
 from understudy.runtime.inspector import Inspector
@@ -58,8 +58,7 @@ def write_page(path: Path, template: str, **shown: Any) -> None:
     )
     environment.filters |= _FILTERS
     page = environment.get_template(template).render(**shown)
-    with writing(path):
-        path.write_text(page, encoding="utf-8", errors="replace")
+    write_text(path, page)
 
 
 def provenance(model: Inspector, metrics: Mapping[str, Any]) -> dict[str, str]:

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from understudy.data.layouts import describe, open_pictures
-from understudy.data.records import PictureSet
+from understudy.data.layouts import as_picture_set
+from understudy.data.overview import announce
+from understudy.data.records import PictureData, PictureSet
 from understudy.errors import InputError, PictureError
 from understudy.lab.diagnose.measure import Measured, Names, Score, compare, mean_nested, measure
 from understudy.lab.diagnose.synthesis import LAMS, Trials, mix
@@ -168,7 +169,7 @@ class Diagnosis:
 
 def diagnose(
     model: Inspector,
-    data: str | Path,
+    data: PictureData,
     *,
     one_class: str | Path | None = None,
     pairs: Sequence[Names] | None = None,
@@ -212,9 +213,9 @@ def diagnose(
             "interference is diagnosed on whole pictures, stretched to squares, and this model cuts, pads or "
             "ignores a part of them; train one without --tile, --keep-aspect and --roi to diagnose"
         )
-    found = open_pictures(Path(data))
+    found = as_picture_set(data)
     with reporting(progress) as reporter:
-        reporter.say(describe(found))
+        announce(found, reporter.say)
         paths = _good_tests(model, found, pairs)
         mix_pairs, paste_pairs = _all_pairs(list(paths), pairs)
         others = find_one_class(Path(one_class), list(paths), model) if one_class else None

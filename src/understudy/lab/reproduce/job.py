@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from understudy.data.layouts import describe, open_pictures
-from understudy.data.records import PictureSet
+from understudy.data.layouts import as_picture_set
+from understudy.data.overview import announce, describe
+from understudy.data.records import PictureData, PictureSet
 from understudy.errors import InputError
 from understudy.files import write_text
 from understudy.lab.reproduce.page import Measurements, page, strongest_gains
@@ -42,7 +43,7 @@ class Reproduction:
 
 def reproduce(
     name: str,
-    data: str | Path,
+    data: PictureData,
     out: str | Path = "reproduction",
     *,
     teacher: str | None = None,
@@ -102,13 +103,13 @@ def reproduce(
         )
     if epochs is not None and max_steps is not None:
         raise InputError("a training has a number of epochs or a number of steps; choose one")
-    everything = open_pictures(Path(data))
+    everything = as_picture_set(data)
     found = everything.only(categories)
     for category in found.categories:  # missing pictures raise before any work is done
         pictures = found.only([category])
         pictures.train(), pictures.test()
     protocol = Protocol(
-        data=Path(data),
+        data=everything,
         found=found,
         teacher=teacher or table.teacher,
         teacher_weights=teacher_weights,
@@ -140,7 +141,7 @@ def _run(
     results, found = Results(out, protocol), protocol.found
     heavy = [c for c in strongest_gains(TABLES[name], paper) if c in found.categories]
     missing = [run for run in runs if not results.of(run)]
-    reporter.say(describe(found))
+    announce(found, reporter.say)
     reporter.say(f"{name}: {len(runs)} runs, {len(runs) - len(missing)} of them done before")
     file = out / f"{name}.md"
 

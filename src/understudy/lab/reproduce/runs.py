@@ -6,7 +6,6 @@ import csv
 import hashlib
 import io
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -14,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from understudy import files
-from understudy.data.records import PictureSet
+from understudy.data.records import PictureData, PictureSet
 from understudy.distill.network import resolve_device, resolve_precision
 from understudy.errors import InputError, WorkError
 from understudy.evaluate import evaluate
+from understudy.folders import remove_own
 from understudy.lab.reproduce.tables import FIGURES, Models, Table, Variant
 from understudy.methods import METHODS, settings_for
 from understudy.methods.saved import load_trained, versions
@@ -54,7 +54,7 @@ class Protocol:
         precision: precision as ``fit`` takes it.
     """
 
-    data: Path
+    data: PictureData
     found: PictureSet
     teacher: str
     teacher_weights: str | None
@@ -229,7 +229,7 @@ class Results:
         ]
         self._rows = [*_read(self.file), *rows]  # another table may have added rows meanwhile
         _write(self.file, self._rows)
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_own(folder, manifests.MANIFEST)
 
     def _trained(self, run: Run, folder: Path, reporter: Reporter) -> Inspector:
         begun = manifests.holds_model(folder) or checkpoint_file(folder).is_file()
