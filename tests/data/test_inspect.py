@@ -32,7 +32,9 @@ def save(path: Path, image: Image.Image, orientation: int | None = None) -> Path
 
 
 def mask_of(size: tuple[int, int]) -> Image.Image:
-    return Image.new("L", size, 255)
+    image = Image.new("L", size, 255)
+    image.putpixel((0, 0), 0)
+    return image
 
 
 @pytest.fixture
@@ -88,10 +90,10 @@ def test_a_file_cut_short_is_broken(nut: Path, suffix: str, decode: bool) -> Non
     assert found.parts[0].sizes.total() == 2
 
 
-def test_what_is_no_picture_is_broken_and_so_are_float_pixels(nut: Path) -> None:
+def test_what_is_no_picture_is_broken_and_so_are_values_beyond_the_depth(nut: Path) -> None:
     (nut / "test" / "good" / "a.png").write_bytes(b"")
     (nut / "test" / "good" / "b.jpg").write_text("hello")
-    Image.fromarray(np.ones((3, 3), np.float32)).save(nut / "test" / "good" / "c.tif")
+    Image.fromarray(np.full((3, 3), 7, np.float32)).save(nut / "test" / "good" / "c.tif")
     assert faults(inspect_data(nut)) == [(FileFault.BROKEN, n) for n in ("a.png", "b.jpg", "c.tif")]
 
 
@@ -160,6 +162,19 @@ def test_a_mask_that_marks_nothing_is_found_by_decoding(nut: Path) -> None:
     assert not found.is_sound
 
 
+def test_a_mask_that_marks_nearly_all_and_its_border_is_told_and_stops_nothing(nut: Path) -> None:
+    save(nut / "ground_truth" / "bent" / "0_mask.png", Image.new("L", (40, 30), 255))
+    found = inspect_data(nut, decode=True)
+    assert faults(found) == [(FileFault.INVERTED_MASK, "0_mask.png")]
+    assert found.is_sound
+
+
+def test_the_depth_of_the_pictures_to_learn_from_is_told(nut: Path) -> None:
+    assert inspect_data(nut).depth.statement is None
+    Image.fromarray(np.full((30, 40), 3000, np.uint16)).save(nut / "train" / "good" / "2.png")
+    assert inspect_data(nut).depth.depth.bits == 12
+
+
 def test_a_defect_without_a_mask_is_told_and_stops_nothing(nut: Path) -> None:
     save(nut / "test" / "bent" / "1.png", noise(8))
     found = inspect_data(nut)
@@ -218,7 +233,7 @@ def test_thousands_of_pictures_are_looked_at_and_not_one_is_decoded(
         (masks / f"{i}.png").write_bytes(mask)
     decoded: list[object] = []
     for place, name in (
-        (module, "decode_picture"),
+        (module, "decode_file"),
         (module, "read_mask"),
         (ImageFile.ImageFile, "load"),
     ):

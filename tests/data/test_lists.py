@@ -53,7 +53,7 @@ def test_a_list_tells_everything_of_every_picture(folder: Path) -> None:
 
 def test_the_path_alone_makes_good_pictures_to_learn_from(folder: Path) -> None:
     path = folder / "my parts.csv"
-    path.write_text(f"note,path\nx,a.png\n,{folder / 'b.png'}\n")
+    path.write_text(f"PATH,label\na.png,\n{folder / 'b.png'},\n")
     found = open_pictures(path)
     assert (found.categories, len(found.train())) == (["my parts"], 2)
     path.write_text("path\na.png\n\nb.png\n")
@@ -77,8 +77,8 @@ def test_parquet_holds_the_same_list(folder: Path, number: bool) -> None:
     columns: dict[str, list[object]] = {name: [row[name] or None for row in rows] for name in ROWS[0]}
     plain = open_pictures(write(folder / "list.csv", ROWS)).records
     if number:
-        columns["label"] = [0, 0, 0, 1, None]
-    table = pa.table(columns | {"width": [4.0] * 5})
+        columns["label"] = [0, 0, 0, 1, 0]
+    table = pa.table(columns)
     pq.write_table(table, folder / "list.parquet")
     found = open_pictures(folder / "list.parquet").records
     assert [(r.path, r.split, r.is_good, r.masks) for r in found] == [
@@ -87,9 +87,24 @@ def test_parquet_holds_the_same_list(folder: Path, number: bool) -> None:
     assert {r.defect for r in found if not r.is_good} == ({"1"} if number else {"Scratch"})
 
 
-def test_the_masks_of_a_good_picture_are_passed_over(folder: Path) -> None:
-    found = open_pictures(write(folder / "list.csv", [ROWS[0], ("a.png", "", "test", "good", "black.png")]))
-    assert found.records[0].masks == ()
+@pytest.mark.parametrize("label", ["Gut", "PASS", "i.O.", "0.0", "o.k."])
+def test_labels_are_the_words_that_folders_have(folder: Path, label: str) -> None:
+    found = open_pictures(write(folder / "list.csv", [ROWS[0], ("a.png", "", "test", label, "")]))
+    assert found.records[0].is_good
+
+
+def test_any_other_label_is_a_kind_of_defect_with_a_mask_or_without(folder: Path) -> None:
+    rows = [ROWS[0], ("a.png", "", "test", "NG", ""), ("b.png", "", "test", "Goood", "m.png")]
+    found = open_pictures(write(folder / "list.csv", rows))
+    assert [(r.defect, len(r.masks)) for r in found.records] == [("Goood", 1), ("NG", 0)]
+
+
+def test_labels_of_ones_own_count_as_good_or_bad(folder: Path) -> None:
+    rows = [ROWS[0], ("a.png", "", "test", "A-Ware", ""), ("b.png", "", "test", "ok", "")]
+    found = open_pictures(write(folder / "list.csv", rows), good=["A-Ware"], bad=["ok"])
+    assert [r.defect for r in found.records] == ["good", "ok"]
+    with pytest.raises(InputError, match=r"--bad names 'bware', and .* no label of that name"):
+        open_pictures(folder / "list.csv", bad=["B-Ware"])
 
 
 @pytest.mark.parametrize(
@@ -111,6 +126,24 @@ def test_the_masks_of_a_good_picture_are_passed_over(folder: Path) -> None:
         ([("path", "label"), ("a.png", "good"), ("b.png",)], "line 3: 1 cells under 2 columns"),
         ([("path",), ("a.png", "b.png")], "line 2: 2 cells under 1 columns"),
         ([("path", "category"), ("a.png", "nut"), ("b.png", "Nut")], "'Nut' and 'nut'"),
+        (
+            [("path", "lable"), ("a.png", "bent")],
+            "has a column 'lable', and a list has only path, category, split, label, mask; rename or",
+        ),
+        ([("", "path"), ("0", "a.png")], "has a column '', and a list has only path"),
+        (
+            [("path", "split"), ("a.png", "test")],
+            "line 2: the label is empty, .*is in split test; write good",
+        ),
+        (
+            [("path", "label", "mask"), ("a.png", "", "m.png")],
+            "line 2: the label is empty, and the row has a mask",
+        ),
+        (
+            [ROWS[0], ("a.png", "", "test", "OK", "m.png")],
+            "line 2: the label 'OK' .* and a mask marks a defect",
+        ),
+        ([("path",), ("x" * 300,)], "line 2: .* cannot be looked up: File name too long"),
     ],
 )
 def test_a_list_that_breaks_a_rule_is_named_with_the_line(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from understudy.data import memory
 from understudy.data.memory import available_memory, budget_of, memory_statement, worker_count
+from understudy.runtime import budget as budget_of_decoding
 
 PICTURE = 256 * 256 * 3
 
@@ -50,7 +51,7 @@ def test_auto_is_half_of_the_available_memory_and_four_gib_at_most(
     free_kib: int, budget: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: Told(free_kib * 1024))
-    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    monkeypatch.setattr(budget_of_decoding, "_CGROUP", tmp_path)
     assert budget_of("auto") == budget
 
 
@@ -61,7 +62,7 @@ def test_a_containers_limit_is_kept(
     (tmp_path / "memory.max").write_text(limit)
     (tmp_path / "memory.current").write_text("400000\n")
     monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: Told(2**50))
-    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    monkeypatch.setattr(budget_of_decoding, "_CGROUP", tmp_path)
     assert budget_of("auto") == budget
 
 

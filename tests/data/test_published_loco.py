@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from understudy import InputError
 from understudy.data.layouts import open_pictures
+from understudy.data.published import read_saturations
 
 
 def touch(path: Path) -> None:
@@ -68,6 +70,12 @@ def test_a_picture_without_a_folder_of_masks_has_none(box: Path) -> None:
     touch(box / "test" / "logical_anomalies" / "001.png")
     logical = [r for r in open_pictures(box).test() if r.defect == "logical_anomalies"]
     assert [len(r.masks) for r in logical] == [2, 0]
+
+
+def test_a_list_of_defects_that_is_nested_too_deeply_is_one_sentence(box: Path) -> None:
+    (box / "defects_config.json").write_text("[" * 100_000 + "]" * 100_000)
+    with pytest.raises(InputError, match=r"defects_config\.json cannot be read: .*; mend or remove it"):
+        read_saturations(box)
 
 
 def test_both_layouts_in_one_folder_are_named_and_read(box: Path) -> None:

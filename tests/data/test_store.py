@@ -6,12 +6,15 @@ import pickle
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from understudy import InputError, PictureError
 from understudy.data.layouts import open_pictures
 from understudy.data.store import PictureStore
+from understudy.runtime.depth import Depth
 from understudy.runtime.preprocess import Preprocess
 
 LOOK = Preprocess(image_size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
@@ -71,6 +74,20 @@ def test_pictures_are_the_same_from_memory_and_from_disk(factory: Path) -> None:
     assert all(bool((kept[i] == decoded[i]).all()) for i in range(5))
     assert kept.digests == decoded.digests
     assert kept[0].shape == (32, 32, 3)
+
+
+def test_deep_pictures_are_the_same_from_memory_and_from_disk_at_the_depth_of_the_model(
+    tmp_path: Path,
+) -> None:
+    values = np.random.default_rng(0).integers(0, 4096, (50, 40)).astype(np.uint16)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    look = LOOK.model_copy(update={"depth": Depth(bits=12)})
+    kept, read = PictureStore([tmp_path / "a.png"], look), PictureStore([tmp_path / "a.png"], look, budget=0)
+    assert torch.equal(kept[0], read[0])
+    assert int(read[0].max()) > 200
+    narrow = LOOK.model_copy(update={"depth": Depth(bits=10)})
+    with pytest.raises(InputError, match=r"a\.png has the value .*10 bits \(0 to 1023"):
+        PictureStore([tmp_path / "a.png"], narrow)
 
 
 def test_broken_pictures_are_named_before_any_training(factory: Path, tmp_path: Path) -> None:

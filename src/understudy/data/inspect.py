@@ -10,16 +10,23 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TypeVar
+from typing import IO, NamedTuple, TypeVar
 
 from PIL import Image
 
-from understudy.data.layouts import describe, open_pictures
-from understudy.data.records import Record
+from understudy.data.bit_depth import FoundDepth, find_depth
+from understudy.data.layouts import as_picture_set
+from understudy.data.overview import describe
+from understudy.data.records import PictureData, Record
 from understudy.errors import PictureError
 from understudy.files import sha256_of
 from understudy.progress import Advance, ignore_progress
-from understudy.runtime.images import Size, decode_picture, read_bytes, read_mask, upright_size
+from understudy.runtime.decoding import decode_file
+from understudy.runtime.depth import Depth
+from understudy.runtime.headers import open_image, open_regular, upright_size
+from understudy.runtime.images import Size
+from understudy.runtime.masks import looks_inverted, read_mask
+from understudy.runtime.walk import LeftOut
 
 __all__ = ["FileFault", "Finding", "Inspection", "Part", "inspect_data"]
 
@@ -40,12 +47,13 @@ class FileFault(StrEnum):
     MASK_SIZE = "mask size"
     EMPTY_MASK = "empty mask"
     TRAIN_AND_TEST = "train and test"
+    INVERTED_MASK = "inverted mask"
     NO_MASK = "no mask"
 
     @property
     def is_serious(self) -> bool:
-        """Whether it would break or bias a run; a defect without a mask would not."""
-        return self is not FileFault.NO_MASK
+        """Whether it would break or bias a run; a defect without a mask, or all over, need not."""
+        return self not in (FileFault.NO_MASK, FileFault.INVERTED_MASK)
 
 
 @dataclass(frozen=True)
@@ -114,6 +122,8 @@ class Inspection:
         parts: splits, in order of category, then train, validation and test.
         copies: number of pictures of each split that repeat another one of that split byte for byte.
         findings: faults, in order of their kind, then of the pictures.
+        left_out: files and folders that are in no record, with the reason.
+        depth: depth of the pictures to learn from.
     """
 
     root: Path
@@ -123,6 +133,8 @@ class Inspection:
     parts: tuple[Part, ...]
     copies: dict[str, int]
     findings: tuple[Finding, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    depth: FoundDepth | None = None
 
     @property
     def is_sound(self) -> bool:
@@ -130,14 +142,14 @@ class Inspection:
         return not any(finding.fault.is_serious for finding in self.findings)
 
 
-def inspect_data(root: Path, decode: bool = False, advance: Advance = ignore_progress) -> Inspection:
+def inspect_data(data: PictureData, decode: bool = False, advance: Advance = ignore_progress) -> Inspection:
     """Look at every picture and mask of a data set.
 
     By default files are checked to be whole without decoding: a PNG by its checksums, a JPEG by its end. A
     file that this does not prove whole is decoded, and so is every file of another format.
 
     Args:
-        root: folder or list of pictures.
+        data: folder or list of pictures.
         decode: decode every file. This also finds damage within a JPEG that stops a decoder, and masks that
             mark nothing.
         advance: called with ("inspect" or "compare", files done, files in all, "").
@@ -145,11 +157,14 @@ def inspect_data(root: Path, decode: bool = False, advance: Advance = ignore_pro
     Raises:
         InputError: the layout is not recognised, or its rules are broken.
     """
-    pictures = open_pictures(root)
+    pictures = as_picture_set(data)
     parts: dict[tuple[str, str], Part] = {}
     maybe_equal: dict[tuple[int, int], list[Record]] = defaultdict(list)
     findings: list[Finding] = []
-    looks = _in_threads(partial(_look, decode=decode), pictures.records, "inspect", advance)
+    learned = [r.path for r in pictures.records if r.split == "train" and r.is_good]
+    found = find_depth(learned or [r.path for r in pictures.records])
+    look_at = partial(_look, decode=decode, depth=found.depth)
+    looks = _in_threads(look_at, pictures.records, "inspect", advance)
     for record, look in zip(pictures.records, looks, strict=True):
         key = (record.category, record.split)
         _count(parts.setdefault(key, Part(*key)), record, look)
@@ -169,6 +184,8 @@ def inspect_data(root: Path, decode: bool = False, advance: Advance = ignore_pro
         parts=tuple(sorted(parts.values(), key=lambda p: (p.category, SPLITS.index(p.split)))),
         copies={split: copies[split] for split in SPLITS if copies[split]},
         findings=tuple(sorted(findings, key=lambda f: list(FileFault).index(f.fault))),
+        left_out=pictures.left_out,
+        depth=found,
     )
 
 
@@ -202,11 +219,11 @@ class _Look(NamedTuple):
     findings: list[Finding]
 
 
-def _look(record: Record, decode: bool) -> _Look:
+def _look(record: Record, decode: bool, depth: Depth) -> _Look:
     """Check one picture and its masks."""
     glance = _glance(record.path)
     try:
-        size = _size(record.path, None if decode else glance)
+        size = _size(record.path, None if decode else glance, depth)
     except PictureError as error:
         return _Look(glance, None, [Finding(FileFault.BROKEN, record.path, str(error))])
     if not record.is_good and not record.masks:
@@ -219,8 +236,8 @@ def _look(record: Record, decode: bool) -> _Look:
 def _glance(path: Path) -> _Glance | None:
     """Look at the header and the end of a picture file; ``None`` if it does not open."""
     try:
-        with path.open("rb") as file:
-            image = Image.open(file)
+        with open_regular(path) as (file, _):
+            image = open_image(file)
             stored, mode = (image.height, image.width), image.mode
             upright = upright_size(image) if _is_whole(image, file) else None
             length = file.seek(0, os.SEEK_END)
@@ -230,7 +247,7 @@ def _glance(path: Path) -> _Glance | None:
         return None
 
 
-def _is_whole(image: Image.Image, file: BinaryIO) -> bool:
+def _is_whole(image: Image.Image, file: IO[bytes]) -> bool:
     """Tell whether a file is proven whole, and its orientation known, without decoding it."""
     if image.format == "PNG":
         try:
@@ -245,16 +262,15 @@ def _is_whole(image: Image.Image, file: BinaryIO) -> bool:
     return False
 
 
-def _size(path: Path, glance: _Glance | None) -> Size:
+def _size(path: Path, glance: _Glance | None, depth: Depth) -> Size:
     """Return the (height, width) of a picture, upright: from the glance if it proves it, else by decoding.
 
     Raises:
-        PictureError: the picture does not decode.
+        PictureError: the picture does not decode, or has values beyond the depth.
     """
     if glance and glance.upright:
         return glance.upright
-    height, width, _ = decode_picture(read_bytes(path), path).shape
-    return height, width
+    return decode_file(path, depth).size
 
 
 def _check_mask(path: Path, size: Size, decode: bool) -> Finding | None:
@@ -263,7 +279,11 @@ def _check_mask(path: Path, size: Size, decode: bool) -> Finding | None:
     if not decode and glance and glance.upright and glance.stored == size:
         return None
     try:
-        if read_mask(path, size).any():
+        mask = read_mask(path, size)
+        if looks_inverted(mask):
+            text = f"{path} is a mask of nearly all pixels and the border; invert it if it marks what is good"
+            return Finding(FileFault.INVERTED_MASK, path, text)
+        if mask.any():
             return None
     except PictureError as error:
         fits = glance is None or glance.stored == size

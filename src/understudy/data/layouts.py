@@ -2,56 +2,68 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import get_args
 
-from understudy.data import lists, published
-from understudy.data.records import GOOD, PictureSet, Record, Saturations
+from understudy.data import lists
+from understudy.data.published import DEFECTS_CONFIG, SPLIT_LIST, Reading
+from understudy.data.recognise import read_layout
+from understudy.data.records import PictureData, PictureSet
+from understudy.data.remote import fetch, is_uri, uri_of
+from understudy.data.words import Words, words_of
 from understudy.errors import InputError
-from understudy.runtime.images import find_pictures
+from understudy.runtime.walk import LeftOut, PictureFolder, exists, read_folders
+from understudy.types import LayoutChoice
 
-__all__ = ["describe", "open_pictures"]
+__all__ = ["as_picture_set", "open_pictures"]
 
-
-# If a subfolder has one of these names, not every picture shows a good product.
-_NOT_GOOD = frozenset(
-    word
-    for name in (
-        "anomaly",
-        "anomalies",
-        "bad",
-        "defect",
-        "defective",
-        "defects",
-        "mask",
-        "masks",
-        "ng",
-        "test",
-    )
-    for word in (name, name.capitalize(), name.upper())
-)
+_KNOWN_FILES = frozenset({DEFECTS_CONFIG, SPLIT_LIST.name})
+_SUFFIXES = 4  # in a reason, at most
 
 
-def open_pictures(root: Path) -> PictureSet:
+def open_pictures(
+    root: str | Path, layout: LayoutChoice = "auto", good: Sequence[str] = (), bad: Sequence[str] = ()
+) -> PictureSet:
     """Find the pictures of a folder or of a list.
 
     Args:
-        root: folder in MVTec AD, MVTec LOCO or VisA layout, one category of such a folder, a folder of good
-            pictures, or a list of pictures (.csv, .parquet).
+        root: folder in MVTec AD, MVTec LOCO or VisA layout, one category of such a folder, one product a
+            folder, folders of good and bad pictures, good pictures alone, or a list of pictures (.csv,
+            .parquet), which may be a URI such as ``s3://line/list.csv``.
+        layout: ``auto`` finds the layout, and refuses a folder that can be read in two ways. ``mvtec``,
+            ``loco`` and ``visa`` are those of the data sets. ``products``: every subfolder is a product.
+            ``good``: all pictures below are good ones of one product. ``list``: a list.
+        good: names of folders, or labels of a list, that count as good besides the usual words.
+        bad: the same for bad.
 
     Raises:
-        InputError: the path is missing or cannot be read, breaks the rules of its layout, or holds no
-            pictures.
+        InputError: the path is missing or cannot be read, breaks the rules of its layout, can be read in two
+            ways, or holds no pictures.
+        WorkError: what a URI names cannot be fetched.
     """
+    if layout not in get_args(LayoutChoice):
+        raise InputError(f"a layout is one of {', '.join(get_args(LayoutChoice))}, got {layout!r}")
+    words = words_of(good, bad)
+    if layout == "good" and words.bad:
+        raise InputError("in layout good all pictures are good; leave out --bad, or choose another layout")
+    if not str(root).strip():
+        raise InputError("the folder of pictures has no name; is a shell variable unset?")
+    if isinstance(root, str) and is_uri(root):
+        return _fetched(root, words, layout)
     root = Path(root)
-    if not root.exists():
+    if not exists(root):
+        if uri := uri_of(root):
+            return _fetched(uri, words, layout)
         raise InputError(f"{root} does not exist; name a folder of pictures, or a list (.csv, .parquet)")
     try:
         if root.is_dir():
-            return _recognise(root)
-        if lists.is_list(root):
-            return _set(root, "list of pictures", lists.list_records(root))
+            return _folder(root, words, layout)
+        if lists.is_list(root) and layout in ("auto", "list"):
+            return _list(root, words)
     except OSError as error:
         raise InputError(f"{root} cannot be listed: {error.strerror or error}") from error
     raise InputError(
@@ -59,65 +71,93 @@ def open_pictures(root: Path) -> PictureSet:
     )
 
 
-def describe(picture_set: PictureSet) -> str:
-    """Return one line on what was recognised: root, layout, number of categories and of pictures."""
-    categories, pictures = len(picture_set.categories), len(picture_set.records)
-    return (
-        f"{picture_set.root}: {picture_set.layout}, "
-        f"{categories} {'category' if categories == 1 else 'categories'}, "
-        f"{pictures} {'picture' if pictures == 1 else 'pictures'}"
+def as_picture_set(data: PictureData) -> PictureSet:
+    """Return the pictures of a folder or of a list, found already or not; see :func:`open_pictures`."""
+    return data if isinstance(data, PictureSet) else open_pictures(data)
+
+
+def _list(root: Path, words: Words, uri: str | None = None) -> PictureSet:
+    records = lists.list_records(root, words, uri)
+    return _checked(PictureSet(Path(uri) if uri else root, "list of pictures", tuple(sorted(records))))
+
+
+def _fetched(uri: str, words: Words, layout: LayoutChoice) -> PictureSet:
+    """Read a list that a URI names."""
+    if not lists.is_list(Path(uri)) or layout not in ("auto", "list"):
+        raise InputError(f"{uri} is no list; a URI names a list of pictures (.csv, .parquet)")
+    return _list(fetch(uri), words, uri)
+
+
+def _folder(root: Path, words: Words, layout: LayoutChoice) -> PictureSet:
+    tree, left_out = read_folders(root, skip_unreadable=True)
+    reading = read_layout(tree, words, layout)
+    words.refuse_unused((folder.name for folder in tree.every()), root)
+    left_out += [*_unused(tree, reading), *_empty(tree, left_out)]
+    return _checked(
+        PictureSet(
+            root,
+            reading.layout,
+            tuple(sorted(reading.records)),
+            reading.saturations,
+            tuple(sorted(left_out)),
+        )
     )
 
 
-def _recognise(root: Path) -> PictureSet:
-    name = root.resolve().name
-    if _is_category(root):
-        layout, records = _category(root, name)
-        return _set(
-            root, f"one category in {layout} layout", records, {name: published.read_saturations(root)}
-        )
-    if published.is_visa_object(root):
-        return _set(root, "one category in VisA layout", published.visa_object_records(root))
-    folders = [d for d in published.folders_in(root) if _is_category(d)]
-    categories = [_category(d, d.name) for d in folders]
-    if published.is_visa_root(root):
-        categories.append(("VisA", published.visa_records(root)))
-    if categories:
-        layouts = sorted({layout for layout, _ in categories})
-        words = " and ".join(layouts) + (" layouts" if layouts[1:] else " layout")
-        saturations = {d.name: published.read_saturations(d) for d in folders}
-        return _set(root, words, [r for _, records in categories for r in records], saturations)
-    pictures = find_pictures(root)
-    suspect = sorted({part for p in pictures for part in p.relative_to(root).parts[:-1]} & _NOT_GOOD)
-    if suspect:
+def _checked(found: PictureSet) -> PictureSet:
+    if not found.records:
+        why = f" (left out: {found.left_out[0].reason})" if found.left_out else ""
         raise InputError(
-            f"{root} has a folder {suspect[0]!r}, so its pictures are not all good; arrange them as "
-            "<category>/train/good and <category>/test/<defect>, or name the folder of good pictures"
+            f"{found.root} holds no pictures{why}; expected <category>/train/good/*.png, or good pictures "
+            "alone"
         )
-    return _set(root, "folder of good pictures", [Record(name, "train", GOOD, path) for path in pictures])
+    _refuse_names(found)
+    _refuse_twins(found.root, found.categories)
+    return found
 
 
-def _is_category(folder: Path) -> bool:
-    return published.is_loco_category(folder) or published.is_mvtec_category(folder)
+def _unused(tree: PictureFolder, reading: Reading) -> list[LeftOut]:
+    """Return the pictures that are in no record, by folder and reason, and the files that are no pictures."""
+    real: dict[Path, str] = {}  # folder -> folder without links
+
+    def place(path: Path) -> tuple[str, str]:
+        folder = path.parent
+        if folder not in real:
+            real[folder] = os.path.realpath(folder)
+        return real[folder], path.name
+
+    used = {place(path) for record in reading.records for path in (record.path, *record.masks)}
+    left_out = []
+    for folder in tree.every():
+        if unused := sum(place(path) not in used for path in folder.pictures):
+            left_out.append(LeftOut(folder.path, unused, _reason(folder.path, reading)))
+        others = Counter(Path(name).suffix or name for name in folder.others if name not in _KNOWN_FILES)
+        if others:
+            suffixes = ", ".join(sorted(others)[:_SUFFIXES])
+            left_out.append(LeftOut(folder.path, others.total(), f"no picture by its name ({suffixes})"))
+    return left_out
 
 
-def _category(folder: Path, name: str) -> tuple[str, list[Record]]:
-    """Return the layout and the records of one category."""
-    if published.is_loco_category(folder):
-        return "MVTec LOCO", published.loco_records(folder, name)
-    return "MVTec AD", published.mvtec_records(folder, name)
+def _empty(tree: PictureFolder, left_out: Iterable[LeftOut]) -> Iterator[LeftOut]:
+    """Yield the folders that hold nothing at all, not even what was passed over."""
+    told = {place for each in left_out for place in (each.folder, each.folder.parent)}
+    for folder in tree.every():
+        if not (folder.pictures or folder.others or folder.folders or folder.path in told):
+            yield LeftOut(folder.path, 0, "empty folder")
 
 
-def _set(
-    root: Path, layout: str, records: list[Record], saturations: Mapping[str, Saturations] | None = None
-) -> PictureSet:
-    if not records:
-        raise InputError(
-            f"{root} holds no pictures; expected <category>/train/good/*.png, or good pictures alone"
-        )
-    _refuse_twins(root, {r.category for r in records})
-    explained = {category: meaning for category, meaning in (saturations or {}).items() if meaning}
-    return PictureSet(root, layout, tuple(sorted(records)), explained)
+def _reason(folder: Path, reading: Reading) -> str:
+    places = (place for place in (folder, *folder.parents) if place in reading.reasons)
+    return reading.reasons[place] if (place := next(places, None)) else "in no layout"
+
+
+def _refuse_names(found: PictureSet) -> None:
+    """Refuse products and kinds of defect with names that no file or report could hold."""
+    for name in sorted({name for record in found.records for name in (record.category, record.defect)}):
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(f"{found.root} has a folder {name!a}, which is not UTF-8; rename it") from error
 
 
 def _refuse_twins(root: Path, categories: Iterable[str]) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from fractions import Fraction
-from pathlib import Path
 
 import psutil
 
+from understudy.runtime.budget import left_in_container
 from understudy.runtime.sources import usable_cores
 
 __all__ = [
@@ -24,7 +23,6 @@ __all__ = [
 MEMORY_BUDGET = 4 * 2**30  # bytes; the most that ``auto`` takes
 
 _MOST_WORKERS = 8
-_CGROUP = Path("/sys/fs/cgroup")
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kmgt])(i?)b", re.IGNORECASE)
 
 
@@ -50,19 +48,7 @@ def budget_of(cache: str) -> int:
 
 def available_memory() -> int:
     """Return the number of bytes that this process can use now, also in a container."""
-    return int(min(psutil.virtual_memory().available, _left_in_container()))
-
-
-def _left_in_container() -> float:
-    """Return the bytes that a control group (version 2) leaves; infinite without a limit.
-
-    psutil does not know control groups.
-    """
-    try:
-        limit, used = ((_CGROUP / name).read_text().strip() for name in ("memory.max", "memory.current"))
-        return max(0, int(limit) - int(used))
-    except (OSError, ValueError):  # no control group, or no limit (the word "max")
-        return math.inf
+    return int(min(psutil.virtual_memory().available, left_in_container()))
 
 
 def worker_count(asked: int | None) -> int:

@@ -1,12 +1,16 @@
 """Folders in the layouts of published data sets -> records: MVTec AD, MVTec LOCO and VisA.
 
 MVTec AD: ``<category>/train/good`` and ``<category>/test/<good or kind of defect>``. Masks are in
-``<category>/ground_truth/<kind of defect>``, as ``<name>_mask.png`` or under the picture's own name.
+``<category>/ground_truth/<kind of defect>``, as ``<name>_mask.png`` or under the picture's own name, in the
+same subfolder.
 
 MVTec LOCO: ``<category>/{train,validation}/good`` and ``<category>/test/<good or kind of defect>``. Every
 picture has a folder of masks, ``<category>/ground_truth/<kind>/<picture's stem>``, with one mask per defect.
 ``<category>/defects_config.json`` says what the values of masks mean. Bergmann et al., "Beyond Dents and
 Scratches: Logical Constraints in Unsupervised Anomaly Detection and Localization", IJCV 2022.
+
+Both are read with folder names in any case, with any word for ``good``, and with pictures that lie directly
+in ``train`` or ``validation``.
 
 VisA: ``<object>/Data/Images/{Normal,Anomaly}`` and ``<object>/Data/Masks/Anomaly`` for every object. Beside
 the objects, ``split_csv/1cls.csv`` says what each picture is for. Zou et al., "SPot-the-Difference
@@ -16,7 +20,9 @@ Self-Supervised Pre-training for Anomaly Detection and Segmentation", ECCV 2022.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -24,105 +30,224 @@ from pydantic import TypeAdapter, ValidationError
 
 from understudy.data.lists import SPLITS, checked, one_of, read_rows
 from understudy.data.records import GOOD, Record, Saturation, Saturations
+from understudy.data.words import Words, plain_word
 from understudy.errors import InputError
-from understudy.runtime.images import find_pictures
+from understudy.runtime.walk import PictureFolder
 
 __all__ = [
     "DEFECTS_CONFIG",
     "SPLIT_LIST",
-    "folders_in",
-    "is_loco_category",
-    "is_mvtec_category",
+    "Reading",
+    "SplitName",
+    "has_splits",
     "is_visa_object",
     "is_visa_root",
-    "loco_records",
-    "mvtec_records",
+    "labelled_reading",
     "read_saturations",
-    "visa_object_records",
-    "visa_records",
+    "split_name",
+    "split_reading",
+    "visa_object_reading",
+    "visa_reading",
 ]
 
-MasksByStem = Mapping[str, tuple[Path, ...]]
-"""Masks of the pictures of one kind of defect, by the picture's stem in lower case."""
+SplitName = Literal["train", "validation", "test", "masks"]
+_SPLIT_NAMES: dict[str, SplitName] = {
+    "train": "train",
+    "validation": "validation",
+    "val": "validation",
+    "test": "test",
+    "groundtruth": "masks",
+    "mask": "masks",
+    "masks": "masks",
+}
+_NO_PICTURE = "mask without a picture"
 
 
-def is_mvtec_category(folder: Path) -> bool:
-    """Tell whether a folder looks like one category in MVTec AD layout: it has a split, or masks."""
-    return any((folder / part).is_dir() for part in ("train", "test", "ground_truth"))
+@dataclass
+class Reading:
+    """What a folder was read as.
+
+    Attributes:
+        layout: layout, in words.
+        records: its records.
+        reasons: folder -> why its pictures that are in no record are not used.
+        saturations: category -> meaning of the values of its masks, where there is one.
+    """
+
+    layout: str
+    records: list[Record] = field(default_factory=list)
+    reasons: dict[Path, str] = field(default_factory=dict)
+    saturations: dict[str, Saturations] = field(default_factory=dict)
 
 
-def mvtec_records(folder: Path, category: str) -> list[Record]:
-    """Return the records of one category; a defect without a mask file has no masks."""
-    return _good_records(folder, category, "train") + _tested_records(folder, category, _mask_by_stem)
+def split_name(name: str) -> SplitName | None:
+    """Return what a folder is for by its name, in any case; ``None`` if the name says nothing."""
+    return _SPLIT_NAMES.get(plain_word(name))
 
 
-def _good_records(folder: Path, category: str, split: Literal["train", "validation"]) -> list[Record]:
-    """Return the records of the good pictures of one split."""
-    return [Record(category, split, GOOD, path) for path in _pictures_in(folder / split / GOOD)]
+def has_splits(folder: PictureFolder) -> bool:
+    """Tell whether a folder looks like one category in MVTec layout: it has a split, or ``ground_truth``."""
+    return any(
+        split_name(f.name) in ("train", "test", "validation") or plain_word(f.name) == "groundtruth"
+        for f in folder.folders
+    )
 
 
-def _tested_records(folder: Path, category: str, masks_of: Callable[[Path], MasksByStem]) -> list[Record]:
-    """Return the records of the test pictures of one category, good and defective.
+def split_reading(
+    folder: PictureFolder, category: str, words: Words, layout: Literal["auto", "mvtec", "loco"] = "auto"
+) -> Reading:
+    """Read one category that has splits; a defect that no mask belongs to has no masks.
 
     Args:
         folder: folder of the category.
         category: name of the category.
-        masks_of: returns the masks in a folder of one kind of defect, which may not exist.
+        words: what counts as good.
+        layout: how masks are named; ``auto`` finds out.
+
+    Raises:
+        InputError: a folder below ``train`` or ``validation`` is neither good nor bad by its name, or two
+            masks belong to one picture.
     """
-    records = []
-    for kind in folders_in(folder / "test"):
-        masks = {} if kind.name == GOOD else masks_of(folder / "ground_truth" / kind.name)
-        for path in _pictures_in(kind):
-            records.append(Record(category, "test", kind.name, path, masks.get(path.stem.lower(), ())))
-    return records
+    is_loco = layout == "loco" or (layout == "auto" and _is_loco(folder, words))
+    reading = Reading("MVTec LOCO" if is_loco else "MVTec AD")
+    reading.reasons[folder.path] = "beside the splits of a product"
+    for split in ("train", "validation"):
+        for place in _named(folder, split):
+            _read_good(place, category, split, words, reading)
+    for place in _named(folder, "test"):
+        reading.reasons[place.path] = f"loose in {place.name}, so neither good nor of a kind of defect"
+        for kind in place.folders:
+            _read_kind(folder, kind, category, words, reading, is_loco)
+    for place in _named(folder, "masks"):
+        reading.reasons[place.path] = _NO_PICTURE
+    if saturations := read_saturations(folder.path):
+        reading.saturations[category] = saturations
+    return reading
 
 
-def folders_in(folder: Path) -> list[Path]:
-    """Return the subfolders of a folder, sorted, without links to a parent; empty if it does not exist."""
-    if not folder.is_dir():
-        return []
-    return sorted(d for d in folder.iterdir() if d.is_dir() and not _leads_back(d))
+def labelled_reading(folder: PictureFolder, category: str, words: Words) -> Reading:
+    """Read one category whose subfolders are good or bad by their names: good to learn from, bad to test.
 
+    A subfolder that is neither is a kind of defect. Masks are in ``ground_truth`` or ``masks``, as in MVTec
+    AD.
 
-def _pictures_in(folder: Path) -> list[Path]:
-    """Return the pictures of a folder, sorted; empty if it does not exist."""
-    return find_pictures(folder) if folder.is_dir() else []
-
-
-def _mask_by_stem(folder: Path) -> MasksByStem:
-    """Return the mask of each picture: ``003_mask.png`` and ``003.PNG`` belong to 003."""
-    return {path.stem.lower().removesuffix("_mask"): (path,) for path in _pictures_in(folder)}
-
-
-def _leads_back(folder: Path) -> bool:
-    """Tell whether a folder is a link to a folder that it lies in: all pictures would be found twice."""
-    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
-
-
-DEFECTS_CONFIG = "defects_config.json"
-
-
-def is_loco_category(folder: Path) -> bool:
-    """Tell whether a folder is one category in MVTec LOCO layout.
-
-    It is if it has a ``defects_config.json``, a validation split, or a folder of masks for a test picture.
+    Raises:
+        InputError: two masks belong to one picture.
     """
-    if (folder / DEFECTS_CONFIG).is_file() or (folder / "validation" / GOOD).is_dir():
+    reading = Reading("good and bad")
+    for kind in folder.folders:
+        if split_name(kind.name) == "masks":
+            reading.reasons[kind.path] = _NO_PICTURE
+        elif words.meaning(kind.name) == "good":
+            reading.records += (Record(category, "train", GOOD, path) for path in kind.all_pictures())
+        else:
+            _read_kind(folder, kind, category, words, reading, is_loco=False)
+    return reading
+
+
+def _named(folder: PictureFolder, split: SplitName) -> Iterator[PictureFolder]:
+    return (f for f in folder.folders if split_name(f.name) == split)
+
+
+def _read_good(
+    place: PictureFolder,
+    category: str,
+    split: Literal["train", "validation"],
+    words: Words,
+    reading: Reading,
+) -> None:
+    """Add the good pictures of ``train`` or ``validation``: those of its good folders, and loose ones."""
+    pictures = list(place.pictures)
+    for kind in place.folders:
+        meaning = words.meaning(kind.name)
+        if meaning == "good":
+            pictures += kind.all_pictures()
+        elif meaning == "bad":
+            reading.reasons[kind.path] = f"defects in {place.name}, and only good pictures are learned from"
+        elif kind.has_pictures():
+            raise InputError(
+                f"{kind.path} is neither good nor bad by its name, and may be a product too; name it with "
+                f"--good or --bad, or arrange products as <product>/{place.name}/good"
+            )
+    reading.records += (Record(category, split, GOOD, path) for path in sorted(pictures))
+
+
+def _read_kind(
+    folder: PictureFolder,
+    kind: PictureFolder,
+    category: str,
+    words: Words,
+    reading: Reading,
+    is_loco: bool,
+) -> None:
+    """Add the test pictures of a good folder or of one kind of defect, with their masks."""
+    is_good = words.meaning(kind.name) == "good"
+    masks_of = _no_masks if is_good else _masks_of(folder, kind, is_loco)
+    defect = GOOD if is_good else kind.name
+    for path in kind.all_pictures():
+        reading.records.append(Record(category, "test", defect, path, masks_of(path)))
+
+
+def _no_masks(path: Path) -> tuple[Path, ...]:
+    return ()
+
+
+def _masks_of(
+    folder: PictureFolder, kind: PictureFolder, is_loco: bool
+) -> Callable[[Path], tuple[Path, ...]]:
+    """Return what finds the masks of a picture of one kind of defect."""
+    beside: dict[str, list[Path]] = defaultdict(list)
+    within: dict[str, list[Path]] = defaultdict(list)
+    for masks in _mask_folders(folder, kind.name):
+        for file in masks.all_pictures():
+            place = file.relative_to(masks.path).with_suffix("")
+            beside[_place(place)].append(file)
+            within[_place(place.parent)].append(file)
+
+    def masks_of(path: Path) -> tuple[Path, ...]:
+        place = _place(path.relative_to(kind.path).with_suffix(""))
+        if is_loco and place in within:
+            return tuple(within[place])
+        found = [*beside.get(place, ()), *beside.get(f"{place}_mask", ())]
+        if found[1:]:
+            raise InputError(f"{found[0]} and {found[1]} are both masks of {path}; keep one of them")
+        return tuple(found)
+
+    return masks_of
+
+
+def _mask_folders(folder: PictureFolder, kind: str) -> Iterator[PictureFolder]:
+    """Yield the folders that hold the masks of one kind of defect."""
+    for place in _named(folder, "masks"):
+        yield from (masks for masks in place.folders if masks.name.casefold() == kind.casefold())
+
+
+def _place(path: Path) -> str:
+    return path.as_posix().casefold()
+
+
+def _is_loco(folder: PictureFolder, words: Words) -> bool:
+    """Tell whether a category is in MVTec LOCO layout.
+
+    It is if it has a ``defects_config.json``, good validation pictures, or a folder of masks for a test
+    picture.
+    """
+    if DEFECTS_CONFIG in folder.others:
         return True
-    for kind in folders_in(folder / "ground_truth"):
-        tested = {path.stem.lower() for path in _pictures_in(folder / "test" / kind.name)}
-        if any(stem in tested and masks for stem, masks in _mask_folder_by_stem(kind).items()):
-            return True
+    if any(words.meaning(k.name) == "good" for v in _named(folder, "validation") for k in v.folders):
+        return True
+    for test in _named(folder, "test"):
+        for kind in test.folders:
+            tested = {_place(path.relative_to(kind.path).with_suffix("")) for path in kind.all_pictures()}
+            nested = {_place(inner.path.relative_to(kind.path)) for inner in kind.every()}
+            for masks in _mask_folders(folder, kind.name):
+                own = {_place(f.path.relative_to(masks.path)) for f in masks.every() if f.pictures}
+                if own & tested - nested:
+                    return True
     return False
 
 
-def loco_records(folder: Path, category: str) -> list[Record]:
-    """Return the records of one category; a defect without a folder of masks has no masks."""
-    return [
-        *_good_records(folder, category, "train"),
-        *_good_records(folder, category, "validation"),
-        *_tested_records(folder, category, _mask_folder_by_stem),
-    ]
+DEFECTS_CONFIG = "defects_config.json"
 
 
 def read_saturations(folder: Path) -> Saturations:
@@ -142,7 +267,7 @@ def read_saturations(folder: Path) -> Saturations:
         raise InputError(
             f"{path} is no list of defects: {where}: {first['msg']}; mend or remove it"
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read: {error}; mend or remove it") from error
     meaning = {defect.pixel_value: defect for defect in defects}
     if len(meaning) < len(defects):
@@ -150,44 +275,40 @@ def read_saturations(folder: Path) -> Saturations:
     return meaning
 
 
-def _mask_folder_by_stem(folder: Path) -> MasksByStem:
-    """Return the masks of each picture: the folder ``003`` holds those of 003."""
-    return {masks.name.lower(): tuple(_pictures_in(masks)) for masks in folders_in(folder)}
-
-
 SPLIT_LIST = Path("split_csv") / "1cls.csv"
 _COLUMNS = ("object", "split", "label", "image", "mask")
 _SPLITS = {word: SPLITS[word] for word in ("train", "test")}
 _LABELS = {"normal": GOOD, "anomaly": "anomaly"}
+_UNLISTED = f"not in {SPLIT_LIST.as_posix()}"
 
 
-def is_visa_object(folder: Path) -> bool:
+def is_visa_object(folder: PictureFolder) -> bool:
     """Tell whether a folder is one object of VisA: it has ``Data/Images/Normal`` or ``.../Anomaly``."""
-    return any((folder / "Data" / "Images" / kind).is_dir() for kind in ("Normal", "Anomaly"))
+    return any((folder.path / "Data" / "Images" / kind).is_dir() for kind in ("Normal", "Anomaly"))
 
 
-def is_visa_root(folder: Path) -> bool:
+def is_visa_root(folder: PictureFolder) -> bool:
     """Tell whether a folder holds objects of VisA, or the list of their pictures."""
-    return (folder / SPLIT_LIST).is_file() or any(map(is_visa_object, folders_in(folder)))
+    return (folder.path / SPLIT_LIST).is_file() or any(map(is_visa_object, folder.folders))
 
 
-def visa_records(folder: Path) -> list[Record]:
-    """Return all records that the list below a folder names.
+def visa_reading(folder: PictureFolder) -> Reading:
+    """Read all that the list below a folder names.
 
     Raises:
         InputError: the list is missing, breaks its rules, or names missing files.
     """
-    return _listed_records(folder, None)
+    return Reading("VisA", _listed_records(folder.path, None), {folder.path: _UNLISTED})
 
 
-def visa_object_records(folder: Path) -> list[Record]:
-    """Return the records of one object, from the list beside its folder.
+def visa_object_reading(folder: PictureFolder) -> Reading:
+    """Read one object by the list beside its folder.
 
     Raises:
-        InputError: see :func:`visa_records`; or the list does not name the object.
+        InputError: see :func:`visa_reading`; or the list does not name the object.
     """
-    real = folder.resolve()
-    return _listed_records(real.parent, real.name)
+    real = folder.path.resolve()
+    return Reading("VisA", _listed_records(real.parent, real.name), {folder.path: _UNLISTED})
 
 
 def _listed_records(root: Path, name: str | None) -> list[Record]:

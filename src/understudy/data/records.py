@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from understudy.errors import InputError
+from understudy.runtime.walk import LeftOut
 
-__all__ = ["GOOD", "PictureSet", "Record", "Saturation", "Saturations"]
+__all__ = ["GOOD", "PictureData", "PictureSet", "Record", "Saturation", "Saturations"]
 
 GOOD = "good"
 
@@ -81,12 +83,14 @@ class PictureSet:
         layout: layout, in words.
         records: records, sorted.
         saturations: meaning of the values of masks, by category; categories without are not in it.
+        left_out: files and folders that are in no record, with the reason.
     """
 
     root: Path
     layout: str
     records: tuple[Record, ...]
     saturations: Mapping[str, Saturations] = field(default_factory=dict)
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def categories(self) -> list[str]:
@@ -131,7 +135,14 @@ class PictureSet:
         """Return the set without the categories that are not listed; keep all if none is listed."""
         names = set(categories)
         kept = tuple(r for r in self.records if r.category in names)
-        return replace(self, records=kept or self.records)
+        if not kept:
+            return self
+        unknown = Counter(r.category for r in self.records if r.category not in names)
+        dropped = (
+            LeftOut(self.root, count, f"of product {category!r}, which the model does not know")
+            for category, count in sorted(unknown.items())
+        )
+        return replace(self, records=kept, left_out=(*self.left_out, *dropped))
 
     def only(self, categories: Iterable[str] | None) -> Self:
         """Return the set with these categories only; ``None`` keeps all.
@@ -148,3 +159,7 @@ class PictureSet:
             raise InputError(f"{self.root} has no category {', '.join(unknown)!r}; it has {known}")
         kept = tuple(r for r in self.records if r.category in wanted)
         return replace(self, records=kept)
+
+
+PictureData: TypeAlias = str | Path | PictureSet
+"""A folder or a list of pictures, or what :func:`understudy.open_pictures` returned for it."""

@@ -14,10 +14,11 @@ from torch.utils.data import Dataset
 from understudy.data.memory import MEMORY_BUDGET, bytes_each
 from understudy.errors import InputError, PictureError
 from understudy.progress import Advance, ignore_progress
-from understudy.runtime.images import Mask, Picture, read_picture, read_size
+from understudy.runtime.decoding import decode_file, digest_of
+from understudy.runtime.images import Mask, Picture, read_size
 from understudy.runtime.preprocess import Corner, Preprocess
 from understudy.runtime.roi import NO_ROIS, Rois, uses_valid_mask
-from understudy.runtime.sources import decode_ahead, digest_of
+from understudy.runtime.sources import decode_ahead
 
 __all__ = ["PictureStore", "count_windows"]
 
@@ -139,9 +140,9 @@ class PictureStore(Dataset[Tensor]):
             return torch.from_numpy(self._kept[index])
         owner = self.owners[index]
         if owner != self._last[0]:  # windows of one picture mostly follow each other
-            picture = read_picture(self._paths[owner])
-            canvas = self._preprocess.resize(picture)
-            self._last = (owner, canvas, self._valid_mask(owner, picture.shape[:2], canvas))
+            look = self._preprocess
+            canvas, size, _ = decode_file(self._paths[owner], look.depth, look.canvas)
+            self._last = (owner, canvas, self._valid_mask(owner, size, canvas))
         _, canvas, valid = self._last
         return torch.from_numpy(np.array(self._preprocess.cut(canvas, self._corners[index], valid)))
 
