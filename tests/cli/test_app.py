@@ -66,6 +66,18 @@ def test_the_module_runs_as_a_program() -> None:
     assert all(verb in done.stdout for verb in ("demo", "fit", "calibrate", "evaluate", "predict"))
 
 
+@pytest.mark.parametrize("asked", ["--help", "--version", "fit --help"])
+def test_a_reader_that_stops_early_ends_the_program_without_a_word(asked: str) -> None:
+    command = [sys.executable, "-m", "understudy", *asked.split()]
+    stopped = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert stopped.stdout is not None
+    assert stopped.stderr is not None
+    with stopped.stderr:
+        stopped.stdout.close()
+        assert stopped.stderr.read() == b""
+    assert stopped.wait() == 141
+
+
 HEAVY = ("torch", "numpy", "scipy", "PIL", "pyarrow", "lightning", "timm")
 
 

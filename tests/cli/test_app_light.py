@@ -6,17 +6,19 @@ import json
 import pkgutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import understudy.runtime
 from understudy import Inspector
-from understudy.runtime.manifest import read_calibration, read_manifest
+from understudy.runtime.bundle import read_calibration
+from understudy.runtime.manifest import read_manifest
 
 LEFT_OUT = (
     *("torch", "torchvision", "torchmetrics", "timm", "lightning", "safetensors", "huggingface_hub"),
-    *("scipy", "jinja2", "psutil", "onnx", "onnxscript", "openvino", "pyarrow"),
+    *("scipy", "jinja2", "psutil", "onnx", "onnxscript", "openvino", "pyarrow", "cryptography"),
 )
 WITHOUT = f"""
 import importlib.abc, sys
@@ -76,10 +78,12 @@ def test_an_exported_model_predicts_as_it_does_elsewhere(exported: Path, factory
         assert row["score"] == pytest.approx(here.score, rel=1e-5)
 
 
-def test_an_exported_model_is_opened_and_calibrated(exported_copy: Path, factory: Path) -> None:
+def test_an_exported_model_is_opened_and_calibrated(
+    exported_copy: Path, factory: Path, uncalibrate: Callable[[Path], Path]
+) -> None:
     code = "import understudy; print(type(understudy.load(sys.argv[1])).__name__)"
     assert python(code, exported_copy).stdout == "Inspector\n"
-    (exported_copy / "calibration.json").unlink()
+    uncalibrate(exported_copy)
     done = command_line("calibrate", exported_copy, factory, "--false-alarm-rate", 0.15)
     assert done.returncode == 0, done.stderr
     calibration = read_calibration(exported_copy, read_manifest(exported_copy))

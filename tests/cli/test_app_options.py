@@ -15,7 +15,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import pytest
 import typer
 
-from understudy import Inspector
+from understudy import Inspector, PictureSet
 from understudy.calibrate import calibrate
 from understudy.cli.app import app
 from understudy.cli.arguments import split_names, split_numbers
@@ -24,12 +24,15 @@ from understudy.evaluate import evaluate
 from understudy.export import export
 from understudy.lab.diagnose import diagnose
 from understudy.lab.reproduce import reproduce
+from understudy.runtime.signature import sign_model
 
 MODEL = {"model": "a folder; it is opened before the function is called"}
 INSPECTOR = {"inspector": "what MODEL was opened as"}
+SIGNATURE = {"require_signature": "checked where MODEL is opened"}
 RESULTS = {"out": "where the results are written; the function gives them back"}
 DEVICE = {"device": "what MODEL is opened on"}
 PROGRESS = {"progress": "the command line always shows it"}
+READING = dict.fromkeys(("layout", "good", "bad"), "how DATA is read, before the function is called")
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,11 @@ class Verb:
 
 
 VERBS = {
-    "calibrate": Verb(calibrate, only_typed=MODEL, only_python=INSPECTOR | PROGRESS),
+    "calibrate": Verb(calibrate, only_typed=MODEL | SIGNATURE | READING, only_python=INSPECTOR | PROGRESS),
     "evaluate": Verb(
         evaluate,
         as_text={"categories": split_names},
-        only_typed=MODEL | RESULTS | DEVICE,
+        only_typed=MODEL | RESULTS | DEVICE | SIGNATURE | READING,
         only_python=INSPECTOR | PROGRESS,
     ),
     "predict": Verb(
@@ -66,10 +69,12 @@ VERBS = {
         only_typed=MODEL
         | RESULTS
         | DEVICE
+        | SIGNATURE
         | {
             "format_": "of the results' file",
             "heatmaps": "written beside the results",
             "masks": "written beside the results; the function's is defect_mask",
+            "overwrite": "an earlier run's results",
             "profile": "the function takes a lap",
         },
         only_python={"self": "what MODEL was opened as", "lap": "--profile gives one"},
@@ -77,14 +82,16 @@ VERBS = {
     "diagnose": Verb(
         diagnose,
         as_text={"pairs": parse_pairs},
-        only_typed=MODEL | RESULTS | DEVICE,
+        only_typed=MODEL | RESULTS | DEVICE | SIGNATURE | READING,
         only_python={"model": "what MODEL was opened as", "device": "that of MODEL is taken"} | PROGRESS,
     ),
     "export": Verb(
         export,
         other_name={"format_": "format"},  # the name of a built-in function
+        only_typed=READING,
         only_python=PROGRESS,
     ),
+    "sign": Verb(sign_model),
     "reproduce": Verb(
         reproduce,
         other_name={"table": "name"},  # TABLE in the help
@@ -93,6 +100,7 @@ VERBS = {
             "categories": split_names,
             "rows": split_names,
         },
+        only_typed=READING,
         only_python=PROGRESS,
     ),
 }
@@ -111,10 +119,10 @@ def parameters(function: Callable[..., Any]) -> dict[str, tuple[object, object]]
 
 
 def plain(kind: object) -> object:
-    """A type as the command line has it: what may be a path or a text is a path there."""
+    """A type as the command line has it: what may be a path, a text or a set of pictures is a path there."""
     if get_origin(kind) in (Union, UnionType):
         kinds = {*get_args(kind)}
-        return frozenset(kinds - {str} if Path in kinds else kinds)
+        return frozenset(kinds - {str, PictureSet} if Path in kinds else kinds)
     return frozenset({kind})
 
 

@@ -41,6 +41,7 @@ def test_a_folder_that_is_not_named_has_its_default(
     monkeypatch.chdir(tmp_path)
     Path("demo").mkdir()
     Path("demo/notes.txt").write_text("mine")
+    Path("picture.png").touch()
     words = {"demo": ["demo"], "reproduce": ["reproduce", "no-such-table", "--data", "."]}[verb]
     assert main(words) == 2
     said = capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -89,6 +90,79 @@ def test_json_holds_everything(data: Path, capsys: pytest.CaptureFixture[str]) -
     (finding,) = found["findings"]
     assert (finding["fault"], finding["serious"]) == ("empty mask", True)
     assert finding["path"].endswith("rust/000_mask.png")
+
+
+@pytest.mark.parametrize(
+    ("files", "options", "parts", "left_out"),
+    [
+        ("bottle/0 screw/0 screw/1", [], ["bottle train 1 0 0", "screw train 2 0 0"], []),
+        (
+            "nut/train/good/0 nut/test/OK/0 nut/test/Good/0 nut/test/hole/0 nut/ground_truth/hole/0_mask "
+            "screw/0",
+            [],
+            ["nut train 1 0 0", "nut test 2 1 1", "screw train 1 0 0"],
+            [],
+        ),
+        ("ok/0 nok/0 reject/0 scratch/0", [], ["line train 1 0 0", "line test 0 3 0"], []),
+        (
+            "nut/train/good/0 cup/in/0 more/0",
+            [],
+            ["more train 1 0 0", "nut train 1 0 0"],
+            ["line/cup/in: 1 file, in no layout"],
+        ),
+        ("bottle/0 screw/0 bad/0", ["--good", "bottle,screw"], ["line train 2 0 0", "line test 0 1 0"], []),
+        (
+            "bottle/0 bad/0",
+            ["--layout", "products"],
+            ["bottle train 1 0 0"],
+            ["line/bad: 1 file, bad by its name, so no product"],
+        ),
+    ],
+)
+def test_every_layout_is_shown_as_it_is_read(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    files: str,
+    options: list[str],
+    parts: list[str],
+    left_out: list[str],
+) -> None:
+    root = tmp_path / "line"
+    for i, name in enumerate(files.split()):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (4, 4), i + 1).save(root / f"{name}.png")
+    assert run("data", "inspect", root, *options) == 0
+    lines = capsys.readouterr().out.splitlines()
+    end = next(i for i, line in enumerate(lines) if line.startswith(("left out", "checked")))
+    table = lines[2:end]
+    assert [" ".join(row.split()[:5]) for row in table] == parts
+    assert [line.replace(f"{tmp_path}/", "") for line in lines if "left out" in line] == [
+        f"left out: {line}" for line in left_out
+    ]
+    assert run("data", "inspect", root, *options, "--format", "json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert sum(each["files"] for each in found["left_out"]) == len(left_out)
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "calibrate", "fit"])
+def test_what_was_recognised_and_left_out_is_said_before_the_work_starts(
+    verb: str, data: Path, model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (data / "overview.png").touch()
+    model = Path(shutil.copytree(model_folder, tmp_path / "model"))
+    tiny = ("--image-size", 64, "--max-steps", 1, "--strides", "8,16", "--device", "cpu", "--precision", 32)
+    arguments = {
+        "evaluate": (model, data),
+        "calibrate": (model, data, "--false-alarm-rate", 0.2),
+        "fit": (data, "--out", tmp_path / "new", *tiny),
+    }
+    assert run(verb, *arguments[verb]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    header = lines.index("category  split  good  defects  with mask")
+    assert lines[header - 1].startswith(f"{data}: MVTec AD layout, 4 categories, ")
+    assert lines[header + 1].split() == ["capsule", "train", "6", "0", "0"]
+    left_out = lines.index(f"left out: {data}: 1 file, loose beside product folders")
+    assert not any(re.match(r"\w+ \d+/\d+", line) for line in lines[:left_out])
 
 
 def test_a_category_of_broken_pictures_alone_has_no_size(

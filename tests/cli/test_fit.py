@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ import pytest
 import typer
 
 import understudy
+from understudy import PictureSet
 from understudy.cli import main
 from understudy.cli.app import app
 from understudy.progress import Reporter
@@ -31,6 +33,7 @@ TYPED: dict[str, tuple[list[str], object]] = {
     "keep_aspect": (["--keep-aspect"], True),
     "tile": (["--tile", "128"], 128),
     "overlap": (["--overlap", "8"], 8),
+    "bit_depth": (["--bit-depth", "12"], 12),
     "roi": (["--roi", "mask.png"], Path("mask.png")),
     "epochs": (["--epochs", "3"], 3),
     "max_steps": (["--max-steps", "5"], 5),
@@ -57,6 +60,8 @@ TYPED: dict[str, tuple[list[str], object]] = {
 }
 OPTIONS = {p.name: p for p in typer.main.get_command(app).commands["fit"].params}  # type: ignore[attr-defined]
 
+READING = {"layout", "good", "bad"}  # how DATA is read
+
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Asked]:
@@ -68,11 +73,17 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Asked]:
         training = SimpleNamespace(seconds=1.0)
         return SimpleNamespace(manifest=SimpleNamespace(training=training), thresholds=None)
 
+    def open_data(data: Path, *options: object) -> Path:
+        found["opened"] = options
+        return data
+
     monkeypatch.setattr(understudy, "fit", fit)
+    monkeypatch.setattr(sys.modules["understudy.cli.fit"], "open_data", open_data)
 
     def typed(*words: str) -> Asked:
         found.clear()
         assert main(["fit", "pictures", "--out", "model", *words]) == 0
+        assert found.pop("opened") == ("auto", None, None)
         return dict(found)
 
     return typed
@@ -80,10 +91,24 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Asked]:
 
 def test_there_is_an_option_for_each_of_the_functions_and_no_other() -> None:
     python = inspect.signature(understudy.fit).parameters
-    assert set(OPTIONS) == set(python) - {"progress"} == {*FitOptions.model_fields, "data", "out"}
+    assert set(OPTIONS) - READING == set(python) - {"progress"} == {*FitOptions.model_fields, "data", "out"}
     flags = {name: option.opts for name, option in OPTIONS.items() if name not in ("data", "settings")}
     assert flags == {name: [f"--{name.replace('_', '-')}"] for name in flags}
     assert OPTIONS["settings"].opts == ["--set"]
+
+
+def test_how_the_pictures_are_read_is_typed_beside_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", "bad"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "0.png").touch()
+    found: list[PictureSet] = []
+    monkeypatch.setattr(understudy, "fit", lambda data, **_: found.append(data))
+    assert main(["fit", str(tmp_path), "--out", "model"]) == 2
+    for words in (["--layout", "products"], ["--good", "a, b"], ["--good", "a", "--bad", "b"]):
+        main(["fit", str(tmp_path), "--out", "model", *words])
+    assert [len(each.train()) for each in found] == [2, 2, 1]
 
 
 def test_what_is_not_typed_has_the_functions_default(asked: Callable[..., Asked]) -> None:

@@ -24,7 +24,7 @@ def test_a_bare_folder_of_good_pictures_trains_a_model(data: Path, tmp_path: Pat
     good = data / "nut" / "train" / "good"
     assert run("fit", good, "--out", tmp_path / "m", "--method", "rd", "--holdout", 0, *SMALL) == 0
     assert not (tmp_path / "m" / "calibration.json").exists()
-    assert run("predict", tmp_path / "m", good / "000.png") == 0
+    assert run("predict", tmp_path / "m", good / "000.png") == 3  # scored, without a verdict
 
 
 def test_no_network_and_no_file_ends_within_one_look(
@@ -81,11 +81,11 @@ def test_a_failed_overwrite_leaves_the_old_model_as_it_was(
 
 
 def test_a_fit_killed_before_its_calibration_is_calibrated_on_resume(
-    data: Path, model_folder: Path, tmp_path: Path
+    data: Path, model_folder: Path, tmp_path: Path, uncalibrate: Callable[[Path], Path]
 ) -> None:
     copy = Path(shutil.copytree(model_folder, tmp_path / "m"))
     before = (copy / "calibration.json").read_bytes()
-    (copy / "calibration.json").unlink()
+    uncalibrate(copy)
     assert run("fit", data, "--out", copy, "--resume", "--holdout", 0.34, "--false-alarm-rate", 0.15) == 0
     assert (copy / "calibration.json").read_bytes() == before
 

@@ -77,7 +77,7 @@ def test_a_graph_that_is_cut_short_swapped_or_missing_is_named(
 
 @pytest.mark.parametrize(
     ("schema", "way_out"),
-    [(manifests.BUNDLE_SCHEMA - 1, "train it again"), (manifests.BUNDLE_SCHEMA + 1, "update understudy")],
+    [(manifests.BUNDLE_SCHEMA - 2, "train it again"), (manifests.BUNDLE_SCHEMA + 1, "update understudy")],
 )
 def test_a_folder_of_another_format_says_what_to_do(
     schema: int, way_out: str, exported_copy: Path, model_folder: Path, tmp_path: Path, factory: Path
@@ -108,7 +108,7 @@ def test_a_calibration_of_another_model_is_refused(
     calibration = exported_copy / "calibration.json"
     calibration.write_text(json.dumps(json.loads(calibration.read_text()) | {"student_sha256": "0" * 64}))
     assert run("predict", exported_copy, factory) == 2
-    assert f"{calibration} was made for another model; calibrate again" in the_error()
+    assert f"{calibration} is damaged or altered; calibrate again" in the_error()
 
 
 def test_a_trained_and_an_exported_model_open_as_the_same_thing(model_folder: Path, exported: Path) -> None:

@@ -1,10 +1,17 @@
-"""All verbs together, and exit codes: 0 done, 1 the work failed, 2 bad arguments or input."""
+"""All verbs together, and exit codes.
+
+0: done. 1: the work failed, or a picture could not be read. 2: bad arguments or input. 3: done, but the model
+is not calibrated, so there are no verdicts. 130: stopped by Ctrl-C. 141: whoever read the output stopped.
+"""
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import typer
@@ -19,6 +26,7 @@ from understudy.cli.export import export
 from understudy.cli.fit import fit
 from understudy.cli.predict import predict
 from understudy.cli.reproduce import reproduce
+from understudy.cli.sign import sign
 from understudy.errors import UnderstudyError, extra_needed
 
 __all__ = ["app", "main"]
@@ -32,11 +40,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, fit, calibrate, evaluate, predict, diagnose, export, reproduce):
+for verb in (demo, fit, calibrate, evaluate, predict, diagnose, export, sign, reproduce):
     app.command()(verb)
 app.add_typer(data_app)
 
 INTERRUPTED = 130
+NO_READER = 141  # as a program that the signal SIGPIPE ends
 _UsageError: Any = typer.BadParameter.__base__  # base class of the parser's errors; typer does not export it
 
 
@@ -66,9 +75,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # for file names that are no Unicode
     try:
         code = app([a for a in given if a != "--debug"], standalone_mode=False, prog_name="understudy")
+        sys.stdout.flush()
         return int(code or 0)
+    except BrokenPipeError:
+        return _without_reader()
+    except SystemExit as error:  # how typer and rich end at a closed pipe
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        return _without_reader()
     except _UsageError as error:
         error.show()
         return int(error.exit_code)
@@ -83,6 +101,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # a bug: still one line, and how to see more
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         return _fail(UnderstudyError(f"unexpected {reason} (--debug shows where)"), debug, error)
+
+
+def _without_reader() -> int:
+    """Send what is still to be printed nowhere, so that it raises nothing when Python ends."""
+    with suppress(OSError, ValueError):  # standard output may be no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return NO_READER
 
 
 def _fail(error: UnderstudyError, debug: bool, cause: Exception | None = None) -> int:

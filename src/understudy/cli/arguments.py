@@ -3,33 +3,83 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from understudy.errors import InputError
-from understudy.types import DeviceChoice, PrecisionChoice
+from understudy.files import named_path
+from understudy.types import DeviceChoice, LayoutChoice, PrecisionChoice
+
+if TYPE_CHECKING:
+    from understudy.data.records import PictureSet
 
 __all__ = [
     "DATA_KINDS",
+    "BadOption",
     "CategoriesOption",
     "DataArgument",
     "DeviceOption",
+    "GoodOption",
     "ImageSizeOption",
+    "LayoutOption",
     "ModelArgument",
     "PrecisionOption",
+    "SignatureOption",
     "TeacherWeightsOption",
+    "open_data",
     "parse_folder",
+    "parse_named",
     "split_names",
     "split_numbers",
 ]
 
 DATA_KINDS = (
-    "folder in MVTec AD, MVTec LOCO or VisA layout, one category of it, good pictures alone, "
-    "or a list of pictures (.csv, .parquet)"
+    "folder in MVTec AD, MVTec LOCO or VisA layout, one category of it, one product a folder, "
+    "folders good and bad, good pictures alone, or a list of pictures (.csv, .parquet)"
 )
-DataArgument = Annotated[Path, typer.Argument(metavar="DATA", help=f"A {DATA_KINDS}.")]
-ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of the model.")]
+
+
+def parse_named(text: str | Path) -> Path:
+    """Return a picture, another file or a folder to read, which must have a name.
+
+    Raises:
+        InputError: it has none, as an unset shell variable, or one that is too long.
+    """
+    return named_path(text, "a picture, file or folder")
+
+
+DataArgument = Annotated[Path, typer.Argument(metavar="DATA", parser=parse_named, help=f"A {DATA_KINDS}.")]
+LayoutOption = Annotated[
+    LayoutChoice,
+    typer.Option(
+        help="Layout of DATA: found by itself (auto), that of a data set, one product a folder (products), "
+        "good pictures of one product (good), or a list."
+    ),
+]
+GoodOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A,B,C", help="Folders, or labels of a list, that count as good besides the usual words."
+    ),
+]
+BadOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A,B,C", help="Folders, or labels of a list, that count as bad besides the usual words."
+    ),
+]
+ModelArgument = Annotated[
+    Path, typer.Argument(metavar="MODEL", parser=parse_named, help="Folder of the model.")
+]
+SignatureOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        parser=parse_named,
+        help="Public key (PEM); a MODEL that its owner did not sign is refused.",
+    ),
+]
 CategoriesOption = Annotated[
     str | None, typer.Option(metavar="A,B,C", help="Only these categories, separated by commas.")
 ]
@@ -51,15 +101,30 @@ TeacherWeightsOption = Annotated[
 ]
 
 
+def open_data(data: Path, layout: LayoutChoice, good: str | None, bad: str | None) -> PictureSet:
+    """Find the pictures of DATA; see :func:`understudy.open_pictures`.
+
+    Args:
+        data: folder or list.
+        layout: value of ``--layout``.
+        good: value of ``--good``, separated by commas.
+        bad: value of ``--bad``, separated by commas.
+
+    Raises:
+        InputError: the pictures cannot be found.
+    """
+    from understudy.data.layouts import open_pictures
+
+    return open_pictures(data, layout, split_names(good, "--good") or (), split_names(bad, "--bad") or ())
+
+
 def parse_folder(text: str | Path) -> Path:
     """Return the folder for results, typed or a default, which must have a name.
 
     Raises:
-        InputError: it has none, as an unset shell variable.
+        InputError: it has none, as an unset shell variable, or one that is too long.
     """
-    if not str(text).strip():
-        raise InputError("the folder for the results has no name; is a shell variable unset?")
-    return Path(text)
+    return named_path(text, "the folder for the results")
 
 
 def split_names(text: str | None, option: str = "--categories") -> tuple[str, ...] | None:

@@ -12,7 +12,14 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from understudy.cli.arguments import DataArgument, parse_folder
+from understudy.cli.arguments import (
+    BadOption,
+    DataArgument,
+    GoodOption,
+    LayoutOption,
+    open_data,
+    parse_folder,
+)
 from understudy.cli.evaluate import show_table
 from understudy.errors import InputError
 from understudy.progress import reporting
@@ -31,6 +38,9 @@ data_app = typer.Typer(name="data", help="Check pictures before a run, or make s
 @data_app.command()
 def inspect(
     data: DataArgument,
+    layout: LayoutOption = "auto",
+    good: GoodOption = None,
+    bad: BadOption = None,
     format_: Annotated[
         Literal["text", "json"], typer.Option("--format", help="Format of the output.")
     ] = "text",
@@ -45,7 +55,7 @@ def inspect(
     from understudy.data.inspect import inspect_data
 
     with reporting(plain_lines=True) as reporter:
-        inspection = inspect_data(data, decode, reporter.advance)
+        inspection = inspect_data(open_data(data, layout, good, bad), decode, reporter.advance)
     if format_ == "json":
         print(json.dumps(_as_json(inspection), indent=2))
     else:
@@ -66,10 +76,12 @@ def synthesize(
     size: Annotated[int, typer.Option(metavar="N", min=64, help="Side of the pictures, in pixels.")] = 256,
 ) -> None:
     """Make pictures of four products (MVTec AD layout) and of a kit (LOCO layout), with exact masks."""
-    from understudy.data.layouts import describe, open_pictures
+    from understudy.data.layouts import open_pictures
+    from understudy.data.overview import describe
     from understudy.lab.factory import FactoryPlan, LogicalPlan, write_factory, write_logical
+    from understudy.runtime.walk import exists
 
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+    if exists(out) and not (out.is_dir() and not any(out.iterdir())):
         raise InputError(f"{out} holds something already; name a new or an empty folder")
     with reporting(plain_lines=True) as reporter:
 
@@ -82,14 +94,20 @@ def synthesize(
 
 
 def _show(inspection: Inspection) -> None:
+    from understudy.data.overview import left_out_lines
+
     print(_printable(inspection.summary))
     show_table(_table(inspection))
+    for line in left_out_lines(inspection.left_out):
+        print(_printable(line))
     check = (
         "every picture and mask decoded"
         if inspection.decoded
         else "headers and ends of files; --decode decodes all, and finds masks that mark nothing"
     )
     print(f"checked: {check}")
+    if inspection.depth and inspection.depth.statement:
+        print(inspection.depth.statement)
     for split, n in inspection.copies.items():
         print(f"copies within {split}: {n}")
     for line in _lines(inspection):
@@ -168,9 +186,14 @@ def _as_json(inspection: Inspection) -> dict[str, Any]:
         "check": "decode" if inspection.decoded else "headers",
         "parts": parts,
         "copies": inspection.copies,
+        "depth": inspection.depth and inspection.depth.depth.model_dump(),
         "findings": [
             {"fault": f.fault.value, "serious": f.fault.is_serious, "path": str(f.path), "text": f.text}
             for f in inspection.findings
+        ],
+        "left_out": [
+            {"folder": str(each.folder), "files": each.files, "reason": each.reason}
+            for each in inspection.left_out
         ],
         "sound": inspection.is_sound,
     }

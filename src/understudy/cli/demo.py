@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -37,18 +36,18 @@ def demo(
     """Make pictures of four products, train one model on the good ones, and report on the others."""
     import understudy
     from understudy.evaluate.report import write_report
-    from understudy.files import prepare_folder, write_json
+    from understudy.files import write_json
     from understudy.lab.factory import FactoryPlan, write_factory
+    from understudy.results import results_in
 
-    prepare_folder(out)
     data, model_folder = out / "pictures", out / "model"
     marker = out / MARKER
-    if any(out.iterdir()) and not marker.is_file():
+    if out.is_dir() and any(out.iterdir()) and not marker.is_file():
         raise InputError(f"{out} holds something that no demo made; choose an empty folder with --out")
-    marker.touch()
-    shutil.rmtree(data, ignore_errors=True)  # pictures of an earlier run with other numbers
-    with reporting(plain_lines=True) as reporter:
-        write_factory(data, FactoryPlan(train=pictures, seed=seed), reporter.advance)
+    with reporting(plain_lines=True) as reporter, results_in(out, ["metrics.json", "report.html"]) as draft:
+        marker.touch()
+        with results_in(data) as new:  # in place of those of an earlier demo
+            write_factory(new, FactoryPlan(train=pictures, seed=seed), reporter.advance)
         model = understudy.fit(
             data,
             out=model_folder,
@@ -60,7 +59,7 @@ def demo(
             false_alarm_rate=FALSE_ALARM_RATE,
         )
         result = model.evaluate(data, progress=reporter)
-    write_json(out / "metrics.json", result.metrics)
-    write_report(out / "report.html", model.inspector, result, command_line())
+        write_json(draft / "metrics.json", result.metrics)
+        write_report(draft / "report.html", model.inspector, result, command_line())
     print_table(result.metrics)
     print(f"report: {out / 'report.html'}   figures: {out / 'metrics.json'}   model: {model_folder}")

@@ -9,7 +9,18 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from understudy.cli.arguments import DataArgument, DeviceOption, ModelArgument, parse_folder
+from understudy.cli.arguments import (
+    BadOption,
+    DataArgument,
+    DeviceOption,
+    GoodOption,
+    LayoutOption,
+    ModelArgument,
+    SignatureOption,
+    open_data,
+    parse_folder,
+    parse_named,
+)
 from understudy.cli.evaluate import show_table
 from understudy.errors import InputError
 from understudy.progress import reporting
@@ -32,7 +43,9 @@ def diagnose(
     one_class: Annotated[
         Path | None,
         typer.Option(
-            metavar="FOLDER", help="Folder with one model per category, FOLDER/<category>, to compare with."
+            metavar="FOLDER",
+            parser=parse_named,
+            help="Folder with one model per category, FOLDER/<category>, to compare with.",
         ),
     ] = None,
     pairs: Annotated[
@@ -50,23 +63,33 @@ def diagnose(
         ),
     ] = 100,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Random seed of mixes and pastes.")] = 0,
+    layout: LayoutOption = "auto",
+    good: GoodOption = None,
+    bad: BadOption = None,
     device: DeviceOption = "auto",
+    require_signature: SignatureOption = None,
 ) -> None:
     """Mix and paste good test pictures of different categories; write diagnosis.json and diagnosis.html."""
-    from understudy.files import prepare_folder, write_json
+    from understudy.files import write_json
     from understudy.lab.diagnose.page import write_diagnosis
     from understudy.model import Model
+    from understudy.results import results_in
 
     asked = parse_pairs(pairs)
-    loaded = Model.load(model, device)
+    loaded = Model.load(model, device, require_signature=require_signature)
     folder = out or model / "diagnosis"
-    prepare_folder(folder)
-    with reporting(plain_lines=True) as reporter:
-        result = loaded.diagnose(
-            data, one_class=one_class, pairs=asked, pictures=pictures, seed=seed, progress=reporter
-        )
-    write_json(folder / "diagnosis.json", result.figures)
-    write_diagnosis(folder / "diagnosis.html", loaded.inspector, result)
+    with results_in(folder, ["diagnosis.json", "diagnosis.html"]) as draft:
+        with reporting(plain_lines=True) as reporter:
+            result = loaded.diagnose(
+                open_data(data, layout, good, bad),
+                one_class=one_class,
+                pairs=asked,
+                pictures=pictures,
+                seed=seed,
+                progress=reporter,
+            )
+        write_json(draft / "diagnosis.json", result.figures)
+        write_diagnosis(draft / "diagnosis.html", loaded.inspector, result)
     show_table(mix_table(result.figures))
     print()
     show_table(paste_table(result.figures))

@@ -13,10 +13,15 @@ from rich.table import Table
 from rich.text import Text
 
 from understudy.cli.arguments import (
+    BadOption,
     CategoriesOption,
     DataArgument,
     DeviceOption,
+    GoodOption,
+    LayoutOption,
     ModelArgument,
+    SignatureOption,
+    open_data,
     parse_folder,
     split_names,
 )
@@ -50,28 +55,33 @@ def evaluate(
             "if it has any and else those for all (auto)."
         ),
     ] = "auto",
+    layout: LayoutOption = "auto",
+    good: GoodOption = None,
+    bad: BadOption = None,
     device: DeviceOption = "auto",
+    require_signature: SignatureOption = None,
 ) -> None:
     """Score the test pictures of DATA; write metrics.json and report.html."""
     from understudy.evaluate import evaluate as evaluate_model
     from understudy.evaluate.report import write_report
-    from understudy.files import prepare_folder, write_json
+    from understudy.files import write_json
+    from understudy.results import results_in
 
-    inspector = open_inspector(model, device)
+    inspector = open_inspector(model, device, require_signature=require_signature)
     folder = out or model / "evaluation"
-    prepare_folder(folder)
-    with reporting(plain_lines=True) as reporter:
-        result = evaluate_model(
-            inspector,
-            data,
-            categories=split_names(categories),
-            map_resolution=map_resolution,
-            aupro_limit=aupro_limit,
-            thresholds=thresholds,
-            progress=reporter,
-        )
-    write_json(folder / "metrics.json", result.metrics)
-    write_report(folder / "report.html", inspector, result, command_line())
+    with results_in(folder, ["metrics.json", "report.html"]) as draft:
+        with reporting(plain_lines=True) as reporter:
+            result = evaluate_model(
+                inspector,
+                open_data(data, layout, good, bad),
+                categories=split_names(categories),
+                map_resolution=map_resolution,
+                aupro_limit=aupro_limit,
+                thresholds=thresholds,
+                progress=reporter,
+            )
+        write_json(draft / "metrics.json", result.metrics)
+        write_report(draft / "report.html", inspector, result, command_line())
     print_table(result.metrics)
     print(f"wrote {folder / 'metrics.json'} and {folder / 'report.html'}")
     for error in result.broken:

@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from understudy.cli.arguments import DATA_KINDS, ModelArgument, parse_folder
+from understudy.cli.arguments import (
+    DATA_KINDS,
+    BadOption,
+    GoodOption,
+    LayoutOption,
+    ModelArgument,
+    SignatureOption,
+    open_data,
+    parse_folder,
+    parse_named,
+)
 from understudy.progress import reporting
 from understudy.types import GraphFormat, GraphPrecision
 
@@ -33,13 +43,18 @@ def export(
         Path | None,
         typer.Option(
             metavar="DATA",
+            parser=parse_named,
             help=f"Pictures to compare graph and model on: a {DATA_KINDS}; noise by default.",
         ),
     ] = None,
+    layout: LayoutOption = "auto",
+    good: GoodOption = None,
+    bad: BadOption = None,
     batch_size: Annotated[
         int, typer.Option(metavar="N", min=1, help="Number of pictures compared at once.")
     ] = 8,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export in DIR.")] = False,
+    require_signature: SignatureOption = None,
 ) -> None:
     """Write MODEL as a graph for the light runtime, and check that it gives the same results as in torch."""
     from understudy.export import export as export_model
@@ -50,9 +65,10 @@ def export(
             out,
             format=format_,
             precision=precision,
-            data=data,
+            data=data and open_data(data, layout, good, bad),
             batch_size=batch_size,
             overwrite=overwrite,
+            require_signature=require_signature,
             progress=reporter,
         )
     size = sum(file.stat().st_size for file in out.iterdir())

@@ -11,10 +11,21 @@ from typing import Annotated, Any
 import typer
 from pydantic.fields import FieldInfo
 
-from understudy.cli.arguments import DATA_KINDS, parse_folder, split_names, split_numbers
+from understudy.cli.arguments import (
+    DATA_KINDS,
+    BadOption,
+    GoodOption,
+    LayoutOption,
+    open_data,
+    parse_folder,
+    parse_named,
+    split_names,
+    split_numbers,
+)
 from understudy.errors import InputError
 from understudy.progress import reporting
 from understudy.train.options import FitOptions
+from understudy.types import LayoutChoice
 
 __all__ = ["fit"]
 
@@ -22,9 +33,10 @@ _LISTS: dict[str, Callable[[str, str], object]] = {  # given as A,B,C
     "strides": split_numbers,
     "categories": split_names,
 }
+_DATA_OPTIONS = (("layout", LayoutOption, "auto"), ("good", GoodOption, None), ("bad", BadOption, None))
 
 
-def fit(data: Path, out: Path, **typed: Any) -> None:
+def fit(data: Path, out: Path, layout: LayoutChoice, good: str | None, bad: str | None, **typed: Any) -> None:
     """Train one model on the good pictures of all categories in DATA, and calibrate it."""
     import understudy
     from understudy.methods import parse_assignments
@@ -34,18 +46,22 @@ def fit(data: Path, out: Path, **typed: Any) -> None:
     for name, split in _LISTS.items():
         typed[name] = None if typed[name] is None else split(typed[name], f"--{name}")
     with reporting(plain_lines=True) as reporter, _stopping(out):
-        model = understudy.fit(data, out=out, progress=reporter, **typed)
+        model = understudy.fit(open_data(data, layout, good, bad), out=out, progress=reporter, **typed)
         reporter.say(f"{out}: trained in {model.manifest.training.seconds:.0f} s")
         if model.thresholds is None:
             reporter.say(f"not calibrated yet: understudy calibrate {out} GOOD_PICTURES")
 
 
 def _parameters() -> Iterator[inspect.Parameter]:
-    """Yield the parameters of the command: one per field of :class:`FitOptions`, and DATA and MODEL."""
-    yield _parameter("data", Path, typer.Argument(metavar="DATA", help=f"A {DATA_KINDS}."))
+    """Yield the parameters of the command: DATA, MODEL, how DATA is read, and the fields of FitOptions."""
+    yield _parameter(
+        "data", Path, typer.Argument(metavar="DATA", parser=parse_named, help=f"A {DATA_KINDS}.")
+    )
     yield _parameter(
         "out", Path, typer.Option(metavar="MODEL", parser=parse_folder, help="Folder for the model.")
     )
+    for name, annotation, default in _DATA_OPTIONS:
+        yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
     for name, field in FitOptions.model_fields.items():
         help_text = " ".join((field.description or "").replace("``", "").split())
         kind, flag, metavar = _typed(name, field)

@@ -16,7 +16,12 @@ __all__ = ["open_inspector"]
 
 
 def open_inspector(
-    model: Path, device: DeviceChoice = "auto", watch: Stopwatch | None = None, *, calibrated: bool = True
+    model: Path,
+    device: DeviceChoice = "auto",
+    watch: Stopwatch | None = None,
+    *,
+    calibrated: bool = True,
+    require_signature: Path | None = None,
 ) -> Inspector:
     """Open a trained or an exported model.
 
@@ -25,9 +30,11 @@ def open_inspector(
         device: device for a trained model.
         watch: stopwatch; at the end of each lap it will wait for the device.
         calibrated: also read the thresholds.
+        require_signature: file of a public key that the model must be signed with.
 
     Raises:
-        BundleError: the folder holds no model, or the model is incomplete, altered or of another version.
+        BundleError: the folder holds no model, or the model is incomplete, altered, of another version, or
+            not signed as required.
         InputError: the device is not there, or an exported model was to run on a GPU.
     """
     from understudy.runtime.inspector import Inspector
@@ -36,11 +43,11 @@ def open_inspector(
     if holds_graph(model):
         if device == "cuda":
             raise InputError(f"{model} is exported and runs on the processor; leave out --device")
-        return Inspector.load(model, calibrated=calibrated)
+        return Inspector.load(model, calibrated=calibrated, require_signature=require_signature)
     from understudy.distill.network import waiting_for
     from understudy.model import Model
 
-    loaded = Model.load(model, device, calibrated=calibrated)
+    loaded = Model.load(model, device, calibrated=calibrated, require_signature=require_signature)
     if watch:
         watch.synchronize = waiting_for(loaded.device)
     return loaded.inspector

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import math
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from understudy.cli.arguments import DeviceOption, ModelArgument, parse_folder
+from understudy.cli.arguments import DeviceOption, ModelArgument, SignatureOption, parse_folder, parse_named
 from understudy.cli.tables import COLUMNS, ResultRow, TableFormat, table_writer
 from understudy.errors import InputError
 from understudy.progress import Lap, Stopwatch, untimed
@@ -19,14 +22,22 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from understudy.runtime.decision import Thresholds
+    from understudy.runtime.depth import Depth
     from understudy.types import Result
 
-__all__ = ["predict"]
+__all__ = ["NOT_CALIBRATED", "predict"]
+
+NOT_CALIBRATED = 3  # exit code: all is done, but rows have no verdicts
+_FOLDERS = ("heatmaps", "masks")  # below --out
+_LONGEST_STEM = 200  # bytes; file systems take names of 255, and a number and a suffix are added
 
 
 def predict(
     model: ModelArgument,
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Pictures, or folders of pictures.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATH...", parser=parse_named, help="Pictures, or folders of pictures."),
+    ],
     out: Annotated[
         Path | None,
         typer.Option(
@@ -52,14 +63,21 @@ def predict(
         int, typer.Option(metavar="N", min=1, help="Number of pictures or tiles scored at once.")
     ] = 8,
     device: DeviceOption = "auto",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the results of an earlier run in DIR.")
+    ] = False,
+    require_signature: SignatureOption = None,
     profile: Annotated[bool, typer.Option("--profile", help="Print on stderr where the time goes.")] = False,
 ) -> None:
-    """Score pictures; one that cannot be read is reported, does not stop the rest, and sets exit code 1."""
+    """Score pictures; one that cannot be read is reported, does not stop the rest, and sets exit code 1.
+
+    The exit code is 3 if all pictures were scored by a model that is not calibrated: rows have no verdicts.
+    """
     watch = Stopwatch() if profile else None
     lap: Lap = watch.lap if watch else untimed
     with lap("import", 0):
         from understudy.cli.opening import open_inspector
-        from understudy.files import prepare_folder
+        from understudy.results import filling
         from understudy.runtime.manifest import holds_graph
 
         if not holds_graph(model):
@@ -73,39 +91,42 @@ def predict(
             f"{out} lies among the pictures, and would be scored next time; choose another --out"
         )
     with lap("load", 0):
-        inspector = open_inspector(model, device, watch)
+        inspector = open_inspector(model, device, watch, require_signature=require_signature)
     if (heatmaps or masks) and inspector.thresholds is None:
         what = "--heatmaps colours" if heatmaps else "--masks marks"
         raise InputError(f"{what} by thresholds, and {model} has none; calibrate it first")
+    if inspector.calibration is None:
+        typer.echo(
+            f"understudy: {model} is not calibrated, so rows have scores and no verdicts; calibrate it with "
+            f"understudy calibrate {model} GOOD_PICTURES",
+            err=True,
+        )
     results = inspector.predict(paths, category=category, batch_size=batch_size, lap=lap)
-    if out:
-        prepare_folder(out)
+    table = f"predictions.{format_}"
     broken = done = 0
-    with table_writer(format_, out / f"predictions.{format_}" if out else None) as write:
+    with ExitStack() as stack:
+        claim = stack.enter_context(filling(out, (table, *_FOLDERS), overwrite=overwrite)) if out else None
+        write = stack.enter_context(table_writer(format_, claim(table) if claim else None))
         for result in results:
-            row: ResultRow = dict.fromkeys(COLUMNS) | {"path": str(result.path)}
+            row = _row(result)
             if result.error is not None:
                 broken += 1
                 typer.echo(f"understudy: {result.error}", err=True)
-                with lap("write", 1):
-                    write(row | {"error": result.error})
-                continue
-            done += 1
-            row |= {
-                "score": result.score,
-                "verdict": result.verdict,
-                "category": result.category,
-                "reason": result.reason,
-                "regions": [region._asdict() for region in result.regions] if result.verdict else None,
-            }
-            if out:
-                name = f"{done:05d}-{result.path.stem}.png"
+            else:
+                done += 1
+            if claim and result.ok:
+                name = f"{done:05d}-{_short_stem(result.path)}.png"
                 if heatmaps and inspector.thresholds:
                     with lap("heat map", 1):
-                        row["heatmap"] = _write_heatmap(out / "heatmaps" / name, result, inspector.thresholds)
+                        path = claim(f"heatmaps/{name}")
+                        row["heatmap"] = _write_heatmap(
+                            path, result, inspector.thresholds, inspector.manifest.preprocess.depth
+                        )
                 if masks:
                     with lap("mask", 1):
-                        row["mask"] = _write_mask(out / "masks" / name, result, inspector.defect_mask(result))
+                        row["mask"] = _write_mask(
+                            claim(f"masks/{name}"), result, inspector.defect_mask(result)
+                        )
             with lap("write", 1):
                 write(row)
     print(f"{done} pictures scored, {broken} unreadable", file=sys.stderr)
@@ -113,9 +134,31 @@ def predict(
         print(*watch.report(), sep="\n", file=sys.stderr)
     if broken:
         raise typer.Exit(1)
+    if inspector.calibration is None:
+        raise typer.Exit(NOT_CALIBRATED)
 
 
-def _write_heatmap(path: Path, result: Result, thresholds: Thresholds) -> str:
+def _row(result: Result) -> ResultRow:
+    """Return the row of a result, without its heat map and mask."""
+    row: ResultRow = dict.fromkeys(COLUMNS) | {"path": str(result.path), "error": result.error}
+    if result.ok:
+        row |= {
+            "score": result.score if math.isfinite(result.score) else None,  # JSON has no NaN
+            "verdict": result.verdict,
+            "category": result.category,
+            "reason": result.reason,
+            "regions": [region._asdict() for region in result.regions] if result.verdict else None,
+        }
+    return row
+
+
+def _short_stem(picture: Path) -> str:
+    """Return a picture's name without suffix as part of another file's name: short, and without odd bytes."""
+    stem = picture.stem.encode("utf-8", "replace").replace(b"?", b"_")
+    return stem[:_LONGEST_STEM].decode("utf-8", "ignore")
+
+
+def _write_heatmap(path: Path, result: Result, thresholds: Thresholds, depth: Depth | None) -> str:
     """Write the picture with its map in colour, and return the path."""
     from PIL import Image
 
@@ -123,7 +166,8 @@ def _write_heatmap(path: Path, result: Result, thresholds: Thresholds) -> str:
     from understudy.runtime.images import read_picture
 
     span = colour_span(thresholds, [result.score])
-    return _write(path, Image.fromarray(heatmap(read_picture(result.path), result.anomaly_map, *span)))
+    picture = read_picture(result.path, depth)
+    return _write(path, Image.fromarray(heatmap(picture, result.anomaly_map, *span)))
 
 
 def _write_mask(path: Path, result: Result, mask: NDArray[np.bool_]) -> str:
@@ -135,9 +179,9 @@ def _write_mask(path: Path, result: Result, mask: NDArray[np.bool_]) -> str:
 
 
 def _write(path: Path, image: Image.Image) -> str:
-    from understudy.files import writing
+    from understudy.files import write_bytes
 
-    with writing(path):
-        path.parent.mkdir(exist_ok=True)
-        image.save(path)
+    png = io.BytesIO()
+    image.save(png, "PNG")
+    write_bytes(path, png.getvalue())
     return str(path)

@@ -8,11 +8,15 @@ from typing import Annotated, Literal
 import typer
 
 from understudy.cli.arguments import (
+    BadOption,
     CategoriesOption,
     DeviceOption,
+    GoodOption,
     ImageSizeOption,
+    LayoutOption,
     PrecisionOption,
     TeacherWeightsOption,
+    open_data,
     parse_folder,
     split_names,
     split_numbers,
@@ -65,6 +69,9 @@ def reproduce(
         Literal["unified", "one-class"] | None,
         typer.Option(help="Only the unified models, or only the one-class models; both by default."),
     ] = None,
+    layout: LayoutOption = "auto",
+    good: GoodOption = None,
+    bad: BadOption = None,
     image_size: ImageSizeOption = 256,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
@@ -78,7 +85,7 @@ def reproduce(
     with reporting(plain_lines=True) as reporter:
         made = understudy.reproduce(
             table,
-            data,
+            open_data(data, layout, good, bad),
             out,
             teacher=teacher,
             teacher_weights=teacher_weights,

@@ -134,7 +134,7 @@ def settings_for(method: str, values: Mapping[str, object] | None = None) -> Bas
         if first["type"] == "extra_forbidden":
             known = ", ".join(model.model_fields)
             raise InputError(f"{method} has no setting {key!r}; it has {known}") from error
-        raise InputError(f"setting {key}={first['input']!r} of {method}: {first['msg']}") from error
+        raise InputError(f"setting {key}={first['input']!r:.200} of {method}: {first['msg']}") from error
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, object]:
@@ -146,6 +146,6 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, object]:
             raise InputError(f"a setting is given as key=value, got {text!r}")
         try:
             values[key] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             values[key] = value
     return values

@@ -8,7 +8,7 @@ sizes, equations or weights. The defaults follow a rule that was written down be
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field
 
 from understudy.distill.affinity import AffinityAgainst, RowMeasure, contextual_distillation
 from understudy.distill.distiller import Distiller
@@ -17,7 +17,7 @@ from understudy.distill.fusion import ContextualMap, Fusion, Part, Scaling
 from understudy.distill.losses import Term, channel_distillation
 from understudy.distill.maps import MapRecipe
 from understudy.distill.teacher import Teacher
-from understudy.methods.recipe import Recipe
+from understudy.methods.recipe import Recipe, Smoothing, Weight
 
 __all__ = ["PAPER", "DskdSettings", "dskd"]
 
@@ -25,10 +25,10 @@ PAPER = Recipe(batch_size=16, validation=0.1)
 
 
 class DskdSettings(BaseModel):
-    """Settings of DSKD.
+    """Settings of DSKD. A weight lies between 0 and 1000.
 
     Attributes:
-        width: channels of the global student's code.
+        width: channels of the global student's code, from 1 to 4096.
         condensing: how the global student condenses; see :class:`understudy.distill.dual.GlobalContextBlock`.
         affinity_levels: number of levels, counted from the coarsest, that have contextual affinity.
         against: what the student's rows are compared with; see
@@ -38,21 +38,21 @@ class DskdSettings(BaseModel):
         lambda_affinity: weight of the contextual affinity term.
         global_cosine: weight of the cosine distance in the global student's map.
         scaling: how both maps are brought to one scale; see :class:`understudy.distill.fusion.Fusion`.
-        smoothing: sigma of the Gaussian over both maps, in pixels of the map; 0 for none.
+        smoothing: sigma of the Gaussian over both maps, in pixels of the map, at most 64; 0 for none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    width: PositiveInt = 64
+    width: int = Field(default=64, ge=1, le=4096)
     condensing: Condensing = "code"
-    affinity_levels: PositiveInt = 2
+    affinity_levels: int = Field(default=2, ge=1, le=16)
     against: AffinityAgainst = "self"
     measure: RowMeasure = "cosine"
-    lambda_cosine: NonNegativeFloat = 1.0
-    lambda_affinity: NonNegativeFloat = 1.0
-    global_cosine: NonNegativeFloat = 0.0
+    lambda_cosine: Weight = 1.0
+    lambda_affinity: Weight = 1.0
+    global_cosine: Weight = 0.0
     scaling: Scaling = "quantile"
-    smoothing: NonNegativeFloat = 4.0
+    smoothing: Smoothing = 4.0
 
 
 def dskd(teacher: Teacher, settings: DskdSettings) -> Distiller:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat
+from pydantic import BaseModel, ConfigDict
 
 from understudy.distill.distiller import Distiller
 from understudy.distill.losses import CosineReading, Term, channel_distillation
 from understudy.distill.maps import MapRecipe
 from understudy.distill.reverse import reverse_student
 from understudy.distill.teacher import Teacher
-from understudy.methods.recipe import Recipe
+from understudy.methods.recipe import Recipe, Smoothing
 
 __all__ = ["PAPER", "TUNED", "RdSettings", "rd"]
 
@@ -30,14 +30,14 @@ class RdSettings(BaseModel):
         cosine: reading of the cosine term: one cosine for the whole tensor of a picture (``global``, as in
             the release), or one for each position (``local``, as in the paper; ``hard``, as in the tuned
             recipe); see :func:`understudy.distill.losses.channel_distillation`.
-        smoothing: sigma of the Gaussian over the anomaly map, in pixels of the map; 0 for none. The tuned
-            recipe has 1.
+        smoothing: sigma of the Gaussian over the anomaly map, in pixels of the map, at most 64; 0 for none.
+            The tuned recipe has 1.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     cosine: CosineReading = "global"
-    smoothing: NonNegativeFloat = 4.0
+    smoothing: Smoothing = 4.0
 
 
 def rd(teacher: Teacher, settings: RdSettings) -> Distiller:

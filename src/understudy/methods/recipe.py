@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import nn
 
 from understudy.types import Sampling, Schedule, Statistics
@@ -17,8 +18,14 @@ __all__ = [
     "Optimiser",
     "Recipe",
     "Sgd",
+    "Smoothing",
+    "Weight",
     "share_of_rate",
 ]
+
+# Ranges of settings: wide enough for every use, too narrow for a slip of the keyboard.
+Weight = Annotated[float, Field(ge=0, le=1000)]
+Smoothing = Annotated[float, Field(ge=0, le=64)]
 
 
 _WARM_UP = 0.05  # share of the steps in which the learning rate rises

@@ -6,15 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 
 from understudy.distill.affinity import (
@@ -38,7 +30,7 @@ from understudy.distill.reverse import reverse_student
 from understudy.distill.teacher import Teacher
 from understudy.distill.valid import AffinityNorm
 from understudy.methods import rd
-from understudy.methods.recipe import Recipe
+from understudy.methods.recipe import Recipe, Smoothing, Weight
 
 __all__ = ["PAPER", "TUNED_RD", "SnlSettings", "snl_fd", "snl_rd"]
 
@@ -51,6 +43,8 @@ TUNED_RD = replace(  # docs/decisions/0043
 class SnlSettings(BaseModel):
     """Settings of SNL. A weight of 0, or 0 centres, switches a part off, as in the paper's tables 5 and 6.
 
+    A weight lies between 0 and 1000.
+
     Attributes:
         cosine: reading of the channel term; see :func:`understudy.distill.losses.channel_distillation`. The
             tuned recipe of ``snl-rd`` has ``hard``.
@@ -61,14 +55,15 @@ class SnlSettings(BaseModel):
             linearly to zero over the training, as in the tuned recipe of ``snl-rd``. The paper keeps them.
         spatial_scale: what features are divided by in the spatial term; see
             :func:`understudy.distill.losses.spatial_distillation`.
-        temperature: temperature of the softmax in the spatial term; see the same function.
+        temperature: temperature of the softmax in the spatial term, from 0.001 to 1000; see the same
+            function.
         spatial_reduction: how channels are averaged in the spatial term; see the same function.
         affinity_levels: number of levels, counted from the coarsest, that have affinity terms and an affinity
             map; all by default.
         affinity_form: form of the affinity terms in the loss; see
             :func:`understudy.distill.affinity.intra_affinity_distillation`.
         affinity_norm: what has length one in an affinity; see :func:`understudy.distill.valid.unit_vectors`.
-        centers: number of CRAM centres a level; 0 for no CRAM.
+        centers: number of CRAM centres a level, at most 1024; 0 for no CRAM.
         cram_mode: ``residual``, as the paper prints it, or ``codebook``; see
             :class:`understudy.distill.cram.CRAM`.
         per_center_alpha: whether every centre has a sharpness of its own, or all share one.
@@ -79,32 +74,32 @@ class SnlSettings(BaseModel):
             ``snl-rd`` has 0.5, because at the end of its training the student no longer learns affinities.
         affinity_map_form: form of the affinity map; see :func:`understudy.distill.affinity.affinity_map`.
         combine: how levels are combined: by ``sum``, as in eq. (11) and (13), or by ``product``, as in STPM.
-        smoothing: sigma of the Gaussian over the anomaly map, in pixels of the map; 0 for none. The tuned
-            recipe of ``snl-rd`` has 1.
+        smoothing: sigma of the Gaussian over the anomaly map, in pixels of the map, at most 64; 0 for none.
+            The tuned recipe of ``snl-rd`` has 1.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     cosine: CosineReading = "local"
-    lambda_spatial: NonNegativeFloat = 1.0
-    lambda_intra: NonNegativeFloat = 1.0
-    lambda_inter: NonNegativeFloat = 1.0
+    lambda_spatial: Weight = 1.0
+    lambda_intra: Weight = 1.0
+    lambda_inter: Weight = 1.0
     anneal_structural_terms: bool = False
     spatial_scale: SpatialScale = "teacher"
-    temperature: PositiveFloat = 1.0
+    temperature: float = Field(default=1.0, ge=0.001, le=1000)
     spatial_reduction: SpatialReduction = "mean_d"
-    affinity_levels: PositiveInt | None = None
+    affinity_levels: int | None = Field(default=None, ge=1, le=16)
     affinity_form: AffinityForm = "rms"
     affinity_norm: AffinityNorm = "channel"
-    centers: NonNegativeInt = 50
+    centers: int = Field(default=50, ge=0, le=1024)
     cram_mode: CramMode = "residual"
     per_center_alpha: bool = False
     center_init: CenterInit = "uniform"
     cram_in_line: bool = True
-    affinity_map: NonNegativeFloat = 1.0
+    affinity_map: Weight = 1.0
     affinity_map_form: AffinityForm = "rms"
     combine: Combine = "sum"
-    smoothing: NonNegativeFloat = 4.0
+    smoothing: Smoothing = 4.0
 
     @model_validator(mode="before")
     @classmethod

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat
+from pydantic import BaseModel, ConfigDict
 
 from understudy.distill.distiller import Distiller
 from understudy.distill.forward import ForwardStudent
 from understudy.distill.losses import Term, channel_distillation
 from understudy.distill.maps import Combine, MapRecipe
 from understudy.distill.teacher import Teacher
-from understudy.methods.recipe import Recipe, Sgd
+from understudy.methods.recipe import Recipe, Sgd, Smoothing
 
 __all__ = ["PAPER", "StpmSettings", "stpm"]
 
@@ -23,15 +23,15 @@ class StpmSettings(BaseModel):
         half: whether the squared distance is halved, as the paper prints it. The authors' code does not halve
             it, and its learning rate of 0.4 belongs to that.
         combine: how levels are combined: by ``product`` or by ``sum``.
-        smoothing: sigma of a Gaussian over the anomaly map, in pixels of the map; 0 for none, as in the
-            authors' code.
+        smoothing: sigma of a Gaussian over the anomaly map, in pixels of the map, at most 64; 0 for none, as
+            in the authors' code.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     half: bool = False
     combine: Combine = "product"
-    smoothing: NonNegativeFloat = 0.0
+    smoothing: Smoothing = 0.0
 
 
 def stpm(teacher: Teacher, settings: StpmSettings) -> Distiller:
