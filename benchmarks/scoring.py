@@ -25,8 +25,9 @@ from machine import provenance, read
 from memory import peak_mib
 from tables.cost import scoring
 from understudy import Inspector, Result, WorkError
-from understudy.runtime.images import Picture, find_pictures, read_picture
+from understudy.runtime.images import Picture, read_picture
 from understudy.runtime.manifest import read_manifest
+from understudy.runtime.walk import find_pictures
 
 Pictures = Sequence[Path | Picture]
 Scorer = Callable[[Pictures, int], Iterable[Result]]

@@ -24,6 +24,8 @@ from understudy.progress import Reporter
 from understudy.types import DeviceChoice, Region, Result
 
 if TYPE_CHECKING:
+    from understudy.data.layouts import open_pictures
+    from understudy.data.records import PictureSet
     from understudy.distill.weights import register_teacher
     from understudy.evaluate.job import Evaluation
     from understudy.lab.diagnose.job import Diagnosis
@@ -45,6 +47,7 @@ __all__ = [
     "Method",
     "Model",
     "PictureError",
+    "PictureSet",
     "Region",
     "Reporter",
     "Result",
@@ -53,6 +56,7 @@ __all__ = [
     "__version__",
     "fit",
     "load",
+    "open_pictures",
     "register_method",
     "register_teacher",
     "reproduce",
@@ -66,14 +70,21 @@ _HOME = {
     "Inspector": "runtime.inspector",
     "Method": "methods",
     "Model": "model",
+    "PictureSet": "data.records",
     "fit": "model",
+    "open_pictures": "data.layouts",
     "register_method": "methods",
     "register_teacher": "distill.weights",
     "reproduce": "lab.reproduce.job",
 }
 
 
-def load(folder: str | Path, device: DeviceChoice = "auto") -> Model | Inspector:
+def load(
+    folder: str | Path,
+    device: DeviceChoice = "auto",
+    *,
+    require_signature: str | Path | None = None,
+) -> Model | Inspector:
     """Load a saved model: a trained one as :class:`Model`, an exported one as :class:`Inspector`.
 
     Both have the same ``predict``. An exported model needs no torch.
@@ -82,17 +93,19 @@ def load(folder: str | Path, device: DeviceChoice = "auto") -> Model | Inspector
         folder: folder of the model.
         device: device for a trained model; ``auto`` takes a GPU if there is one. Ignored for an exported
             model.
+        require_signature: file of a public key (PEM); a model that was not signed with it is refused.
 
     Raises:
-        BundleError: the folder holds no model, or the model is incomplete, altered or of another version.
+        BundleError: the folder holds no model, or the model is incomplete, altered, of another version, or
+            not signed as required.
         InputError: the device is not there, or a trained model needs packages that are not installed.
     """
     from understudy.runtime.inspector import Inspector
     from understudy.runtime.manifest import holds_graph
 
     if holds_graph(Path(folder)):
-        return Inspector.load(folder)
-    model: Model = __getattr__("Model").load(folder, device)
+        return Inspector.load(folder, require_signature=require_signature)
+    model: Model = __getattr__("Model").load(folder, device, require_signature=require_signature)
     return model
 
 

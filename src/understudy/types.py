@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EMBEDDED_TEACHER",
+    "LEAST_RATE",
     "DeviceChoice",
     "Features",
     "GraphFormat",
     "GraphPrecision",
+    "LayoutChoice",
     "Level",
     "Pair",
     "PrecisionChoice",
@@ -37,6 +39,7 @@ Verdict: TypeAlias = Literal["PASS", "REVIEW", "FAIL"]
 
 # Choices that options take; the command line lists the same words.
 DeviceChoice: TypeAlias = Literal["auto", "cpu", "cuda"]
+LayoutChoice: TypeAlias = Literal["auto", "mvtec", "loco", "visa", "products", "good", "list"]
 PrecisionChoice: TypeAlias = Literal["auto", "32", "bf16"]
 RecipeName: TypeAlias = Literal["tuned", "paper"]
 Sampling: TypeAlias = Literal["natural", "balanced"]
@@ -48,6 +51,9 @@ GraphPrecision: TypeAlias = Literal["float32", "bf16", "int8"]
 
 EMBEDDED_TEACHER = "tf_efficientnet_lite0"
 """timm name of the teacher whose weights come with the installation."""
+
+LEAST_RATE = 1e-6
+"""Least rate that can be promised, one picture in a million; the largest is as far below 1."""
 
 
 class Level(NamedTuple):

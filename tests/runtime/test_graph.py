@@ -154,6 +154,16 @@ def test_a_sound_hash_over_a_broken_graph_is_one_sentence(
         open_graph(tmp_path, manifest_for(model, tmp_path, form))
 
 
+@pytest.mark.parametrize("form", ["onnx", "openvino"])
+@pytest.mark.parametrize("valid", [False, True])
+def test_a_graph_with_other_inputs_than_its_manifest_says_is_refused(
+    form: GraphFormat, valid: bool, model: Model, tmp_path: Path
+) -> None:
+    tiny(model, tmp_path, form, valid)
+    with pytest.raises(BundleError, match=r"takes .*, not what its manifest says; export it again"):
+        open_graph(tmp_path, manifest_for(model, tmp_path, form, not valid))
+
+
 def test_operators_newer_than_the_runtime_ask_for_its_update(
     model: Model, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -44,3 +44,11 @@ def test_an_outline_is_drawn_two_pixels_wide_inside_the_mask() -> None:
     expected[4:8, 4:8] = False
     np.testing.assert_array_equal(drawn, expected)
     assert not picture.any()
+
+
+def test_a_large_picture_is_coloured_as_its_parts_are() -> None:
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (1300, 1000, 3), np.uint8)
+    field = rng.random((1300, 1000)).astype(np.float32)
+    whole = heatmap(picture, field, 0.2, 0.9)
+    assert np.array_equal(whole[1100:], heatmap(picture[1100:], field[1100:], 0.2, 0.9))

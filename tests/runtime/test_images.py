@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from understudy import InputError, PictureError
-from understudy.runtime.images import decode_picture, find_pictures, read_mask, read_picture, resize_mask
+from understudy import PictureError
+from understudy.runtime import decoding
+from understudy.runtime.images import decode_picture, read_picture, resize_mask
 from understudy.runtime.preprocess import Preprocess
 
 RGB = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3) * 3
@@ -93,12 +94,6 @@ def test_a_picture_of_one_pixel_becomes_a_flat_input(tmp_path: Path) -> None:
     assert np.unique(found.reshape(-1, 3), axis=0).tolist() == [[9, 8, 7]]
 
 
-def test_float_pixels_are_refused(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.tif", Image.fromarray(np.ones((3, 3), np.float32)))
-    with pytest.raises(PictureError, match=r"a\.tif has floating-point pixels.*8 or 16 bit"):
-        read_picture(path)
-
-
 def test_what_is_no_picture_is_named(tmp_path: Path) -> None:
     text, short = tmp_path / "text.png", tmp_path / "short.png"
     text.write_text("hello")
@@ -117,8 +112,8 @@ def test_a_huge_picture_is_refused_before_it_is_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path / "a.png", Image.new("1", (300, 300)))
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 30_000)
-    with pytest.raises(PictureError, match="more than 178 million pixels, the most that is decoded; cut it"):
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 30_000)
+    with pytest.raises(PictureError, match="more than 0 million pixels, the most that is decoded; cut it"):
         read_picture(path)
 
 
@@ -137,21 +132,6 @@ def test_resizing_averages_what_it_leaves_out() -> None:
     assert np.abs(found.astype(int) - 100).max() <= 5  # without antialiasing it would be 0 or 200
 
 
-def test_a_mask_is_true_wherever_it_is_not_zero(tmp_path: Path) -> None:
-    values = np.zeros((4, 6), np.uint8)
-    values[1, 2], values[2, 3] = 1, 255
-    mask = read_mask(write(tmp_path / "m.png", Image.fromarray(values)), (4, 6))
-    assert np.argwhere(mask).tolist() == [[1, 2], [2, 3]]
-    opaque = Image.fromarray(values).convert("RGBA")
-    assert read_mask(write(tmp_path / "n.png", opaque), (4, 6)).sum() == 2
-
-
-def test_a_mask_of_another_size_is_named_with_both_sizes(tmp_path: Path) -> None:
-    path = write(tmp_path / "m.png", Image.new("L", (6, 4)))
-    with pytest.raises(PictureError, match=r"m\.png is a mask of 6x4, its picture is 8x5"):
-        read_mask(path, (5, 8))
-
-
 def test_a_resized_mask_keeps_half_covered_pixels_and_never_loses_a_defect() -> None:
     mask = np.zeros((64, 64), bool)
     mask[:8, :8] = True
@@ -160,14 +140,3 @@ def test_a_resized_mask_keeps_half_covered_pixels_and_never_loses_a_defect() -> 
     speck[20, 20] = True
     assert resize_mask(speck, (8, 8)).sum() >= 1
     assert not resize_mask(np.zeros((64, 64), bool), (8, 8)).any()
-
-
-def test_pictures_are_found_below_a_folder_in_order_and_hidden_files_left_out(tmp_path: Path) -> None:
-    (tmp_path / "in ner ü%").mkdir()
-    names = ["b.PNG", "in ner ü%/a.jpg", ".hidden.png", "notes.txt"]
-    for name in names:
-        (tmp_path / name).write_bytes(b"")
-    found = [p.relative_to(tmp_path).as_posix() for p in find_pictures(tmp_path)]
-    assert found == ["b.PNG", "in ner ü%/a.jpg"]
-    with pytest.raises(InputError, match="does not exist"):
-        find_pictures(tmp_path / "none")

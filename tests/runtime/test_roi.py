@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from understudy.errors import InputError, PictureError
-from understudy.runtime.manifest import load_rois, save_rois
+from understudy.errors import BundleError, InputError, PictureError
+from understudy.runtime.bundle import load_rois, save_rois
 from understudy.runtime.roi import NO_ROIS, Rois, read_roi_masks, resize_roi
 
 PICTURE = Path("picture.png")
@@ -131,7 +133,12 @@ def test_masks_that_are_of_no_use_are_refused(
 def test_regions_written_beside_a_model_are_read_as_they_were(rois: Rois, tmp_path: Path) -> None:
     names = save_rois(tmp_path, rois)
     assert all((tmp_path / name).is_file() for name in names)
-    assert load_rois(tmp_path).digest == rois.digest
+    listed: Any = SimpleNamespace(files=dict.fromkeys(names, "0"))
+    assert load_rois(tmp_path, listed).digest == rois.digest
+    unlisted: Any = SimpleNamespace(files={"roi.json": "0"})
+    if rois:
+        with pytest.raises(BundleError, match=r"roi.*\.png is not on the list"):
+            load_rois(tmp_path, unlisted)
 
 
 def test_the_digest_tells_regions_apart() -> None:

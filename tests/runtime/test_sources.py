@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import pytest
 from PIL import ExifTags, Image
 
 from understudy import InputError, PictureError
+from understudy.runtime import decoding, sources
+from understudy.runtime.budget import DecodingBudget
 from understudy.runtime.preprocess import Preprocess
 from understudy.runtime.sources import (
     Decoded,
@@ -72,6 +75,8 @@ def test_a_picture_that_does_not_decode_gives_its_error_in_its_place(decode: obj
     found = list(decode(sources, LOOK))
     assert [type(each) for each in found] == [Decoded, PictureError, PictureError, Decoded, PictureError]
     assert [str(each.path) for each in found][1:3] == [str(tmp_path / "broken.png"), "picture-2"]
+    errors = [each for each in found if isinstance(each, PictureError)]
+    assert all(e.__traceback__ is e.__cause__ is e.__context__ is None for e in errors)  # they keep no pixels
 
 
 def test_a_canvas_is_as_large_as_the_model_wants_and_the_pictures_own_size_is_kept() -> None:
@@ -181,7 +186,7 @@ def test_an_image_that_is_cut_short_or_of_float_pixels_gives_its_error(tmp_path:
     whole = (tmp_path / "a.png").read_bytes()
     (tmp_path / "a.png").write_bytes(whole[: len(whole) // 2])
     with Image.open(tmp_path / "a.png") as image:
-        cut, strange = decode_ahead([image, Image.fromarray(np.ones((3, 3), np.float32))], LOOK)
+        cut, strange = decode_ahead([image, Image.fromarray(np.full((3, 3), 7, np.float32))], LOOK)
     assert isinstance(cut, PictureError)
     assert isinstance(strange, PictureError)
     assert [str(each).split()[0] for each in (cut, strange)] == ["picture-0", "picture-1"]
@@ -213,3 +218,51 @@ def test_an_endless_stream_is_read_no_further_than_it_is_asked() -> None:
             yield frame(9)
 
     assert len(list(islice(decode_one_by_one(list_sources(camera()), LOOK), 7))) == 7
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        (None, "NoneType"),
+        (b"abc", "bytes"),
+        (7, "int"),
+        (2.5, "float"),
+        ([b"x"], "bytes"),
+        ([[]], "list"),
+    ],
+)
+def test_what_is_no_picture_by_its_type_is_one_sentence(given: object, kind: str) -> None:
+    with pytest.raises(
+        InputError, match=f"^a value of type {kind} is no picture; give a file or folder by its name"
+    ):
+        list_sources(given)
+
+
+def test_a_name_that_no_file_can_have_is_one_sentence(tmp_path: Path) -> None:
+    for name in ("x" * 300 + ".png", "zero\0byte.png"):
+        with pytest.raises(InputError, match="png"):
+            list_sources(tmp_path / name)
+
+
+def test_there_are_no_more_threads_than_usable_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, n: int) -> None:
+            asked.append(n)
+            super().__init__(n)
+
+    monkeypatch.setattr(sources, "ThreadPoolExecutor", Pool)
+    for cores in (1, 3, 64):
+        monkeypatch.setattr(sources, "usable_cores", lambda cores=cores: cores)
+        assert len(list(decode_ahead([frame(0)] * 3, LOOK, ahead=16))) == 3
+    assert asked == [1, 3, 16]
+
+
+def test_with_room_for_one_picture_at_a_time_all_come_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "BUDGET", DecodingBudget(1, free=lambda: 1e9))
+    paths = [save(tmp_path / f"{i}.png", i) for i in range(40)]
+    found = list(decode_ahead(paths, LOOK, ahead=8))
+    assert [each.picture[0, 0, 0] for each in found] == list(range(40))

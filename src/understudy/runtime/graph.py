@@ -74,7 +74,7 @@ def open_graph(folder: Path, manifest: Manifest, threads: int | None = None) -> 
     path = folder / card.file
     try:
         cores = threads or usable_cores()
-        run = (
+        run, inputs = (
             _open_onnx(path, cores) if card.format == "onnx" else _open_openvino(path, cores, card.precision)
         )
     except (BundleError, InputError):
@@ -84,6 +84,10 @@ def open_graph(folder: Path, manifest: Manifest, threads: int | None = None) -> 
             f"{path} is unaltered, but {runtime_name(card.format)} cannot load it (opset {card.opset}); "
             "update that runtime, or export the model again"
         ) from error
+    if inputs != {"images", *(["care"] if card.care else [])}:
+        raise BundleError(
+            f"{path} takes {', '.join(sorted(inputs))}, not what its manifest says; export it again"
+        )
     return _Graph(folder, run, card.care)
 
 
@@ -117,7 +121,8 @@ class _Graph:
         return Answers(maps[:, 0], scores, embeddings)
 
 
-def _open_onnx(path: Path, threads: int) -> _Run:
+def _open_onnx(path: Path, threads: int) -> tuple[_Run, set[str]]:
+    """Return a function that runs a graph, and the names of the graph's inputs."""
     import onnxruntime
 
     onnxruntime.disable_telemetry_events()
@@ -132,10 +137,11 @@ def _open_onnx(path: Path, threads: int) -> _Run:
         outputs: Sequence[NDArray[np.float32]] = session.run(GRAPH_OUTPUTS, given)
         return outputs
 
-    return run
+    return run, {each.name for each in session.get_inputs()}
 
 
-def _open_openvino(path: Path, threads: int, precision: GraphPrecision) -> _Run:
+def _open_openvino(path: Path, threads: int, precision: GraphPrecision) -> tuple[_Run, set[str]]:
+    """Return a function that runs a graph, and the names of the graph's inputs."""
     try:
         import openvino
     except ImportError as error:
@@ -164,4 +170,4 @@ def _open_openvino(path: Path, threads: int, precision: GraphPrecision) -> _Run:
         outputs = per_thread.request.infer(dict(given))
         return [outputs[name] for name in GRAPH_OUTPUTS]
 
-    return run
+    return run, {each.get_any_name() for each in compiled.inputs}

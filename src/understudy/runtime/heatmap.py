@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from understudy.runtime.decision import Thresholds
+from understudy.runtime.depth import row_bands
 from understudy.runtime.images import resize_map
 
 __all__ = ["colour_span", "heatmap", "outline"]
@@ -49,8 +50,18 @@ def heatmap(
         high: map value of the brightest colour.
         strength: opacity at ``high``, in [0, 1].
     """
-    large = resize_map(anomaly_map, (picture.shape[0], picture.shape[1]))
-    level = np.clip((large - low) / max(high - low, 1e-12), 0, 1)
+    height, width, _ = picture.shape
+    large = resize_map(anomaly_map, (height, width))
+    result = np.empty_like(picture)
+    for top, bottom in row_bands(height, width):
+        result[top:bottom] = _coloured(picture[top:bottom], large[top:bottom], low, high, strength)
+    return result
+
+
+def _coloured(
+    picture: NDArray[np.uint8], anomaly_map: NDArray[np.float32], low: float, high: float, strength: float
+) -> NDArray[np.uint8]:
+    level = np.clip((anomaly_map - low) / max(high - low, 1e-12), 0, 1)
     at = level * (len(_COLOURS) - 1)
     below = np.minimum(at.astype(int), len(_COLOURS) - 2)
     part = (at - below)[..., None]

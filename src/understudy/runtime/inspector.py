@@ -12,20 +12,21 @@ import numpy as np
 
 from understudy.errors import InputError, PictureError
 from understudy.progress import Lap, untimed
-from understudy.runtime.decision import Calibration, Thresholds, judge
-from understudy.runtime.graph import open_graph
-from understudy.runtime.images import Mask
-from understudy.runtime.manifest import (
-    Manifest,
+from understudy.runtime.bundle import (
     SeenPictures,
     load_rois,
     read_calibration,
-    read_manifest,
     read_pictures,
     read_prototypes,
+    read_settled,
 )
+from understudy.runtime.decision import Calibration, Thresholds, judge
+from understudy.runtime.graph import open_graph
+from understudy.runtime.images import Mask
+from understudy.runtime.manifest import Manifest
 from understudy.runtime.regions import find_regions, large_regions
 from understudy.runtime.scoring import Scored, Scorer
+from understudy.runtime.signature import read_trusted_manifest
 from understudy.runtime.sources import PictureInput, list_sources
 from understudy.types import Region, Result
 
@@ -57,28 +58,40 @@ class Inspector:
     folder: Path
 
     @classmethod
-    def load(cls, folder: str | Path, threads: int | None = None, *, calibrated: bool = True) -> Self:
+    def load(
+        cls,
+        folder: str | Path,
+        threads: int | None = None,
+        *,
+        calibrated: bool = True,
+        require_signature: str | Path | None = None,
+    ) -> Self:
         """Open a model that ``understudy export`` wrote; needs no torch.
 
         Args:
             folder: folder of the exported model.
             threads: number of threads that score; one per usable core by default.
             calibrated: also read the thresholds; ``False`` if that file may be damaged or missing.
+            require_signature: file of a public key (PEM); a model that was not signed with it is refused.
 
         Raises:
             BundleError: the folder holds no exported model; or the model is incomplete, altered, of another
-                version, or cannot run on this machine.
+                version, not signed as required, or cannot run on this machine.
         """
         folder = Path(folder)
-        manifest = read_manifest(folder)
-        scorer = Scorer(
-            network=open_graph(folder, manifest, threads),
-            preprocess=manifest.preprocess,
-            prototypes=read_prototypes(folder),
-            calibration=read_calibration(folder, manifest) if calibrated else None,
-            rois=load_rois(folder),
-        )
-        return cls(scorer, manifest, read_pictures(folder), folder)
+
+        def read() -> tuple[Scorer, Manifest, SeenPictures]:
+            manifest = read_trusted_manifest(folder, require_signature, calibrated=calibrated)
+            scorer = Scorer(
+                network=open_graph(folder, manifest, threads),
+                preprocess=manifest.preprocess,
+                prototypes=read_prototypes(folder),
+                calibration=read_calibration(folder, manifest) if calibrated else None,
+                rois=load_rois(folder, manifest),
+            )
+            return scorer, manifest, read_pictures(folder)
+
+        return cls(*read_settled(folder, read), folder)
 
     @property
     def categories(self) -> list[str]:

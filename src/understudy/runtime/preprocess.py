@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from understudy.runtime.decoding import resized
+from understudy.runtime.depth import Depth
 from understudy.runtime.images import Mask, Picture, unit
 
 __all__ = ["Corner", "Preprocess"]
 
 _MOST_ENLARGED = 4
+_Mean = Annotated[float, Field(ge=-10, le=10)]
+_Std = Annotated[float, Field(ge=1e-3, le=10)]
 
 Corner = tuple[int, int]
 """(top, left) of a window on its canvas, in pixels. Not negative; a window may reach beyond the canvas."""
@@ -37,16 +42,19 @@ class Preprocess(BaseModel):
         tile: side of the square of the original picture that one window shows, in picture pixels, from 32 to
             4096; ``None`` shows the whole picture in one window.
         overlap: smallest overlap of neighbouring tiles, in picture pixels, from 0 to half a tile.
+        depth: range of pictures with more than 8 bits a channel; ``None`` in models of older versions, which
+            take 16 bits.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     image_size: int = Field(ge=32, le=4096)
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[_Mean, _Mean, _Mean]
+    std: tuple[_Std, _Std, _Std]
     keep_aspect: bool = False
     tile: int | None = Field(default=None, ge=32, le=4096)
     overlap: int = Field(default=0, ge=0)
+    depth: Depth | None = None
 
     @model_validator(mode="after")
     def _overlap_fits(self) -> Preprocess:
@@ -78,7 +86,7 @@ class Preprocess(BaseModel):
         height, width = self.canvas(picture.shape[:2])
         if picture.shape[:2] == (height, width):
             return picture
-        return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR))
+        return resized(Image.fromarray(picture), (height, width))
 
     def corners(self, canvas: tuple[int, int], valid: Mask | None = None) -> list[Corner]:
         """(height, width) of a canvas -> corners of its windows, spread evenly from border to border.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -17,8 +16,10 @@ from PIL import Image
 
 from understudy.errors import InputError, PictureError
 from understudy.progress import Lap, untimed
-from understudy.runtime.images import Picture, decode_picture, find_pictures, picture_of, read_bytes
+from understudy.runtime.decoding import decode_file, digest_of
+from understudy.runtime.images import Picture, picture_of
 from understudy.runtime.preprocess import Preprocess
+from understudy.runtime.walk import find_pictures
 
 __all__ = [
     "Decoded",
@@ -40,12 +41,10 @@ PictureInput = (
 )
 """A file, a folder that is searched for pictures, a picture, or a list or an iterator of these.
 
-A picture is a PIL image or an array: (H, W), (H, W, 3) or (H, W, 4) uint8, or (H, W) uint16. Several colour
-pictures of one size may be one (N, H, W, 3) array. An iterator is read one picture at a time, so it may be
-endless.
+A picture is a PIL image or an array: (H, W), (H, W, 3) or (H, W, 4) uint8; or (H, W) or (H, W, 3) uint16 or
+float32, whose range the model records, see :class:`understudy.runtime.depth.Depth`. Several colour pictures
+of one size may be one (N, H, W, 3) array. An iterator is read one picture at a time, so it may be endless.
 """
-
-_DIGITS = 32  # of the SHA-256; 128 bits identify a picture well enough
 
 
 class Decoded(NamedTuple):
@@ -62,11 +61,6 @@ class Decoded(NamedTuple):
     picture: Picture
     digest: str
     size: tuple[int, int]
-
-
-def digest_of(data: bytes) -> str:
-    """Return the digest of a file's content: the first half of its SHA-256, in hexadecimal."""
-    return hashlib.sha256(data).hexdigest()[:_DIGITS]
 
 
 def usable_cores() -> int:
@@ -87,7 +81,7 @@ def list_sources(pictures: PictureInput) -> Iterable[Source]:
     """Return all pictures; those of a stream are looked up as they come.
 
     Raises:
-        InputError: a path does not exist, or there is no picture.
+        InputError: a path does not exist, something is no picture, or there is no picture.
     """
     if isinstance(pictures, str | Path):
         asked: Sequence[str | Path | NDArray[np.generic] | Image.Image] = [pictures]
@@ -97,8 +91,10 @@ def list_sources(pictures: PictureInput) -> Iterable[Source]:
         asked = list(pictures) if pictures.ndim == 4 else [pictures]
     elif is_stream(pictures):
         return (source for each in pictures for source in _sources(each))
-    else:
+    elif isinstance(pictures, Iterable) and not isinstance(pictures, bytes | bytearray | memoryview):
         asked = list(pictures)
+    else:
+        raise _no_picture(pictures)
     sources = [source for each in asked for source in _sources(each)]
     if not sources:
         raise InputError(f"no pictures in {', '.join(map(str, asked)) or 'an empty list'}")
@@ -106,7 +102,21 @@ def list_sources(pictures: PictureInput) -> Iterable[Source]:
 
 
 def _sources(each: str | Path | NDArray[np.generic] | Image.Image) -> Sequence[Source]:
-    return find_pictures(Path(each)) if isinstance(each, str | Path) else [each]
+    if isinstance(each, np.ndarray | Image.Image):
+        return [each]
+    if not isinstance(each, str | Path):
+        raise _no_picture(each)
+    try:
+        return find_pictures(each)
+    except OSError as error:  # such as a name that is too long
+        raise InputError(f"{each} cannot be read: {error.strerror or error}") from error
+
+
+def _no_picture(given: object) -> InputError:
+    return InputError(
+        f"a value of type {type(given).__name__} is no picture; give a file or folder by its name, a PIL "
+        "image or an array, or a list or an iterator of these"
+    )
 
 
 def decode_ahead(
@@ -114,7 +124,8 @@ def decode_ahead(
 ) -> Iterator[Decoded | PictureError]:
     """Yield the canvas of each picture in order, while other threads decode the next ones.
 
-    A picture that does not decode yields its error, so it does not stop the rest.
+    A picture that does not decode yields its error, so it does not stop the rest. There are as many threads
+    as usable cores, and all of them share one budget of memory; see :mod:`understudy.runtime.budget`.
 
     Args:
         sources: pictures.
@@ -122,7 +133,7 @@ def decode_ahead(
         ahead: number of pictures that are decoded ahead, at most.
         lap: times the parts of the work.
     """
-    with ThreadPoolExecutor(min(ahead, usable_cores() + 2)) as pool:
+    with ThreadPoolExecutor(min(ahead, usable_cores())) as pool:
         coming = (
             pool.submit(_decode, place, source, preprocess, lap) for place, source in enumerate(sources)
         )
@@ -147,14 +158,13 @@ def _decode(place: int, source: Source, preprocess: Preprocess, lap: Lap) -> Dec
     try:
         with lap("decode", 1):
             if isinstance(source, Path):
-                data = read_bytes(source)
-                picture = decode_picture(data, source)
-            else:
-                picture = picture_of(source, path)
-                data = picture.tobytes()
-        height, width, _ = picture.shape
+                canvas, size, digest = decode_file(path, preprocess.depth, preprocess.canvas, lap)
+                return Decoded(path, canvas, digest, size)
+            picture = picture_of(source, path, preprocess.depth)
         with lap("resize", 1):
             canvas = preprocess.resize(picture)
-        return Decoded(path, canvas, digest_of(data), (height, width))
+        height, width, _ = picture.shape
+        return Decoded(path, canvas, digest_of(picture.data), (height, width))
     except PictureError as error:
-        return error
+        error.__cause__ = error.__context__ = None  # its frames would keep the pixels
+        return error.with_traceback(None)
