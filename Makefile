@@ -4,8 +4,10 @@ BIN := .venv/bin
 READY := .venv/.ready
 # What the demo is told, such as DEMO='--out /tmp/demo --max-steps 100'.
 DEMO ?=
+# How many cases of bad input and faults the campaign tries.
+N ?= 20000
 
-.PHONY: demo test check docs clean
+.PHONY: demo test check docs attack clean
 
 demo: $(READY)
 	$(BIN)/understudy demo $(DEMO)
@@ -20,6 +22,9 @@ check: $(READY)
 
 docs: $(READY)
 	$(BIN)/mkdocs build --strict
+
+attack: $(READY)
+	$(BIN)/python tests/robustness/run.py --cases $(N) --page docs/reliability.md
 
 $(READY): pyproject.toml constraints.txt
 	@echo "Setting up .venv (torch is large: some minutes the first time)"

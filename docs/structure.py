@@ -18,7 +18,14 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "understudy"
 PAGE = ROOT / "CONTRIBUTING.md"
 BEGIN, END = "<!-- structure: begin -->\n", "<!-- structure: end -->\n"
-BASICS = {"types", "errors", "files", "progress"}  # imported by all: their arrows would hide the others
+BASICS = {
+    "types",
+    "errors",
+    "files",
+    "folders",
+    "results",
+    "progress",
+}  # imported by all: their arrows would hide the others
 DOOR = "__init__"  # understudy itself, which opens every room
 
 Imports = Mapping[str, set[str]]

@@ -13,8 +13,9 @@ import typer
 
 from understudy import Model
 from understudy.cli.app import app
-from understudy.runtime.images import find_pictures, read_picture
+from understudy.runtime.images import read_picture
 from understudy.runtime.preprocess import Preprocess
+from understudy.runtime.walk import find_pictures
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "from-score-to-decision.md").read_text()

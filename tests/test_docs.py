@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from PIL import Image
 
 import understudy
@@ -67,6 +69,9 @@ def prepared(
     mask = np.full((64, 64), 255, np.uint8)
     mask[:16] = 0
     Image.fromarray(mask).save(place / "mask.png")
+    secret = Ed25519PrivateKey.generate()
+    private = secret.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (place / "private.pem").write_bytes(private)
     return place
 
 

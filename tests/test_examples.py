@@ -14,8 +14,9 @@ import understudy
 from understudy.distill.teacher import Teacher
 from understudy.distill.weights import load_teacher
 from understudy.methods import METHODS, Recipe, Sgd, build, settings_for
-from understudy.runtime.images import decode_picture, find_pictures
+from understudy.runtime.images import decode_picture
 from understudy.runtime.preprocess import Preprocess
+from understudy.runtime.walk import find_pictures
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 

@@ -1,4 +1,4 @@
-"""Only files on our own list are removed, one process writes at a time, and a stop loses neither old nor new."""
+"""Only our own files are removed, one process writes at a time, and a stop loses neither old nor new."""
 
 from __future__ import annotations
 
@@ -160,9 +160,9 @@ def test_the_steps_that_are_stopped_at_reach_from_the_first_to_the_last(tmp_path
 
 
 def test_a_second_writer_is_refused_with_the_name_of_the_first(tmp_path: Path) -> None:
-    with locked(tmp_path), pytest.raises(InputError, match=rf"is being written by process {os.getpid()} \("):
-        with locked(tmp_path):
-            pass
+    sentence = rf"is being written by process {os.getpid()} \("
+    with locked(tmp_path), pytest.raises(InputError, match=sentence), locked(tmp_path):
+        pass
     with locked(tmp_path):
         pass
     assert list(tmp_path.iterdir()) == []

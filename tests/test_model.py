@@ -23,7 +23,7 @@ from understudy.export import export
 from understudy.lab.diagnose import diagnose
 from understudy.progress import Reporter
 from understudy.runtime.decision import decide, thresholds_for
-from understudy.runtime.images import find_pictures
+from understudy.runtime.walk import find_pictures
 from understudy.train.options import FitOptions
 
 TINY = {"image_size": 64, "max_steps": 2, "batch_size": 4, "strides": (8, 16), "device": "cpu"}

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import venv
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from PIL import Image
 
 from understudy import Inspector, Model, Result
 from understudy.export.parity import TOLERANCE
-from understudy.runtime.manifest import read_calibration, read_manifest
+from understudy.runtime.bundle import read_calibration
+from understudy.runtime.manifest import read_manifest
 
 pytestmark = pytest.mark.xdist_group("wheel")  # one environment for all
 
@@ -105,7 +107,7 @@ def pictures(factory: Path, tmp_path: Path) -> list[Path]:
     base = Image.open(factory / "nut" / "test" / "good" / "000.png")
     base.resize((300, 40)).save(odd / "wide.png")
     base.convert("LA").save(odd / "transparent.png")
-    Image.fromarray(np.asarray(base.convert("L")).astype(np.uint16) * 257).save(odd / "deep.png")
+    Image.fromarray(np.asarray(base.convert("L")).astype(np.uint16)).save(odd / "deep.png")
     return [factory / "nut" / "test", factory / "linen" / "test", odd]
 
 
@@ -162,10 +164,14 @@ def test_its_command_line_predicts(light: Light, exported: Path, pictures: list[
 
 
 def test_its_command_line_calibrates(
-    light: Light, exported: Path, model_folder: Path, factory: Path, tmp_path: Path
+    light: Light,
+    exported: Path,
+    model_folder: Path,
+    factory: Path,
+    tmp_path: Path,
+    uncalibrate: Callable[[Path], Path],
 ) -> None:
-    copy = shutil.copytree(exported, tmp_path / "copy")
-    (copy / "calibration.json").unlink()
+    copy = uncalibrate(Path(shutil.copytree(exported, tmp_path / "copy")))
     done = light.understudy("calibrate", copy, factory, "--false-alarm-rate", "0.15")
     assert done.returncode == 0, done.stderr
     ours, theirs = (read_calibration(at, read_manifest(at)) for at in (copy, model_folder))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 
@@ -73,6 +75,23 @@ def test_settings_are_checked_and_the_known_ones_listed() -> None:
         settings_for("snl-rd", {"centers": -1})
     with pytest.raises(InputError, match="no method is named 'x'; there are stpm, rd, snl-fd, snl-rd, dskd"):
         settings_for("x")
+
+
+@every_method
+def test_no_number_among_the_settings_is_without_bounds(method: str) -> None:
+    defaults = settings_for(method).model_dump()
+    settings = METHODS[method].settings.model_fields
+    numbers = [n for n, field in settings.items() if field.annotation in (int, float, int | None)]
+    assert numbers
+    for name in numbers:
+        for value in (-1, 1e9, float("nan"), float("inf")):
+            with pytest.raises(InputError, match=re.escape(f"setting {name}={value!r} of {method}: ")):
+                settings_for(method, defaults | {name: value})
+
+
+def test_a_setting_nested_too_deeply_is_refused_as_a_text() -> None:
+    with pytest.raises(InputError, match="setting centers="):
+        settings_for("snl-rd", parse_assignments(["centers=" + "[" * 100_000]))
 
 
 def test_assignments_are_read_as_numbers_switches_or_words() -> None:

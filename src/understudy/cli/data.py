@@ -71,9 +71,14 @@ def synthesize(
     ],
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Random seed of the pictures.")] = 0,
     pictures: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Number of good pictures of each product to learn from.")
+        int,
+        typer.Option(
+            metavar="N", min=1, max=10**6, help="Number of good pictures of each product to learn from."
+        ),
     ] = 60,
-    size: Annotated[int, typer.Option(metavar="N", min=64, help="Side of the pictures, in pixels.")] = 256,
+    size: Annotated[
+        int, typer.Option(metavar="N", min=64, max=8192, help="Side of the pictures, in pixels.")
+    ] = 256,
 ) -> None:
     """Make pictures of four products (MVTec AD layout) and of a kit (LOCO layout), with exact masks."""
     from understudy.data.layouts import open_pictures
