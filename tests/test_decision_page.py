@@ -65,7 +65,7 @@ def test_the_program_runs_on_arrays_and_goes_on_after_a_broken_one(
     capsys.readouterr()
     pictures = [read_picture(path) for path in find_pictures(factory / "nut" / "test")]
     frames = [pictures[0], np.zeros((4, 4, 7)), pictures[1][..., ::-1], pictures[2][..., 0]]
-    (program,) = re.findall(r"```python\n(.*?)```", PAGE, re.S)
+    program = re.findall(r"```python\n(.*?)```", PAGE, re.S)[0]
     program, n = re.subn(r"^frames = .*\n", "", program, flags=re.M)  # a camera's instead of a folder's
     assert n == 1
     exec(compile(program, "from-score-to-decision.md", "exec"), {"frames": frames})

@@ -34,6 +34,8 @@ from understudy.files import sha256_of, write_json, writing
 __all__ = [
     "BEGUN",
     "RESULTS",
+    "STATE",
+    "TRAINING",
     "begun_files",
     "clear_own",
     "draft_in",
@@ -50,6 +52,8 @@ __all__ = [
 
 RESULTS = ".understudy.json"  # the list of a folder of results
 LISTS = (RESULTS, "manifest.json")
+TRAINING = ".understudy-training"  # subfolder with the state of an unfinished training
+STATE = ("last.ckpt", "training.jsonl")  # its files
 _PRIVATE = ".understudy"  # names that begin so are ours
 _DRAFT = ".understudy-draft-"
 BEGUN = ".understudy.jsonl"  # names of the files of an unfinished run, one a line
@@ -118,9 +122,16 @@ def foreign_files(
     return sorted(
         name
         for name in names
-        if not (name.startswith(_PRIVATE) or name in private)
+        if not (_is_private(name) or name in private)
         and (name not in ours or (changed and sha256_of(folder / name) != ours[name]))
     )
+
+
+def _is_private(name: str) -> bool:
+    first, *rest = Path(name).parts
+    if first == TRAINING:
+        return not rest or rest[0] in STATE or rest[0].startswith(_DRAFT)
+    return first.startswith(_PRIVATE)
 
 
 def clear_own(folder: Path, listing: str = RESULTS) -> None:

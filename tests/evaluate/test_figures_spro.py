@@ -45,8 +45,8 @@ def test_au_spro_of_more_pixels_than_can_be_kept_states_its_largest_error(
     monkeypatch.setattr(pixels, "EXACT_PIXELS", 19 * 96 * 64 - 1)  # maps of 64 x 64 still fit
     said: list[str] = []
     metrics = evaluate(inspector, wide_kit, categories=["kit"], progress=Reporter(say=said.append)).metrics
-    assert "pixel metrics: exact" in said[1]
-    assert "AU-sPRO: 0.1 million pixels, too many to keep for 1 of 1 categories" in said[2]
+    assert any("pixel metrics: exact" in line for line in said)
+    assert any("AU-sPRO: 0.1 million pixels, too many to keep for 1 of 1 categories" in line for line in said)
     assert metrics["spro_mode"]["form"] == "histogram"
     assert metrics["pixel_mode"] == exact["pixel_mode"]
     errors = metrics["categories"]["kit"]["au_spro_max_error"]

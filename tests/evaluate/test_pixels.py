@@ -26,7 +26,7 @@ def test_more_pixels_than_memory_has_room_for_are_counted_in_bins_within_the_sta
     mixed = evaluate(inspector, factory, progress=Reporter(say=said.append)).metrics
     assert mixed["categories"] == exact["categories"]
     assert mixed["pixel_mode"]["form"] == "histogram"
-    assert "too many to keep for all together: counted there in 262144 bins" in said[1]
+    assert any("too many to keep for all together: counted there in 262144 bins" in line for line in said)
     monkeypatch.setattr(pixels, "EXACT_PIXELS", 0)
     binned = evaluate(inspector, factory).metrics
     for ours, true in [

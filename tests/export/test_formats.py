@@ -124,4 +124,6 @@ def test_what_has_no_counterpart_is_one_sentence(tmp_path: Path) -> None:
 def test_an_exported_folder_is_read_as_a_model(exported: Path) -> None:
     manifest = manifests.read_manifest(exported)
     assert manifest.graph is not None
-    assert sorted(manifest.files) == ["model.onnx", "pictures.json", "prototypes.json", "roi.json"]
+    beside = {path.name for path in exported.iterdir()} - {"manifest.json"}
+    assert set(manifest.files) == beside
+    assert beside == {"calibration.json", "model.onnx", "pictures.json", "prototypes.json", "roi.json"}

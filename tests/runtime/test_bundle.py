@@ -81,7 +81,9 @@ def test_a_model_that_is_calibrated_meanwhile_is_read_before_or_after_and_never_
         looking = pool.submit(look)
         for calibration in made:
             save_calibration(copy, model.manifest, calibration)
-            time.sleep(0.1)  # a reader of files that change all the time would read for ever
+            before = len(read)
+            while len(read) == before:  # a reader of files that change all the time would read for ever
+                time.sleep(0.001)
         ended.set()
         looking.result()
     assert read == sorted(read, key=lambda area: (area != first.min_area, area))

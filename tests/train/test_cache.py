@@ -219,7 +219,7 @@ def test_a_full_disk_is_named_in_one_line_and_the_training_goes_on_without(
     said: list[str] = []
     assert cache.keep(pictures, Reporter(say=said.append)) is None
     assert said[-1] == (
-        f"{tmp_path} cannot be written: No space left on device; make room there; "
+        f"{tmp_path} cannot be written: No space left on device; make room there: 0.5 MB are missing; "
         "until then features are computed at each step"
     )
 

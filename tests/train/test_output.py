@@ -15,10 +15,10 @@ import pytest
 import understudy
 from understudy.cli import main
 from understudy.errors import InputError, WorkError
-from understudy.folders import clear_own, locked
+from understudy.folders import TRAINING, clear_own, locked
 from understudy.progress import Reporter
 from understudy.results import results_in
-from understudy.runtime.manifest import MANIFEST, TRAINING, is_ours
+from understudy.runtime.manifest import MANIFEST, is_ours
 from understudy.train import job
 from understudy.train.loop import checkpoint_file
 
@@ -115,6 +115,23 @@ def test_a_training_killed_before_its_first_checkpoint_may_begin_again(factory: 
     out = tmp_path / "model"
     checkpoint_file(out).parent.mkdir(parents=True)
     assert understudy.fit(factory, out=out, **QUICK).categories
+
+
+def test_a_file_of_the_user_among_the_private_ones_is_not_lost(
+    factory: Path, model_folder: Path, tmp_path: Path
+) -> None:
+    mine = tmp_path / "new" / TRAINING / "x"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("the user's")
+    with pytest.raises(InputError, match=rf"such as {TRAINING}/x, and they must not be lost"):
+        understudy.fit(factory, out=tmp_path / "new", **QUICK)
+    assert mine.read_text() == "the user's"
+    model = copy_of(model_folder, tmp_path)
+    (model / TRAINING).mkdir()
+    (model / TRAINING / "x").write_text("the user's")
+    understudy.fit(factory, out=model, overwrite=True, **QUICK)
+    assert (model / TRAINING / "x").read_text() == "the user's"
+    assert {p.name for p in (model / TRAINING).iterdir()} == {"x"}
 
 
 def copy_of(model_folder: Path, tmp_path: Path) -> Path:

@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from understudy.errors import BundleError
 from understudy.files import sha256_of
-from understudy.folders import finish, read_sealed, write_sealed
+from understudy.folders import TRAINING, finish, foreign_files, read_sealed, write_sealed
 from understudy.runtime.preprocess import Preprocess
 from understudy.types import GraphFormat, GraphPrecision
 
@@ -56,7 +56,6 @@ _FIRST_SCHEMA = 4  # without calibration.json in ``files``; still read
 MANIFEST, CALIBRATION = "manifest.json", "calibration.json"
 PICTURES, PROTOTYPES, ROIS = "pictures.json", "prototypes.json", "roi.json"
 STUDENT, TEACHER = "student.safetensors", "teacher.safetensors"
-TRAINING = ".understudy-training"  # subfolder with the state of an unfinished training
 
 
 class _Card(BaseModel):
@@ -226,7 +225,8 @@ def is_ours(folder: Path) -> bool:
     A manifest counts only with its own hash, so a foreign ``manifest.json`` never names files to remove.
     """
     finish(folder, MANIFEST)
-    return (folder / TRAINING).is_dir() or read_sealed(folder / MANIFEST) is not None
+    begun = (folder / TRAINING).is_dir() and not foreign_files(folder, below=folder / TRAINING)
+    return begun or read_sealed(folder / MANIFEST) is not None
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

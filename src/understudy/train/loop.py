@@ -28,9 +28,9 @@ from understudy.distill.cram import CRAM
 from understudy.distill.distiller import Distiller
 from understudy.distill.network import Normaliser
 from understudy.errors import InputError
+from understudy.folders import STATE, TRAINING
 from understudy.methods.recipe import share_of_rate
 from understudy.progress import Advance, ignore_progress
-from understudy.runtime.manifest import TRAINING
 from understudy.runtime.preprocess import Preprocess
 from understudy.train.callbacks import AveragedWeights, BestEpoch, Journal, ProgressWatch
 from understudy.train.finish import MOST_BATCHES, recompute_batchnorm
@@ -43,12 +43,12 @@ __all__ = ["Trained", "checkpoint_file", "journal_file", "train"]
 
 def checkpoint_file(folder: Path) -> Path:
     """Return the file that keeps the state of an unfinished training in ``folder``."""
-    return folder / TRAINING / "last.ckpt"
+    return folder / TRAINING / STATE[0]
 
 
 def journal_file(folder: Path) -> Path:
     """Return the file with the figures of an unfinished training in ``folder``, step by step."""
-    return folder / TRAINING / "training.jsonl"
+    return folder / TRAINING / STATE[1]
 
 
 def _read_checkpoint(path: Path) -> dict[str, Any]:

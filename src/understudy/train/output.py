@@ -6,15 +6,14 @@ one.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from understudy.errors import InputError
 from understudy.files import check_writable, writing
-from understudy.folders import clear_own, draft_in, foreign_files, locked, publish
-from understudy.runtime.manifest import MANIFEST, TRAINING, holds_model, is_ours, list_calibration
+from understudy.folders import STATE, TRAINING, clear_own, draft_in, foreign_files, locked, publish
+from understudy.runtime.manifest import MANIFEST, holds_model, is_ours, list_calibration
 from understudy.train.loop import checkpoint_file
 
 __all__ = ["draft_model", "is_finished", "owned", "prepare_output"]
@@ -24,7 +23,7 @@ _RESULTS = ("evaluation", "diagnosis")  # what evaluate and diagnose write into 
 
 def is_finished(out: Path) -> bool:
     """Tell whether a folder holds a model and no unfinished training."""
-    return holds_model(out) and not (out / TRAINING).is_dir()
+    return holds_model(out) and not any((out / TRAINING / name).exists() for name in STATE)
 
 
 def prepare_output(out: Path, *, resume: bool, overwrite: bool) -> None:
@@ -93,4 +92,8 @@ def draft_model(out: Path) -> Iterator[Path]:
 
 
 def _forget_training(out: Path) -> None:
-    shutil.rmtree(out / TRAINING, ignore_errors=True)
+    """Remove the state of a training; any other file there stays."""
+    for name in STATE:
+        (out / TRAINING / name).unlink(missing_ok=True)
+    with suppress(OSError):
+        (out / TRAINING).rmdir()
