@@ -103,28 +103,22 @@ def begun_files(folder: Path) -> list[str]:
     return [name for name in names if _lies_inside(name)]
 
 
-def foreign_files(
-    folder: Path, listing: str = RESULTS, *, below: Path | None = None, changed: bool = True
-) -> list[str]:
-    """Return the names of all files in a folder and below it that are not ours, sorted.
+def foreign_files(folder: Path, listing: str = RESULTS, *, below: Path | None = None) -> Iterator[str]:
+    """Yield the names of all files in a folder and below it that are not ours, or were changed since.
 
     Args:
         folder: folder of the files.
         listing: name of its list.
         below: file or subfolder to look at alone.
-        changed: whether a file of ours that was changed since counts as the user's.
     """
     top = below or folder
     ours = own_files(folder, listing)
     private = {*begun_files(folder), *({listing} if ours else ())}
     found = top.rglob("*") if top.is_dir() else [top] if top.exists() else []
-    names = (str(p.relative_to(folder)) for p in found if not p.is_dir())
-    return sorted(
-        name
-        for name in names
-        if not (_is_private(name) or name in private)
-        and (name not in ours or (changed and sha256_of(folder / name) != ours[name]))
-    )
+    for name in (str(p.relative_to(folder)) for p in found if not p.is_dir()):
+        is_ours = _is_private(name) or name in private
+        if not is_ours and (name not in ours or sha256_of(folder / name) != ours[name]):
+            yield name
 
 
 def _is_private(name: str) -> bool:
@@ -190,7 +184,7 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
     """
     path = folder / _LOCK
     lock = FileLock(path, timeout=wait, mode=0o666)
-    is_new = not folder.exists()
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         try:
@@ -206,8 +200,8 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
     finally:
         with suppress(OSError):
             path.unlink()
-            if is_new:
-                folder.rmdir()  # fails if the block left something in it
+            for each in made:
+                each.rmdir()  # fails if the block left something in it
         lock.release()
 
 

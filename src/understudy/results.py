@@ -122,7 +122,7 @@ class Claim:
 
 def _refuse_foreign(folder: Path, names: Iterable[str] | None) -> None:
     tops = [folder] if names is None else [folder / name for name in names]
-    foreign = next((name for top in tops for name in foreign_files(folder, below=top)), None)
+    foreign = min((name for top in tops for name in foreign_files(folder, below=top)), default=None)
     if foreign:
         raise InputError(
             f"{folder / foreign} was not written by understudy, or was changed since; "

@@ -133,7 +133,7 @@ def _refuse_to_lose(out: Path, overwrite: bool) -> None:
     finish(out, manifests.MANIFEST)
     earlier = read_sealed(out / manifests.MANIFEST)
     if earlier is None or not earlier.get("graph"):
-        if out.exists() and not (out.is_dir() and not foreign_files(out)):
+        if out.exists() and not (out.is_dir() and not any(foreign_files(out))):
             raise InputError(f"{out} holds something that no export made; choose an empty folder with --out")
     elif not overwrite:
         raise InputError(f"{out} already holds an exported model; choose another --out, or --overwrite it")

@@ -20,10 +20,6 @@ from understudy.errors import BundleError
 from understudy.methods import build, settings_for
 from understudy.runtime.bundle import (
     SeenPictures,
-    load_rois,
-    read_calibration,
-    read_pictures,
-    read_prototypes,
     read_settled,
     save_rois,
     write_prototypes,
@@ -43,7 +39,6 @@ from understudy.runtime.manifest import (
 )
 from understudy.runtime.preprocess import Preprocess
 from understudy.runtime.roi import Rois
-from understudy.runtime.scoring import Scorer
 from understudy.runtime.signature import read_trusted_manifest
 
 __all__ = ["load_distiller", "load_trained", "save_trained", "versions"]
@@ -131,14 +126,8 @@ def load_trained(
     def read() -> tuple[Distiller, Inspector]:
         manifest = read_trusted_manifest(folder, require_signature, calibrated=calibrated)
         distiller = load_distiller(folder, manifest)
-        scorer = Scorer(
-            network=TorchNetwork(distiller, device),
-            preprocess=manifest.preprocess,
-            prototypes=read_prototypes(folder),
-            calibration=read_calibration(folder, manifest) if calibrated else None,
-            rois=load_rois(folder, manifest),
-        )
-        return distiller, Inspector(scorer, manifest, read_pictures(folder), folder)
+        network = TorchNetwork(distiller, device)
+        return distiller, Inspector.around(network, folder, manifest, calibrated=calibrated)
 
     return read_settled(folder, read)
 

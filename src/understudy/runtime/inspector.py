@@ -21,7 +21,7 @@ from understudy.runtime.bundle import (
     read_settled,
 )
 from understudy.runtime.decision import Calibration, Thresholds, judge
-from understudy.runtime.graph import open_graph
+from understudy.runtime.graph import Network, open_graph
 from understudy.runtime.images import Mask
 from understudy.runtime.manifest import Manifest
 from understudy.runtime.regions import find_regions, large_regions
@@ -79,19 +79,36 @@ class Inspector:
                 version, not signed as required, or cannot run on this machine.
         """
         folder = Path(folder)
+        return read_settled(folder, lambda: cls._read(folder, threads, calibrated, require_signature))
 
-        def read() -> tuple[Scorer, Manifest, SeenPictures]:
-            manifest = read_trusted_manifest(folder, require_signature, calibrated=calibrated)
-            scorer = Scorer(
-                network=open_graph(folder, manifest, threads),
-                preprocess=manifest.preprocess,
-                prototypes=read_prototypes(folder),
-                calibration=read_calibration(folder, manifest) if calibrated else None,
-                rois=load_rois(folder, manifest),
-            )
-            return scorer, manifest, read_pictures(folder)
+    @classmethod
+    def _read(
+        cls, folder: Path, threads: int | None, calibrated: bool, require_signature: str | Path | None
+    ) -> Self:
+        manifest = read_trusted_manifest(folder, require_signature, calibrated=calibrated)
+        return cls.around(open_graph(folder, manifest, threads), folder, manifest, calibrated=calibrated)
 
-        return cls(*read_settled(folder, read), folder)
+    @classmethod
+    def around(cls, network: Network, folder: Path, manifest: Manifest, *, calibrated: bool) -> Self:
+        """Make an inspector of a network and the files beside it.
+
+        Args:
+            network: scores windows.
+            folder: folder of the model.
+            manifest: its manifest.
+            calibrated: also read the thresholds.
+
+        Raises:
+            BundleError: a file is damaged or of another version.
+        """
+        scorer = Scorer(
+            network=network,
+            preprocess=manifest.preprocess,
+            prototypes=read_prototypes(folder),
+            calibration=read_calibration(folder, manifest) if calibrated else None,
+            rois=load_rois(folder, manifest),
+        )
+        return cls(scorer, manifest, read_pictures(folder), folder)
 
     @property
     def categories(self) -> list[str]:

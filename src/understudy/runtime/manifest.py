@@ -225,7 +225,7 @@ def is_ours(folder: Path) -> bool:
     A manifest counts only with its own hash, so a foreign ``manifest.json`` never names files to remove.
     """
     finish(folder, MANIFEST)
-    begun = (folder / TRAINING).is_dir() and not foreign_files(folder, below=folder / TRAINING)
+    begun = (folder / TRAINING).is_dir() and not any(foreign_files(folder, below=folder / TRAINING))
     return begun or read_sealed(folder / MANIFEST) is not None
 
 

@@ -38,9 +38,9 @@ def prepare_output(out: Path, *, resume: bool, overwrite: bool) -> None:
         BundleError: the folder cannot be written.
         InputError: it holds files of the user, or a model or a training that must not be lost.
     """
-    if out.is_dir() and not is_ours(out) and (foreign := foreign_files(out, MANIFEST)):
+    if out.is_dir() and not is_ours(out) and (foreign := next(foreign_files(out, MANIFEST), None)):
         raise InputError(
-            f"{out} holds files that understudy did not write, such as {foreign[0]}, and they must not be "
+            f"{out} holds files that understudy did not write, such as {foreign}, and they must not be "
             "lost; choose a new or empty folder with --out"
         )
     begun = checkpoint_file(out).is_file()
