@@ -241,6 +241,10 @@ def test_pictures_that_a_short_training_does_not_see_are_said_and_may_set_thresh
     assert model.manifest.training.categories == dict.fromkeys(model.categories, 2)
     assert len(model.inspector.seen.trained) == 8
     assert model.calibrate(factory, false_alarm_rate=0.1, progress=False).thresholds.n_good == 16
+    said.clear()
+    asked |= {"max_steps": None, "epochs": 1, "batch_size": 5}  # 4 steps of 5, and a rest of 4
+    assert len(understudy.fit(factory, out=tmp_path / "all", **asked).inspector.seen.trained) == 24
+    assert not any("are not learned from" in line for line in said)
 
 
 def test_a_folder_without_a_name_is_refused(

@@ -112,7 +112,8 @@ def _train_and_save(
         reporter.say(f"{windows} tiles of {preprocess.tile} pixels to learn from")
     plan = plan_for(asked, recipe, windows, len(picture_set.categories))
     balanced = recipe.sampling == "balanced" and len(picture_set.categories) > 1
-    parts, unseen = keep_what_is_seen(parts, plan.steps * plan.batch_size, count, balanced, asked.seed)
+    room = windows if asked.epochs else plan.steps * plan.batch_size  # an epoch goes over all
+    parts, unseen = keep_what_is_seen(parts, room, count, balanced, asked.seed)
     if unseen:
         windows = count(parts.learn)
         reporter.say(
