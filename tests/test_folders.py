@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -102,7 +104,7 @@ def test_a_link_is_not_followed_to_a_file_of_the_user(tmp_path: Path) -> None:
 
 def test_a_file_of_the_user_under_the_name_of_a_new_one_stops_the_publishing(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("the user's")
-    with pytest.raises(WorkError, match=r"a was not written by understudy; move it away"):
+    with pytest.raises(WorkError, match=r"a is a file of yours; move it away"):
         run(tmp_path, {"a": "1", "b": "1"})
     assert contents(tmp_path) == {"a": "the user's"}
     assert not [p for p in tmp_path.iterdir() if p.is_dir()], "a draft was left behind"
@@ -200,3 +202,42 @@ def test_a_list_is_plain_json_that_others_can_read(tmp_path: Path) -> None:
     run(tmp_path, {"a": "1"})
     listed = json.loads((tmp_path / RESULTS).read_text())
     assert listed["files"] == {"a": sha256_of(tmp_path / "a")}
+
+
+def test_a_lock_finishes_what_a_stopped_run_began_and_does_not_wait_for_itself(tmp_path: Path) -> None:
+    run(tmp_path, {"a": "old"})
+    new = tmp_path / ".understudy-new"
+    new.mkdir()
+    (new / "a").write_text("new")
+    write_sealed(new / RESULTS, {"files": {"a": sha256_of(new / "a")}})
+    with locked(tmp_path):
+        assert not finish(tmp_path)
+        assert contents(tmp_path) == {"a": "new"}
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOLCK, "No locks available"), NotImplementedError()])
+def test_a_disk_that_knows_no_locks_is_written_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refuse(self: object) -> None:
+        raise error
+
+    monkeypatch.setattr(folders.FileLock, "acquire", refuse)
+    run(tmp_path / "out", {"a": "1"})
+    assert contents(tmp_path / "out") == {"a": "1"}
+
+
+def test_who_cannot_write_waits_for_the_process_that_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object, **keywords: object) -> None:
+        Timer(0.2, (tmp_path / ".understudy-new").rmdir).start()
+        raise WorkError("read-only")
+
+    (tmp_path / ".understudy-new").mkdir()
+    monkeypatch.setattr(folders, "locked", refuse)
+    assert finish(tmp_path)
+
+
+def test_a_folder_that_cannot_be_looked_into_holds_files_of_others() -> None:
+    assert next(foreign_files(Path("/proc/1")), None) is not None

@@ -8,7 +8,7 @@ import pytest
 
 from understudy import InputError, WorkError
 from understudy.folders import own_files
-from understudy.results import filling, results_in
+from understudy.results import Claim, filling, results_in
 
 
 def names(folder: Path) -> set[str]:
@@ -36,7 +36,7 @@ def test_results_never_replace_a_file_of_the_user(tmp_path: Path, edited: bool) 
         with results_in(tmp_path, ["a.json"]) as draft:
             (draft / "a.json").write_text("ours")
     (tmp_path / "a.json").write_text("the user's")
-    sentence = r"a\.json was not written by understudy, or was changed since"
+    sentence = r"a\.json is not on understudy's list of its files there, or was changed since"
     with pytest.raises(InputError, match=sentence), results_in(tmp_path, ["a.json"]):
         pytest.fail("work was done before the refusal")
     assert (tmp_path / "a.json").read_text() == "the user's"
@@ -47,7 +47,7 @@ def test_other_files_may_lie_beside_results_unless_the_folder_is_for_them_alone(
     with results_in(tmp_path, ["a"]) as draft:
         (draft / "a").write_text("1")
     assert names(tmp_path) == {"a", "notes.txt"}
-    with pytest.raises(InputError, match=r"notes\.txt was not written"), results_in(tmp_path):
+    with pytest.raises(InputError, match=r"notes\.txt is not on understudy's list"), results_in(tmp_path):
         pytest.fail("work was done before the refusal")
 
 
@@ -66,11 +66,9 @@ def test_a_second_run_is_refused_and_with_overwrite_the_first_ones_files_are_gon
 
 
 def test_a_stopped_run_keeps_what_it_had_and_is_not_mixed_with_the_next(tmp_path: Path) -> None:
-    running = filling(tmp_path, ["rows"])
-    claim = running.__enter__()
+    claim = Claim(tmp_path)  # a killed process never closes its list
     claim("rows").write_text("finished work")
     claim("maps/a").write_text("x")
-    del running, claim  # a killed process never closes its list
     (tmp_path / "maps" / "the user's").write_text("x")
     with pytest.raises(InputError, match="earlier run"), filling(tmp_path, ["rows"]):
         pytest.fail("runs were mixed")
@@ -85,7 +83,7 @@ def test_overwriting_refuses_before_it_removes_anything_if_a_file_was_edited(tmp
         claim("rows").write_text("1")
         claim("maps/a").write_text("1")
     (tmp_path / "rows").write_text("edited")
-    sentence = "rows was not written by understudy, or was changed since"
+    sentence = "rows is not on understudy's list of its files there, or was changed since"
     with pytest.raises(InputError, match=sentence), filling(tmp_path, ["rows", "maps"], overwrite=True):
         pytest.fail("the edited file was in the way")
     assert names(tmp_path) == {"rows", "maps/a"}
@@ -107,3 +105,18 @@ def test_names_that_are_no_unicode_are_listed(tmp_path: Path) -> None:
     with filling(tmp_path, ["maps"], overwrite=True):
         pass
     assert names(tmp_path) == set()
+
+
+def test_results_of_another_verb_in_the_same_folder_stay(tmp_path: Path) -> None:
+    rows = ["rows.csv", "rows.jsonl", "maps"]
+    with filling(tmp_path, rows) as claim:
+        claim("rows.csv").write_text("1")
+        claim("maps/a").write_text("1")
+    for text in ("first", "second"):
+        with results_in(tmp_path, ["metrics.json"]) as draft:
+            (draft / "metrics.json").write_text(text)
+    assert names(tmp_path) == own_files(tmp_path).keys() == {"rows.csv", "maps/a", "metrics.json"}
+    with filling(tmp_path, rows, overwrite=True) as claim:
+        claim("rows.jsonl").write_text("2")
+    assert names(tmp_path) == own_files(tmp_path).keys() == {"rows.jsonl", "metrics.json"}
+    assert (tmp_path / "metrics.json").read_text() == "second"

@@ -15,12 +15,14 @@ are ever removed.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -37,6 +39,7 @@ __all__ = [
     "STATE",
     "TRAINING",
     "begun_files",
+    "changed_files",
     "clear_own",
     "draft_in",
     "files_below",
@@ -59,6 +62,7 @@ _DRAFT = ".understudy-draft-"
 BEGUN = ".understudy.jsonl"  # names of the files of an unfinished run, one a line
 _LOCK = ".understudy.lock"
 _NEW = ".understudy-new"
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 _WAIT = 10.0  # seconds that a reader waits for a writer to put its files in place
 
 
@@ -115,10 +119,17 @@ def foreign_files(folder: Path, listing: str = RESULTS, *, below: Path | None = 
     ours = own_files(folder, listing)
     private = {*begun_files(folder), *({listing} if ours else ())}
     found = top.rglob("*") if top.is_dir() else [top] if top.exists() else []
-    for name in (str(p.relative_to(folder)) for p in found if not p.is_dir()):
+    for name in (str(p.relative_to(folder)) for p in found if not _is_folder(p)):
         is_ours = _is_private(name) or name in private
         if not is_ours and (name not in ours or sha256_of(folder / name) != ours[name]):
             yield name
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # not to be looked at
+        return False
 
 
 def _is_private(name: str) -> bool:
@@ -128,13 +139,29 @@ def _is_private(name: str) -> bool:
     return first.startswith(_PRIVATE)
 
 
-def clear_own(folder: Path, listing: str = RESULTS) -> None:
-    """Remove the files that a folder's list names and that are unchanged, then the list; nothing else."""
+def changed_files(folder: Path, listing: str = RESULTS) -> Iterator[str]:
+    """Yield the names of the files on a folder's list that are there and were changed since."""
     for name, digest in own_files(folder, listing).items():
-        _remove(folder, name, digest)
+        if (folder / name).is_file() and sha256_of(folder / name) != digest:
+            yield name
+
+
+def clear_own(folder: Path, listing: str = RESULTS, *, keep: Mapping[str, str] | None = None) -> None:
+    """Remove the files that a folder's list names and that are unchanged, then the list; nothing else.
+
+    Args:
+        folder: folder of the files.
+        listing: name of its list.
+        keep: files on the list, with their hashes, that stay there and on the list.
+    """
+    for name, digest in own_files(folder, listing).items():
+        if name not in (keep or {}):
+            _remove(folder, name, digest)
     for name in begun_files(folder):
         _remove(folder, name, None)
-    if read_sealed(folder / listing) is not None:
+    if keep:
+        write_sealed(folder / listing, {"files": dict(keep)})
+    elif read_sealed(folder / listing) is not None:
         (folder / listing).unlink()
     (folder / BEGUN).unlink(missing_ok=True)
 
@@ -169,13 +196,15 @@ def _lies_inside(name: str) -> bool:
 
 
 @contextmanager
-def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
+def locked(folder: Path, listing: str = RESULTS, *, wait: float = 0.0) -> Iterator[None]:
     """Keep other processes from writing into a folder during the block.
 
-    The folder is created if it is missing. If the block leaves nothing in a new folder, it is removed.
+    The folder is created if it is missing. What a stopped :func:`publish` began is finished first. If the
+    block leaves nothing in a new folder, it is removed. A disk that knows no locks gives none.
 
     Args:
         folder: folder.
+        listing: name of its list.
         wait: seconds to wait for another process.
 
     Raises:
@@ -194,6 +223,7 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
                 f"{folder} is being written by {_owner(path)}; wait for it, or choose another folder"
             ) from error
     try:
+        _put_in_place(folder, listing)
         with suppress(OSError):  # a full disk: the lock holds without a name
             path.write_text(f"process {os.getpid()} ({_command()})", "utf-8", errors="backslashreplace")
         yield
@@ -210,7 +240,14 @@ def _acquire(lock: FileLock, path: Path) -> None:
     while True:
         path.touch()
         before = path.stat().st_ino
-        lock.acquire()
+        try:
+            lock.acquire()
+        except Timeout:
+            raise
+        except (NotImplementedError, OSError) as error:
+            if getattr(error, "errno", None) in (None, *_NO_LOCKS):
+                return  # a disk without locks, as some network shares
+            raise
         with suppress(FileNotFoundError):
             if path.stat().st_ino == before:
                 return
@@ -266,7 +303,7 @@ def publish(draft: Path, folder: Path, listing: str = RESULTS) -> None:
     names = [*files_below(draft), listing]
     for name in names:
         if (folder / name).exists() and name not in ours:
-            raise WorkError(f"{folder / name} was not written by understudy; move it away, then try again")
+            raise WorkError(f"{folder / name} is a file of yours; move it away, then try again")
     with writing(folder):
         for name in names:
             _to_disk(draft / name)
@@ -283,13 +320,22 @@ def finish(folder: Path, listing: str = RESULTS) -> bool:
     if not (folder / _NEW).is_dir():
         return False
     try:
-        with locked(folder, wait=_WAIT):
-            _put_in_place(folder, listing)
+        with locked(folder, listing, wait=_WAIT):
+            return True
     except WorkError as error:
+        if _ends(folder / _NEW):  # another process was about to finish it
+            return True
         raise InputError(
             f"the last write into {folder} was interrupted, and it cannot be finished: {error}"
         ) from error
-    return True
+
+
+def _ends(place: Path) -> bool:
+    """Wait for a folder to go away; tell whether it did."""
+    until = time.monotonic() + _WAIT
+    while place.is_dir() and time.monotonic() < until:
+        time.sleep(0.05)
+    return not place.is_dir()
 
 
 def _put_in_place(folder: Path, listing: str) -> None:

@@ -16,7 +16,6 @@ from understudy.folders import (
     clear_own,
     draft_in,
     files_below,
-    finish,
     foreign_files,
     locked,
     own_files,
@@ -42,12 +41,12 @@ def results_in(folder: Path, names: Iterable[str] | None = None) -> Iterator[Pat
         WorkError: the block or the folder failed; the last run's files are still there.
     """
     check_writable(folder)
-    finish(folder)
     with locked(folder):
         _refuse_foreign(folder, names)
         with draft_in(folder) as draft:
             yield draft
-            write_sealed(draft / RESULTS, {"files": {n: sha256_of(draft / n) for n in files_below(draft)}})
+            new = {name: sha256_of(draft / name) for name in files_below(draft)}
+            write_sealed(draft / RESULTS, {"files": _others(folder, names) | new})
             publish(draft, folder)
 
 
@@ -59,7 +58,7 @@ def filling(folder: Path, names: Iterable[str], *, overwrite: bool = False) -> I
 
     Args:
         folder: folder of the results; created if it is missing.
-        names: names of files and subfolders that will be written.
+        names: names of all files and subfolders that runs of this kind write.
         overwrite: remove the files of the last run first; else a folder with results is refused.
 
     Raises:
@@ -68,14 +67,14 @@ def filling(folder: Path, names: Iterable[str], *, overwrite: bool = False) -> I
             writes there.
     """
     check_writable(folder)
-    finish(folder)
     with locked(folder):
-        if not overwrite and (own_files(folder) or begun_files(folder)):
+        others = _others(folder, names)
+        if not overwrite and (own_files(folder).keys() > others.keys() or begun_files(folder)):
             raise InputError(
                 f"{folder} holds the results of an earlier run; choose another --out, or --overwrite them"
             )
         _refuse_foreign(folder, names)
-        clear_own(folder)
+        clear_own(folder, keep=others)
         claim = Claim(folder)
         try:
             yield claim
@@ -114,10 +113,18 @@ class Claim:
     def close(self) -> None:
         """Write the list of the files, with their hashes."""
         names = [name for name in begun_files(self._folder) if (self._folder / name).is_file()]
-        files = {name: sha256_of(self._folder / name) for name in names}
+        new = {name: sha256_of(self._folder / name) for name in names}
         with suppress(WorkError):  # a full disk: the names that were noted stay
-            write_sealed(self._folder / RESULTS, {"files": files})
+            write_sealed(self._folder / RESULTS, {"files": own_files(self._folder) | new})
             (self._folder / BEGUN).unlink(missing_ok=True)
+
+
+def _others(folder: Path, names: Iterable[str] | None) -> dict[str, str]:
+    """Return the files on a folder's list that other verbs wrote, with their hashes."""
+    if names is None:
+        return {}
+    own = set(names)
+    return {name: digest for name, digest in own_files(folder).items() if Path(name).parts[0] not in own}
 
 
 def _refuse_foreign(folder: Path, names: Iterable[str] | None) -> None:
@@ -125,6 +132,6 @@ def _refuse_foreign(folder: Path, names: Iterable[str] | None) -> None:
     foreign = min((name for top in tops for name in foreign_files(folder, below=top)), default=None)
     if foreign:
         raise InputError(
-            f"{folder / foreign} was not written by understudy, or was changed since; "
+            f"{folder / foreign} is not on understudy's list of its files there, or was changed since; "
             "move it away, or choose another folder with --out"
         )

@@ -317,3 +317,14 @@ def test_a_heat_map_that_cannot_be_written_leaves_the_rows_before_it(
     rows = [json.loads(line) for line in (out / "predictions.jsonl").read_text().splitlines()]
     assert [Path(row["heatmap"]).is_file() for row in rows] == [True, True]
     assert len(list((out / "heatmaps").iterdir())) == 2
+
+
+def test_a_format_that_cannot_be_written_costs_no_earlier_results(
+    model_folder: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures, out = data / "nut" / "test" / "good", tmp_path / "found"
+    assert run("predict", model_folder, pictures, "--out", out) == 0
+    before = (out / "predictions.jsonl").read_bytes()
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert run("predict", model_folder, pictures, "--out", out, "--overwrite", "--format", "parquet") == 2
+    assert (out / "predictions.jsonl").read_bytes() == before

@@ -16,6 +16,7 @@ VALUES = (
     "centers=nan", "centers=1e9",
 )  # fmt: skip
 NEVER_NUMBERS = frozenset(("nan", "", "text", " ", ",", "a,,b", "/", "-", "None", "[]", "a=b"))
+_OUTPUTS = frozenset(("out", "public"))
 LONGER = frozenset(("max_steps", "epochs"))  # a large number is a long run, and no fault
 
 
@@ -40,6 +41,8 @@ def _asked_values() -> Iterator[tuple[tuple[str, ...], str, bool, str]]:
                     continue
                 if words == ("demo",) and parameter.name == "out":  # it would run, for minutes
                     continue
+                if value == "/" and parameter.name in _OUTPUTS and words not in (("fit",), ("export",)):
+                    continue  # other verbs write beside the files of others
                 yield words, flags[0], _is_number(parameter), value
 
 

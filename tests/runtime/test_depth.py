@@ -60,10 +60,17 @@ def test_floating_point_values_reach_from_black_to_the_recorded_white(kind: type
     assert np.array_equal(to_eight_bits(eight.astype(kind), Depth(white=255), HERE), eight)
 
 
+@pytest.mark.parametrize("white", [1.0, 255.0])
+def test_floating_point_values_up_to_5_percent_above_white_are_white(white: float) -> None:
+    values = np.array([[0, 1, 1.002, 1.05]], np.float32) * np.float32(white)
+    assert to_eight_bits(values, Depth(white=white), HERE).tolist() == [[0, 255, 255, 255]]
+
+
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (1.5, "has the floating-point value 1.5, and black is 0 and white 1; .*--bit-depth 8"),
+        (1.5, "has the floating-point value 1.5, and black is 0 and white 1 in the pictures learned from"),
+        (1.06, "value 1.06"),
         (-0.5, "has the floating-point value -0.5"),
         (np.nan, "no finite number"),
         (np.inf, "no finite number"),

@@ -54,6 +54,23 @@ def test_the_depth_is_found_said_and_recorded(deep: Path, tmp_path: Path) -> Non
     )
 
 
+def test_a_defect_far_brighter_than_all_good_pictures_is_judged(factory: Path, tmp_path: Path) -> None:
+    part = tmp_path / "part"
+    for folder in ("train/good", "test/good", "test/bright"):
+        (part / folder).mkdir(parents=True)
+    for i, path in enumerate(sorted((factory / "nut" / "train" / "good").iterdir()) * 2):
+        values = (read_picture(path)[..., 0].astype(np.int64) * 899 // 255).astype(np.uint16)
+        Image.fromarray(values).save(part / "train" / "good" / f"{i}.png")
+    Image.fromarray(values).save(part / "test" / "good" / "0.png")
+    values[:9, :9] = 3500
+    Image.fromarray(values).save(part / "test" / "bright" / "0.png")
+    fit(part, out=tmp_path / "m", progress=False, **TINY)
+    model = Model.load(tmp_path / "m", "cpu")
+    assert model.evaluate(part).metrics["unreadable"] == []
+    (result,) = model.predict(np.full((64, 64), 4095, np.uint16))  # brighter than any picture of the set
+    assert result.error is None
+
+
 def test_a_depth_that_is_given_is_recorded(deep: Path, tmp_path: Path) -> None:
     fit(deep, out=tmp_path / "m", bit_depth=14, progress=False, **TINY)
     assert read_manifest(tmp_path / "m").preprocess.depth == Depth(bits=14)

@@ -15,7 +15,7 @@ import pytest
 import understudy
 from understudy.cli import main
 from understudy.errors import InputError, WorkError
-from understudy.folders import TRAINING, clear_own, locked
+from understudy.folders import TRAINING, clear_own, locked, read_sealed, write_sealed
 from understudy.progress import Reporter
 from understudy.results import results_in
 from understudy.runtime.manifest import MANIFEST, is_ours
@@ -182,6 +182,47 @@ def test_a_full_disk_leaves_the_old_model_and_no_half_of_the_new_one(
     assert {n: data for n, data in contents(out).items() if not n.startswith(TRAINING)} == before
     assert {Path(n).name for n in contents(out / TRAINING)} == {"last.ckpt", "training.jsonl"}
     assert understudy.fit(factory, out=out, resume=True, **QUICK).categories
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("student.safetensors", "was changed since understudy wrote it"),
+        ("training.jsonl", "was changed since understudy wrote it"),
+        ("roi.png", "has the name of a model's file"),
+        ("model.onnx", "has the name of a model's file"),
+    ],
+)
+def test_a_file_of_the_user_in_the_way_is_said_before_the_training(
+    factory: Path,
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    reason: str,
+) -> None:
+    out = copy_of(model_folder, tmp_path)
+    (out / name).write_bytes(b"the user's")
+    before = contents(out)
+    monkeypatch.setattr(job, "train", lambda *args, **keywords: pytest.fail("work was spent"))
+    with pytest.raises(InputError, match=reason):
+        understudy.fit(factory, out=out, overwrite=True, **QUICK)
+    assert contents(out) == before
+
+
+def test_a_model_of_the_first_edition_is_replaced_with_all_its_files(
+    factory: Path, model_folder: Path, tmp_path: Path
+) -> None:
+    out = copy_of(model_folder, tmp_path)
+    content = read_sealed(out / MANIFEST)
+    assert content is not None
+    for name in ("calibration.json", "training.jsonl"):
+        del content["files"][name]
+    write_sealed(out / MANIFEST, content | {"bundle_schema": 4})
+    model = understudy.fit(factory, out=out, overwrite=True, **QUICK | {"holdout": 0.0})
+    assert model.calibration is None
+    assert not (out / "calibration.json").exists()
+    assert understudy.load(out).manifest.training.steps == QUICK["max_steps"]
 
 
 def test_a_model_that_cannot_be_calibrated_is_kept(

@@ -26,6 +26,7 @@ from understudy.progress import reporting
 
 if TYPE_CHECKING:
     from understudy.data.inspect import Inspection, Part
+    from understudy.data.records import PictureSet
 
 __all__ = ["data_app", "inspect", "synthesize"]
 
@@ -54,12 +55,13 @@ def inspect(
     """Report what DATA holds and what is wrong with it; exit code 1 if that would break or bias a run."""
     from understudy.data.inspect import inspect_data
 
+    picture_set = open_data(data, layout, good, bad)
     with reporting(plain_lines=True) as reporter:
-        inspection = inspect_data(open_data(data, layout, good, bad), decode, reporter.advance)
+        inspection = inspect_data(picture_set, decode, reporter.advance)
     if format_ == "json":
-        print(json.dumps(_as_json(inspection), indent=2))
+        print(json.dumps(_as_json(inspection, picture_set), indent=2))
     else:
-        _show(inspection)
+        _show(inspection, picture_set)
     if not inspection.is_sound:
         raise typer.Exit(1)
 
@@ -98,12 +100,12 @@ def synthesize(
     print(describe(open_pictures(out)))
 
 
-def _show(inspection: Inspection) -> None:
-    from understudy.data.overview import left_out_lines
+def _show(inspection: Inspection, picture_set: PictureSet) -> None:
+    from understudy.data.overview import kinds_of_defect_lines, left_out_lines
 
     print(_printable(inspection.summary))
     show_table(_table(inspection))
-    for line in left_out_lines(inspection.left_out):
+    for line in (*kinds_of_defect_lines(picture_set), *left_out_lines(inspection.left_out)):
         print(_printable(line))
     check = (
         "every picture and mask decoded"
@@ -164,7 +166,9 @@ def _printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _as_json(inspection: Inspection) -> dict[str, Any]:
+def _as_json(inspection: Inspection, picture_set: PictureSet) -> dict[str, Any]:
+    from understudy.data.overview import kinds_of_defect
+
     parts = [
         {
             "category": part.category,
@@ -190,6 +194,7 @@ def _as_json(inspection: Inspection) -> dict[str, Any]:
         "layout": inspection.layout,
         "check": "decode" if inspection.decoded else "headers",
         "parts": parts,
+        "kinds_of_defect": kinds_of_defect(picture_set),
         "copies": inspection.copies,
         "depth": inspection.depth and inspection.depth.depth.model_dump(),
         "findings": [

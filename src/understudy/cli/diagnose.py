@@ -59,6 +59,7 @@ def diagnose(
         typer.Option(
             metavar="N",
             min=1,
+            max=100_000,
             help="Number of mixes per pair, and of pastes per pair in --pairs, or over all pairs without it.",
         ),
     ] = 100,

@@ -44,10 +44,11 @@ def open_inspector(
         if device == "cuda":
             raise InputError(f"{model} is exported and runs on the processor; leave out --device")
         return Inspector.load(model, calibrated=calibrated, require_signature=require_signature)
-    from understudy.distill.network import waiting_for
-    from understudy.model import Model
+    from understudy.distill.network import resolve_device, waiting_for
+    from understudy.methods.saved import load_trained
 
-    loaded = Model.load(model, device, calibrated=calibrated, require_signature=require_signature)
+    place = resolve_device(device)
+    inspector = load_trained(model, place, calibrated=calibrated, require_signature=require_signature)[1]
     if watch:
-        watch.synchronize = waiting_for(loaded.device)
-    return loaded.inspector
+        watch.synchronize = waiting_for(place)
+    return inspector

@@ -7,12 +7,12 @@ import math
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
 from understudy.cli.arguments import DeviceOption, ModelArgument, SignatureOption, parse_folder, parse_named
-from understudy.cli.tables import COLUMNS, ResultRow, TableFormat, table_writer
+from understudy.cli.tables import COLUMNS, ResultRow, TableFormat, require_table, table_writer
 from understudy.errors import InputError
 from understudy.progress import Lap, Stopwatch, untimed
 
@@ -81,7 +81,7 @@ def predict(
         from understudy.runtime.manifest import holds_graph
 
         if not holds_graph(model):
-            import understudy.model  # noqa: F401  # the slowest import
+            import understudy.methods.saved  # noqa: F401  # the slowest import
 
     asked = {"--heatmaps": heatmaps, "--masks": masks, "--format parquet": format_ == "parquet"}
     if out is None and (files := [name for name, wanted in asked.items() if wanted]):
@@ -102,10 +102,12 @@ def predict(
             err=True,
         )
     results = inspector.predict(paths, category=category, batch_size=batch_size, lap=lap)
+    require_table(format_)
     table = f"predictions.{format_}"
+    every = (*(f"predictions.{form}" for form in get_args(TableFormat)), *_FOLDERS)
     broken = done = 0
     with ExitStack() as stack:
-        claim = stack.enter_context(filling(out, (table, *_FOLDERS), overwrite=overwrite)) if out else None
+        claim = stack.enter_context(filling(out, every, overwrite=overwrite)) if out else None
         write = stack.enter_context(table_writer(format_, claim(table) if claim else None))
         for result in results:
             row = _row(result)

@@ -7,6 +7,7 @@ formats, where XX is the byte in hexadecimal.
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
 import json
 import sys
@@ -18,7 +19,7 @@ from typing import Any, Literal
 from understudy.errors import WorkError, extra_needed
 from understudy.files import write_bytes, writing
 
-__all__ = ["COLUMNS", "ResultRow", "TableFormat", "table_writer"]
+__all__ = ["COLUMNS", "ResultRow", "TableFormat", "require_table", "table_writer"]
 
 TableFormat = Literal["jsonl", "csv", "parquet"]
 ResultRow = dict[str, str | float | list[dict[str, float]] | None]
@@ -26,6 +27,16 @@ COLUMNS = ("path", "score", "verdict", "category", "reason", "regions", "error",
 
 Put = Callable[[bytes], None]
 """Writes bytes, all of them or none."""
+
+
+def require_table(form: TableFormat) -> None:
+    """Check that a table can be written in a format, before anything is spent or removed.
+
+    Raises:
+        InputError: Parquet was asked for and pyarrow is not installed.
+    """
+    if form == "parquet" and not importlib.util.find_spec("pyarrow"):
+        raise extra_needed("parquet", "--format parquet")
 
 
 @contextmanager

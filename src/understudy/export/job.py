@@ -90,8 +90,9 @@ def export(
     distiller, inspector = load_trained(model, torch.device("cpu"), require_signature=require_signature)
     known = as_picture_set(data).keep_known(inspector.categories) if data is not None else None
     files.check_writable(out)
-    with reporting(progress) as reporter, locked(out), draft_in(out) as draft:
+    with reporting(progress) as reporter, locked(out, manifests.MANIFEST), draft_in(out) as draft:
         _refuse_to_lose(out, overwrite)  # another process may have written meanwhile
+        manifests.list_all(out)
         scales_from = known if precision == "int8" else None
         _write_graph(distiller, inspector, draft, format, scales_from, reporter)
         unproved = _manifest(inspector, draft, format, precision)
@@ -104,7 +105,6 @@ def export(
         manifest = _manifest(inspector, draft, format, precision, parity)
         manifests.write_manifest(draft, manifest)
         manifest = _set_thresholds(inspector, draft, manifest, known, reporter)
-        manifests.list_calibration(out)
         publish(draft, out, manifests.MANIFEST)
     return manifest
 
@@ -137,6 +137,7 @@ def _refuse_to_lose(out: Path, overwrite: bool) -> None:
             raise InputError(f"{out} holds something that no export made; choose an empty folder with --out")
     elif not overwrite:
         raise InputError(f"{out} already holds an exported model; choose another --out, or --overwrite it")
+    manifests.refuse_changed(out)
 
 
 def _write_graph(

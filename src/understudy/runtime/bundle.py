@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
-from understudy.errors import BundleError, InputError
+from understudy.errors import BundleError, InputError, PictureError
 from understudy.files import sha256_of, write_json, writing
 from understudy.folders import draft_in, finish, locked, publish
 from understudy.runtime.decision import Calibration, Prototypes
@@ -24,7 +24,7 @@ from understudy.runtime.manifest import (
     Manifest,
     check_schema,
     first_fault,
-    list_calibration,
+    list_all,
     read_json,
     read_manifest,
     write_manifest,
@@ -90,7 +90,7 @@ def read_settled(folder: Path, read: Callable[[], _Read]) -> _Read:
         before = _manifest_now(folder)
         try:
             result = read()
-        except BundleError:
+        except (BundleError, PictureError):
             if not finish(folder, MANIFEST) and _manifest_now(folder) == before:
                 raise
         else:
@@ -197,8 +197,8 @@ def save_calibration(folder: Path, manifest: Manifest, calibration: Calibration)
         InputError: another process writes into the folder, or has replaced the model.
         WorkError: the folder cannot be written.
     """
-    with locked(folder), draft_in(folder) as draft:
-        list_calibration(folder)
+    with locked(folder, MANIFEST), draft_in(folder) as draft:
+        list_all(folder)
         current = read_manifest(folder, calibrated=False)
         if current.student_sha256 != manifest.student_sha256:
             raise InputError(f"{folder} was trained anew meanwhile; calibrate again")

@@ -19,14 +19,23 @@ An exported model has ``model.onnx``, or ``model.xml`` and ``model.bin``, in pla
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from understudy.errors import BundleError
+from understudy.errors import BundleError, InputError
 from understudy.files import sha256_of
-from understudy.folders import TRAINING, finish, foreign_files, read_sealed, write_sealed
+from understudy.folders import (
+    STATE,
+    TRAINING,
+    changed_files,
+    finish,
+    foreign_files,
+    read_sealed,
+    write_sealed,
+)
 from understudy.runtime.preprocess import Preprocess
 from understudy.types import GraphFormat, GraphPrecision
 
@@ -44,9 +53,10 @@ __all__ = [
     "holds_graph",
     "holds_model",
     "is_ours",
-    "list_calibration",
+    "list_all",
     "read_json",
     "read_manifest",
+    "refuse_changed",
     "write_manifest",
 ]
 
@@ -56,6 +66,11 @@ _FIRST_SCHEMA = 4  # without calibration.json in ``files``; still read
 MANIFEST, CALIBRATION = "manifest.json", "calibration.json"
 PICTURES, PROTOTYPES, ROIS = "pictures.json", "prototypes.json", "roi.json"
 STUDENT, TEACHER = "student.safetensors", "teacher.safetensors"
+
+
+_NAMES = {MANIFEST, CALIBRATION, PICTURES, PROTOTYPES, ROIS, STUDENT, TEACHER, STATE[1]}
+_NAMES |= {"model.onnx", "model.xml", "model.bin"}
+_ROI = re.compile(r"roi(-\d+)?\.png")
 
 
 class _Card(BaseModel):
@@ -234,15 +249,38 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     write_sealed(folder / MANIFEST, manifest.model_dump(mode="json"))
 
 
-def list_calibration(folder: Path) -> None:
-    """Put the calibration of a model of the first edition on its list of files, which left it out.
+def refuse_changed(folder: Path) -> None:
+    """Check that no file of the user would be lost if the model in a folder were replaced.
+
+    Raises:
+        InputError: a file of the model was changed since, or a file of the user has a name of a model's file.
+    """
+    if changed := next(changed_files(folder, MANIFEST), None):
+        raise InputError(
+            f"{folder / changed} was changed since understudy wrote it, and that must not be lost; "
+            "move it away, or choose another --out"
+        )
+    sealed = read_sealed(folder / MANIFEST) or {}
+    ours = {*sealed.get("files", {}), *((MANIFEST,) if sealed else ())}
+    if sealed.get("bundle_schema") == _FIRST_SCHEMA:
+        ours |= {CALIBRATION, STATE[1]}
+    found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if taken := min((n for n in found - ours if n in _NAMES or _ROI.fullmatch(n)), default=None):
+        raise InputError(
+            f"{folder / taken} has the name of a model's file and is none of understudy's; move it away, or "
+            "choose another --out"
+        )
+
+
+def list_all(folder: Path) -> None:
+    """Put the calibration and the journal of a model of the first edition on its list, which left them out.
 
     Call it before such a model is written anew or calibrated again.
     """
     content = read_sealed(folder / MANIFEST)
-    path = folder / CALIBRATION
-    if content and content.get("bundle_schema") == _FIRST_SCHEMA and path.is_file():
-        listed = {**content["files"], CALIBRATION: sha256_of(path)}
+    if content and content.get("bundle_schema") == _FIRST_SCHEMA:
+        unlisted = {n: sha256_of(folder / n) for n in (CALIBRATION, STATE[1]) if (folder / n).is_file()}
+        listed = {**content["files"], **unlisted}
         write_sealed(folder / MANIFEST, {**content, "bundle_schema": BUNDLE_SCHEMA, "files": listed})
 
 

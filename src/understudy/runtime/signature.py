@@ -78,7 +78,8 @@ def sign_model(model: str | Path, key: str | Path, *, public: str | Path | None 
     pem = _pem(secret.public_key())
     if public is not None:
         _refuse_other_content(Path(public), pem)
-    with locked(folder):
+    with locked(folder, MANIFEST):  # nobody exchanges what is checked here
+        read_manifest(folder)
         signed = _manifest_bytes(folder)
         _refuse_uncovered(folder, signed)
         written = _Signature(

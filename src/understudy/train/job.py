@@ -96,8 +96,7 @@ def _train_and_save(
     torch.manual_seed(asked.seed)  # for a teacher with random weights
     teacher, look, source = load_teacher(asked.teacher, strides, asked.teacher_weights, asked.image_size)
     card = TeacherCard(name=teacher.name, strides=strides, **asdict(source))
-    used = (*parts.learn, *parts.validation, *parts.held_out)
-    found = find_depth([record.path for record in used], asked.bit_depth)
+    found = find_depth([record.path for record in picture_set.records], asked.bit_depth)
     preprocess = preprocess_for(asked, look, found.depth)
     if found.statement:
         reporter.say(found.statement)
@@ -118,7 +117,8 @@ def _train_and_save(
         windows = count(parts.learn)
         reporter.say(
             f"{plan.steps} steps of {plan.batch_size} see {len(parts.learn)} of these pictures; {unseen} are "
-            "not learned from, and can set the thresholds: calibrate with them. --epochs 1 learns from all"
+            "not learned from (--epochs 1 learns from all); understudy calibrate with the same pictures sets "
+            "thresholds from them"
         )
     torch.manual_seed(asked.seed)  # the student starts the same, whatever the teacher drew
     distiller = build(asked.method, teacher, settings)

@@ -13,7 +13,7 @@ from pathlib import Path
 from understudy.errors import InputError
 from understudy.files import check_writable, writing
 from understudy.folders import STATE, TRAINING, clear_own, draft_in, foreign_files, locked, publish
-from understudy.runtime.manifest import MANIFEST, holds_model, is_ours, list_calibration
+from understudy.runtime.manifest import MANIFEST, holds_model, is_ours, list_all, refuse_changed
 from understudy.train.loop import checkpoint_file
 
 __all__ = ["draft_model", "is_finished", "owned", "prepare_output"]
@@ -48,6 +48,7 @@ def prepare_output(out: Path, *, resume: bool, overwrite: bool) -> None:
         raise InputError(f"{out} already holds a trained model; choose another --out, or --overwrite it")
     if not overwrite and not resume and begun:
         raise InputError(f"{out} holds an unfinished training; go on with --resume, or --overwrite it")
+    refuse_changed(out)
     check_writable(out)
 
 
@@ -64,8 +65,9 @@ def owned(out: Path, *, resume: bool, overwrite: bool) -> Iterator[None]:
         InputError: another process writes there, or did since :func:`prepare_output`.
         WorkError: the folder cannot be written.
     """
-    with locked(out):
+    with locked(out, MANIFEST):
         prepare_output(out, resume=resume, overwrite=overwrite)
+        list_all(out)
         if not resume:
             _forget_training(out)
         with writing(out):
@@ -84,7 +86,6 @@ def draft_model(out: Path) -> Iterator[Path]:
     """
     with draft_in(out / TRAINING) as draft:
         yield draft
-        list_calibration(out)
         publish(draft, out, MANIFEST)
     _forget_training(out)
     for name in _RESULTS:
