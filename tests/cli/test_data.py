@@ -133,7 +133,7 @@ def test_every_layout_is_shown_as_it_is_read(
         Image.new("L", (4, 4), i + 1).save(root / f"{name}.png")
     assert run("data", "inspect", root, *options) == 0
     lines = capsys.readouterr().out.splitlines()
-    end = next(i for i, line in enumerate(lines) if line.startswith(("left out", "checked")))
+    end = next(i for i, line in enumerate(lines) if line.startswith(("kinds of", "left out", "checked")))
     table = lines[2:end]
     assert [" ".join(row.split()[:5]) for row in table] == parts
     assert [line.replace(f"{tmp_path}/", "") for line in lines if "left out" in line] == [
@@ -232,3 +232,13 @@ def test_help_names_what_can_be_asked(
     assert run(*arguments, "--help") == 0
     shown = capsys.readouterr().out
     assert [word for word in named if word not in shown] == []
+
+
+def test_the_kinds_of_defect_are_named_in_text_and_json(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("data", "inspect", data / "nut") == 0
+    assert "kinds of defect: chip 1, rust 1, scratch 1" in capsys.readouterr().out.splitlines()
+    assert run("data", "inspect", data / "nut", "--format", "json") == 0
+    kinds = json.loads(capsys.readouterr().out)["kinds_of_defect"]
+    assert kinds == {"nut": {"chip": 1, "rust": 1, "scratch": 1}}

@@ -93,7 +93,7 @@ def test_a_file_cut_short_is_broken(nut: Path, suffix: str, decode: bool) -> Non
 def test_what_is_no_picture_is_broken_and_so_are_values_beyond_the_depth(nut: Path) -> None:
     (nut / "test" / "good" / "a.png").write_bytes(b"")
     (nut / "test" / "good" / "b.jpg").write_text("hello")
-    Image.fromarray(np.full((3, 3), 7, np.float32)).save(nut / "test" / "good" / "c.tif")
+    Image.fromarray(np.full((3, 3), -7, np.float32)).save(nut / "test" / "good" / "c.tif")
     assert faults(inspect_data(nut)) == [(FileFault.BROKEN, n) for n in ("a.png", "b.jpg", "c.tif")]
 
 
@@ -169,10 +169,14 @@ def test_a_mask_that_marks_nearly_all_and_its_border_is_told_and_stops_nothing(n
     assert found.is_sound
 
 
-def test_the_depth_of_the_pictures_to_learn_from_is_told(nut: Path) -> None:
+def test_the_depth_that_holds_the_pictures_of_all_splits_is_told(nut: Path) -> None:
     assert inspect_data(nut).depth.statement is None
     Image.fromarray(np.full((30, 40), 3000, np.uint16)).save(nut / "train" / "good" / "2.png")
     assert inspect_data(nut).depth.depth.bits == 12
+    Image.fromarray(np.full((30, 40), 9000, np.uint16)).save(nut / "test" / "bent" / "0.png")
+    found = inspect_data(nut, decode=True)
+    assert found.depth.depth.bits == 14
+    assert found.is_sound
 
 
 def test_a_defect_without_a_mask_is_told_and_stops_nothing(nut: Path) -> None:

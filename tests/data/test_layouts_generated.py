@@ -22,6 +22,7 @@ ROOT = "line 4"
 PRODUCTS = ("bottle", "Screw", "nut M8", "größe 2", "裂纹", "50 %", "v1.2")
 KINDS = ("hole", "Deep Cut", "rille", "缺口", "x-1")
 PARTS = ("2026-01-05", "cam_2", "left")
+GENERAL = ("NOK", "n.i.O.", "Reject", "defects")
 DRAW = Callable[[st.SearchStrategy[str]], str]
 
 
@@ -101,6 +102,25 @@ def _labelled(draw: DRAW, layout: Layout, product: str, place: str) -> None:
 
 
 @st.composite
+def dated(draw: DRAW) -> Layout:
+    """Products with good and bad folders below dates and cameras, and kinds of defect below the bad ones."""
+    layout = Layout()
+    for product in draw(st.lists(st.sampled_from(PRODUCTS), min_size=1, max_size=2, unique=True)):
+        for part in draw(st.lists(st.sampled_from(PARTS), min_size=1, max_size=3, unique=True)):
+            place = f"{product}/{part}"
+            good, bad = draw(GOOD), draw(st.sampled_from(GENERAL))
+            for path in draw(pictures()):
+                layout.add(product, "train", "good", f"{place}/{good}/{path}")
+            for kind in draw(st.lists(st.sampled_from(KINDS), max_size=2, unique=True)):
+                for path in draw(pictures()):
+                    mask = f"{place}/{bad}/{kind}_masks/{path}"
+                    layout.add(
+                        product, "test", kind, f"{place}/{bad}/{kind}/{path}", *[mask] * draw(st.booleans())
+                    )
+    return layout
+
+
+@st.composite
 def loose(draw: DRAW) -> Layout:
     """Good pictures of one product."""
     layout = Layout()
@@ -167,6 +187,9 @@ def refused(draw: DRAW) -> Layout:
                 ([f"{one}/train/{good}/0.png", f"{bad}/0.png"], "--layout mvtec"),
                 ([f"train/{one}/0.png", f"train/{two}/0.png"], "--good or --bad"),
                 (["0/0.png", "1/0.png"], "--good and --bad"),
+                ([f"{one}/0.png", f"{bad}_1/0.png"], f"{bad}_1"),
+                ([f"{one}/0/0.png", f"{one}/1/0.png"], "--good and --bad"),
+                ([f"{one}/{good}/{two}/{bad}/0.png"], "good by its name"),
                 ([f"{one}/0.png", "masks/0.png"], "--layout products"),
             ]
         )
@@ -211,7 +234,7 @@ def built(layout: Layout) -> Iterator[Path]:
 
 
 STEADY = {"deadline": None, "derandomize": True, "suppress_health_check": [HealthCheck.too_slow]}
-LAYOUTS = st.one_of(mvtec(), products(), mvtec(), labelled(), loose(), loco(), mvtec())
+LAYOUTS = st.one_of(mvtec(), products(), mvtec(), labelled(), loose(), loco(), mvtec(), dated())
 
 
 @settings(max_examples=150, **STEADY)

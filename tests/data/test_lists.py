@@ -99,6 +99,16 @@ def test_any_other_label_is_a_kind_of_defect_with_a_mask_or_without(folder: Path
     assert [(r.defect, len(r.masks)) for r in found.records] == [("Goood", 1), ("NG", 0)]
 
 
+def test_a_list_without_splits_learns_from_good_pictures_and_tests_the_others(folder: Path) -> None:
+    (folder / "list.csv").write_text("path;label\na.png;OK\nb.png;NOK\nc.png;\n")
+    found = open_pictures(folder / "list.csv").records
+    assert [(r.split, r.defect, r.path.name) for r in found] == [
+        ("test", "NOK", "b.png"),
+        ("train", "good", "a.png"),
+        ("train", "good", "c.png"),
+    ]
+
+
 def test_labels_of_ones_own_count_as_good_or_bad(folder: Path) -> None:
     rows = [ROWS[0], ("a.png", "", "test", "A-Ware", ""), ("b.png", "", "test", "ok", "")]
     found = open_pictures(write(folder / "list.csv", rows), good=["A-Ware"], bad=["ok"])
@@ -118,7 +128,10 @@ def test_labels_of_ones_own_count_as_good_or_bad(folder: Path) -> None:
             r"line 2: the split is 'learn'.*train, validation, val, test",
         ),
         ([("path", "split"), ("", "test")], "line 2: the path is empty"),
-        ([("path", "label"), ("a.png", "bent")], "line 2: .*'bent' is in split train.*move it to split test"),
+        (
+            [("path", "label", "split"), ("a.png", "bent", "")],
+            "line 2: .*'bent' is in split train.*move it to split test",
+        ),
         ([("path", "split", "label"), ("a.png", "val", "1")], "line 2: .*'1' is in split validation"),
         ([("path",), ("a.png",), ("./deep er/../a.png",)], r"line 3: .* is listed already \(.*line 2\)"),
         ([("path",), ("a.png",), ("x.png",), ("y.png",)], r"line 3: .*x\.png does not exist \(and 1 more\)"),
@@ -130,7 +143,14 @@ def test_labels_of_ones_own_count_as_good_or_bad(folder: Path) -> None:
             [("path", "lable"), ("a.png", "bent")],
             "has a column 'lable', and a list has only path, category, split, label, mask; rename or",
         ),
-        ([("", "path"), ("0", "a.png")], "has a column '', and a list has only path"),
+        (
+            [("", "path"), ("0", "a.png")],
+            r"a column without a name \(column 1\), .*\(in pandas with index=False",
+        ),
+        (
+            [("path", "label", ""), ("a.png", "ok", "")],
+            r"a column without a name \(column 3\), .*at the end of",
+        ),
         (
             [("path", "split"), ("a.png", "test")],
             "line 2: the label is empty, .*is in split test; write good",

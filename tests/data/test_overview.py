@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from understudy.data.layouts import open_pictures
-from understudy.data.overview import announce, describe, left_out_lines, overview
+from understudy.data.overview import (
+    announce,
+    describe,
+    kinds_of_defect,
+    kinds_of_defect_lines,
+    left_out_lines,
+    overview,
+)
 from understudy.runtime.walk import LeftOut
 
 
@@ -33,6 +40,7 @@ def test_a_table_counts_every_split_and_lines_tell_what_is_left_out(tmp_path: Pa
         "nut       train          1        0          0",
         "nut       validation     1        0          0",
         "nut       test           1        2          1",
+        "kinds of defect: hole 2",
         f"left out: {tmp_path / 'nut'}: 1 file, no picture by its name (.txt)",
     ]
 
@@ -43,7 +51,20 @@ def test_more_than_twenty_categories_are_summed_up(tmp_path: Path) -> None:
     assert overview(open_pictures(tmp_path)) == [
         "train: 22 categories, 43 good, 0 with a defect, 0 with a mask; fewest good ones in 07-screw: 1",
         "test: 1 categories, 0 good, 1 with a defect, 0 with a mask; fewest good ones in 05-nut: 0",
+        "kinds of defect: bad 1",
     ]
+
+
+def test_every_kind_of_defect_is_named_and_many_are_cut_short(tmp_path: Path) -> None:
+    touch(tmp_path, "nut/good/0.png", "nut/review/0.png", "nut/hole/0.png", "nut/hole/1.png", "bolt/0.png")
+    touch(tmp_path, "cup/ok/0.png", *(f"cup/kind {i}/0.png" for i in range(10)))
+    found = open_pictures(tmp_path)
+    kinds = ", ".join(f"kind {i} 1" for i in range(8))
+    assert kinds_of_defect_lines(found) == [
+        f"kinds of defect of cup: {kinds} and 2 more",
+        "kinds of defect of nut: hole 2, review 1",
+    ]
+    assert kinds_of_defect(found)["nut"] == {"hole": 2, "review": 1}
 
 
 def test_one_reason_in_many_folders_is_one_line() -> None:

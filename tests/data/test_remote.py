@@ -82,6 +82,33 @@ def test_a_file_is_fetched_once_and_again_when_it_has_changed(
     assert first.read_bytes() == b"a.png"
 
 
+@pytest.mark.parametrize("mark", ["ETag", "Last-Modified", "LastModified", "mtime"])
+def test_a_file_is_as_old_as_what_its_store_tells_of_it(
+    cache: Path, store: fsspec.AbstractFileSystem, monkeypatch: pytest.MonkeyPatch, mark: str
+) -> None:
+    told = {"name": "/line/a.png", "size": 5, "type": "file", mark: "1"}
+    with monkeypatch.context() as patch:
+        patch.setattr(type(store), "info", lambda self, path: told)
+        first = fetch("memory://line/a.png")
+        store.pipe("/line/a.png", b"A.PNG")
+        assert fetch("memory://line/a.png") == first
+        assert first.read_bytes() == b"a.png"
+        told[mark] = "2"
+        assert fetch("memory://line/a.png").read_bytes() == b"A.PNG"
+
+
+def test_a_store_that_tells_only_the_size_is_asked_each_time(
+    cache: Path, store: fsspec.AbstractFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(type(store), "info", lambda self, path: {"name": path, "size": 5, "type": "file"})
+        patch.setattr(type(store), "ukey", lambda self, path: "never another")
+        assert fetch("memory://line/a.png").read_bytes() == b"a.png"
+        store.pipe("/line/a.png", b"A.PNG")
+        assert fetch("memory://line/a.png").read_bytes() == b"A.PNG"
+    assert files(cache) == ["a.png"]
+
+
 def test_what_cannot_be_fetched_is_named_with_its_row(
     tmp_path: Path, cache: Path, store: fsspec.AbstractFileSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from understudy import InputError
-from understudy.runtime.walk import find_pictures, read_folders
+from understudy.runtime.walk import PictureFolder, find_pictures, read_folders
 
 
 def touch(root: Path, *names: str) -> None:
@@ -101,3 +101,22 @@ def test_an_unreadable_subfolder_is_an_error_that_names_it(
     monkeypatch.setattr(os, "scandir", scandir)
     with pytest.raises(InputError, match="shut cannot be read: Permission denied; make it readable"):
         find_pictures(tmp_path)
+
+
+def test_the_work_grows_with_the_number_of_folders_and_not_with_its_square(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at = []
+
+    class CountedFolder(PictureFolder):
+        def __getattribute__(self, name: str) -> object:
+            if name == "path":
+                looked_at.append(self)
+            return super().__getattribute__(name)
+
+    for i in range(200):
+        (tmp_path / f"{i:03d}").mkdir()
+    monkeypatch.setattr("understudy.runtime.walk.PictureFolder", CountedFolder)
+    top, _ = read_folders(tmp_path, skip_unreadable=False)
+    assert len(looked_at) < 200 * 20
+    assert [folder.name for folder in top.folders] == [f"{i:03d}" for i in range(200)]

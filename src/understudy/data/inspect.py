@@ -123,7 +123,7 @@ class Inspection:
         copies: number of pictures of each split that repeat another one of that split byte for byte.
         findings: faults, in order of their kind, then of the pictures.
         left_out: files and folders that are in no record, with the reason.
-        depth: depth of the pictures to learn from.
+        depth: depth that holds the pictures of all splits.
     """
 
     root: Path
@@ -161,8 +161,7 @@ def inspect_data(data: PictureData, decode: bool = False, advance: Advance = ign
     parts: dict[tuple[str, str], Part] = {}
     maybe_equal: dict[tuple[int, int], list[Record]] = defaultdict(list)
     findings: list[Finding] = []
-    learned = [r.path for r in pictures.records if r.split == "train" and r.is_good]
-    found = find_depth(learned or [r.path for r in pictures.records])
+    found = find_depth([record.path for record in pictures.records])
     look_at = partial(_look, decode=decode, depth=found.depth)
     looks = _in_threads(look_at, pictures.records, "inspect", advance)
     for record, look in zip(pictures.records, looks, strict=True):

@@ -22,6 +22,7 @@ from understudy.types import LayoutChoice
 __all__ = ["as_picture_set", "open_pictures"]
 
 _KNOWN_FILES = frozenset({DEFECTS_CONFIG, SPLIT_LIST.name})
+_NOT_BY_NAME = "no picture by its name"
 _SUFFIXES = 4  # in a reason, at most
 
 
@@ -106,10 +107,11 @@ def _folder(root: Path, words: Words, layout: LayoutChoice) -> PictureSet:
 
 def _checked(found: PictureSet) -> PictureSet:
     if not found.records:
-        why = f" (left out: {found.left_out[0].reason})" if found.left_out else ""
+        unused = [each for each in found.left_out if each.files and not each.reason.startswith(_NOT_BY_NAME)]
+        what = "no pictures that can be used" if unused else "no pictures"
+        why = "".join(f" (left out: {each.reason})" for each in [*unused, *found.left_out][:1])
         raise InputError(
-            f"{found.root} holds no pictures{why}; expected <category>/train/good/*.png, or good pictures "
-            "alone"
+            f"{found.root} holds {what}{why}; expected <category>/train/good/*.png, or good pictures alone"
         )
     _refuse_names(found)
     _refuse_twins(found.root, found.categories)
@@ -134,7 +136,7 @@ def _unused(tree: PictureFolder, reading: Reading) -> list[LeftOut]:
         others = Counter(Path(name).suffix or name for name in folder.others if name not in _KNOWN_FILES)
         if others:
             suffixes = ", ".join(sorted(others)[:_SUFFIXES])
-            left_out.append(LeftOut(folder.path, others.total(), f"no picture by its name ({suffixes})"))
+            left_out.append(LeftOut(folder.path, others.total(), f"{_NOT_BY_NAME} ({suffixes})"))
     return left_out
 
 

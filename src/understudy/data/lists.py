@@ -1,8 +1,9 @@
 """A list of pictures -> records: a CSV or Parquet file with one row per picture.
 
 The column ``path`` is required; ``category``, ``split``, ``label`` and ``mask`` are optional; other columns
-are refused. Paths are absolute, relative to the folder of the list, or URIs of object stores. Several masks
-of one picture are separated by semicolons. A label is a word for good, or else the kind of defect.
+are refused. Without a column ``split``, good pictures are learned from, and the others are tested. Paths are
+absolute, relative to the folder of the list, or URIs of object stores. Several masks of one picture are
+separated by semicolons. A label is a word for good, or else the kind of defect.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ SPLITS: Mapping[str, Literal["train", "validation", "test"]] = {
     "validation": "validation",
     "val": "validation",
     "test": "test",
+    "training": "train",
+    "valid": "validation",
+    "testing": "test",
 }
 _PARQUET = ".parquet"
 
@@ -41,10 +45,12 @@ class ListRow(NamedTuple):
     Attributes:
         place: file and line or row, for errors.
         cells: text of each column, without space around; empty if absent.
+        columns: columns that the list has.
     """
 
     place: str
     cells: Mapping[str, str]
+    columns: frozenset[str]
 
 
 def is_list(path: Path) -> bool:
@@ -96,13 +102,14 @@ def _record(source: Path, row: ListRow, words: Words, locate: Callable[[str], Pa
     cells = row.cells
     if not cells["path"]:
         raise InputError(f"{row.place}: the path is empty; name a picture or take the row out")
-    split = one_of(SPLITS, row, "split", default="train")
     masks = tuple(map(locate, _masks(row)))
     label = cells["label"]
+    is_good = not label or words.is_good_label(label)
+    default = "train" if is_good or "split" in row.columns else "test"
+    split = one_of(SPLITS, row, "split", default)
     if not label and (masks or split == "test"):
         why = "the row has a mask" if masks else "the picture is in split test"
         raise InputError(f"{row.place}: the label is empty, and {why}; write good, or the kind of defect")
-    is_good = not label or words.is_good_label(label)
     if masks and is_good:
         raise InputError(
             f"{row.place}: the label {label!r} says that the picture is good, and a mask marks a defect; "
@@ -192,7 +199,8 @@ def read_rows(
     for place, cells in rows_of(path, rules):
         texts = [text.strip() for text in cells.values()]
         if any(texts):
-            yield ListRow(place, dict.fromkeys(columns, "") | dict(zip(cells, texts, strict=True)))
+            own = dict(zip(cells, texts, strict=True))
+            yield ListRow(place, dict.fromkeys(columns, "") | own, frozenset(own))
 
 
 class _Header(NamedTuple):
@@ -265,8 +273,13 @@ def _positions(path: Path, header: Sequence[str], rules: _Header) -> dict[str, i
             raise InputError(f"{path} has no column {column!r} (its columns are {has}); add it to the header")
     unknown = [name.strip() for name in header if name.strip().casefold() not in rules.columns]
     if rules.only_these and unknown:
+        known = ", ".join(rules.columns)
+        if "" in names:
+            raise InputError(
+                f"{path} has a column without a name (column {names.index('') + 1}), and a list has only "
+                f"{known}; remove it (in pandas with index=False), or the separator at the end of the lines"
+            )
         raise InputError(
-            f"{path} has a column {unknown[0]!r}, and a list has only {', '.join(rules.columns)}; rename or "
-            "remove it"
+            f"{path} has a column {unknown[0]!r}, and a list has only {known}; rename or remove it"
         )
     return {column: names.index(column) for column in rules.columns if column in names}

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from understudy.data.records import PictureSet
 from understudy.runtime.walk import LeftOut
 
-__all__ = ["announce", "describe", "left_out_lines", "overview"]
+__all__ = ["announce", "describe", "kinds_of_defect", "kinds_of_defect_lines", "left_out_lines", "overview"]
 
 _MOST_CATEGORIES = 20  # in the table; above, a sum
+_MOST_KINDS = 8  # of defect in a line; above, their number
 _MOST_FOLDERS = 3  # left out for one reason; above, a sum
 _HEADER = ("category", "split", "good", "defects", "with mask")
 
@@ -38,7 +39,7 @@ def describe(picture_set: PictureSet) -> str:
 
 
 def overview(picture_set: PictureSet) -> list[str]:
-    """Return a table of the categories and their splits, and lines on what was left out."""
+    """Return a table of the categories and their splits, and lines on kinds of defect and on the rest."""
     counts: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for record in picture_set.records:
         part = counts[record.category, record.split]
@@ -51,7 +52,39 @@ def overview(picture_set: PictureSet) -> list[str]:
         keys = sorted(counts, key=lambda key: (key[0], order[key[1]]))
         rows = [(*key, *(str(counts[key][name]) for name in _HEADER[2:])) for key in keys]
         lines = list(_aligned([_HEADER, *rows]))
-    return [*lines, *left_out_lines(picture_set.left_out)]
+    return [*lines, *kinds_of_defect_lines(picture_set), *left_out_lines(picture_set.left_out)]
+
+
+def kinds_of_defect(picture_set: PictureSet) -> dict[str, dict[str, int]]:
+    """Return category -> kind of defect -> number of pictures, most first; only categories with defects."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for record in picture_set.records:
+        if not record.is_good:
+            counts[record.category][record.defect] += 1
+    return {category: _most_first(counts[category]) for category in sorted(counts)}
+
+
+def kinds_of_defect_lines(picture_set: PictureSet) -> list[str]:
+    """Return a line on the kinds of defect of each category; one line for all if there are many."""
+    kinds = kinds_of_defect(picture_set)
+    if len(picture_set.categories) > _MOST_CATEGORIES and kinds:
+        total = sum((Counter(own) for own in kinds.values()), Counter[str]())
+        return [f"kinds of defect: {_kinds(_most_first(total))}"]
+    several = len(picture_set.categories) > 1
+    return [
+        f"kinds of defect{f' of {category}' if several else ''}: {_kinds(own)}"
+        for category, own in kinds.items()
+    ]
+
+
+def _most_first(counts: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _kinds(counts: dict[str, int]) -> str:
+    shown = [f"{kind} {count}" for kind, count in list(counts.items())[:_MOST_KINDS]]
+    more = f" and {len(counts) - _MOST_KINDS} more" if len(counts) > _MOST_KINDS else ""
+    return ", ".join(shown) + more
 
 
 def left_out_lines(left_out: Iterable[LeftOut]) -> list[str]:

@@ -20,14 +20,22 @@ Self-Supervised Pre-training for Anomaly Detection and Segmentation", ECCV 2022.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from understudy.data.kinds import (
+    NO_PICTURE,
+    kind_reading,
+    mask_folders,
+    masked_name,
+    place_text,
+    split_folders,
+    split_name,
+)
 from understudy.data.lists import SPLITS, checked, one_of, read_rows
 from understudy.data.records import GOOD, Record, Saturation, Saturations
 from understudy.data.words import Words, plain_word
@@ -38,29 +46,15 @@ __all__ = [
     "DEFECTS_CONFIG",
     "SPLIT_LIST",
     "Reading",
-    "SplitName",
     "has_splits",
     "is_visa_object",
     "is_visa_root",
     "labelled_reading",
     "read_saturations",
-    "split_name",
     "split_reading",
     "visa_object_reading",
     "visa_reading",
 ]
-
-SplitName = Literal["train", "validation", "test", "masks"]
-_SPLIT_NAMES: dict[str, SplitName] = {
-    "train": "train",
-    "validation": "validation",
-    "val": "validation",
-    "test": "test",
-    "groundtruth": "masks",
-    "mask": "masks",
-    "masks": "masks",
-}
-_NO_PICTURE = "mask without a picture"
 
 
 @dataclass
@@ -78,11 +72,6 @@ class Reading:
     records: list[Record] = field(default_factory=list)
     reasons: dict[Path, str] = field(default_factory=dict)
     saturations: dict[str, Saturations] = field(default_factory=dict)
-
-
-def split_name(name: str) -> SplitName | None:
-    """Return what a folder is for by its name, in any case; ``None`` if the name says nothing."""
-    return _SPLIT_NAMES.get(plain_word(name))
 
 
 def has_splits(folder: PictureFolder) -> bool:
@@ -105,21 +94,25 @@ def split_reading(
         layout: how masks are named; ``auto`` finds out.
 
     Raises:
-        InputError: a folder below ``train`` or ``validation`` is neither good nor bad by its name, or two
-            masks belong to one picture.
+        InputError: a folder below ``train`` or ``validation`` is neither good nor bad by its name, good
+            pictures lie beside ``test`` and there is no ``train``, or two masks belong to one picture.
     """
+    _refuse_good_beside_test(folder, words)
     is_loco = layout == "loco" or (layout == "auto" and _is_loco(folder, words))
     reading = Reading("MVTec LOCO" if is_loco else "MVTec AD")
     reading.reasons[folder.path] = "beside the splits of a product"
     for split in ("train", "validation"):
-        for place in _named(folder, split):
+        for place in split_folders(folder, split):
             _read_good(place, category, split, words, reading)
-    for place in _named(folder, "test"):
+    for place in split_folders(folder, "test"):
         reading.reasons[place.path] = f"loose in {place.name}, so neither good nor of a kind of defect"
         for kind in place.folders:
-            _read_kind(folder, kind, category, words, reading, is_loco)
-    for place in _named(folder, "masks"):
-        reading.reasons[place.path] = _NO_PICTURE
+            if masked_name(kind.name) is not None:
+                reading.reasons[kind.path] = NO_PICTURE
+            else:
+                _add_kind(reading, *kind_reading((folder, place), kind, category, words, is_loco))
+    for place in split_folders(folder, "masks"):
+        reading.reasons[place.path] = NO_PICTURE
     if saturations := read_saturations(folder.path):
         reading.saturations[category] = saturations
     return reading
@@ -129,7 +122,7 @@ def labelled_reading(folder: PictureFolder, category: str, words: Words) -> Read
     """Read one category whose subfolders are good or bad by their names: good to learn from, bad to test.
 
     A subfolder that is neither is a kind of defect. Masks are in ``ground_truth`` or ``masks``, as in MVTec
-    AD.
+    AD, in ``<kind>_masks``, or beside the picture as ``<name>_mask``.
 
     Raises:
         InputError: two masks belong to one picture.
@@ -137,16 +130,17 @@ def labelled_reading(folder: PictureFolder, category: str, words: Words) -> Read
     reading = Reading("good and bad")
     for kind in folder.folders:
         if split_name(kind.name) == "masks":
-            reading.reasons[kind.path] = _NO_PICTURE
+            reading.reasons[kind.path] = NO_PICTURE
         elif words.meaning(kind.name) == "good":
             reading.records += (Record(category, "train", GOOD, path) for path in kind.all_pictures())
         else:
-            _read_kind(folder, kind, category, words, reading, is_loco=False)
+            _add_kind(reading, *kind_reading((folder,), kind, category, words, is_loco=False))
     return reading
 
 
-def _named(folder: PictureFolder, split: SplitName) -> Iterator[PictureFolder]:
-    return (f for f in folder.folders if split_name(f.name) == split)
+def _add_kind(reading: Reading, records: Sequence[Record], reasons: Mapping[Path, str]) -> None:
+    reading.records += records
+    reading.reasons |= reasons
 
 
 def _read_good(
@@ -172,58 +166,16 @@ def _read_good(
     reading.records += (Record(category, split, GOOD, path) for path in sorted(pictures))
 
 
-def _read_kind(
-    folder: PictureFolder,
-    kind: PictureFolder,
-    category: str,
-    words: Words,
-    reading: Reading,
-    is_loco: bool,
-) -> None:
-    """Add the test pictures of a good folder or of one kind of defect, with their masks."""
-    is_good = words.meaning(kind.name) == "good"
-    masks_of = _no_masks if is_good else _masks_of(folder, kind, is_loco)
-    defect = GOOD if is_good else kind.name
-    for path in kind.all_pictures():
-        reading.records.append(Record(category, "test", defect, path, masks_of(path)))
-
-
-def _no_masks(path: Path) -> tuple[Path, ...]:
-    return ()
-
-
-def _masks_of(
-    folder: PictureFolder, kind: PictureFolder, is_loco: bool
-) -> Callable[[Path], tuple[Path, ...]]:
-    """Return what finds the masks of a picture of one kind of defect."""
-    beside: dict[str, list[Path]] = defaultdict(list)
-    within: dict[str, list[Path]] = defaultdict(list)
-    for masks in _mask_folders(folder, kind.name):
-        for file in masks.all_pictures():
-            place = file.relative_to(masks.path).with_suffix("")
-            beside[_place(place)].append(file)
-            within[_place(place.parent)].append(file)
-
-    def masks_of(path: Path) -> tuple[Path, ...]:
-        place = _place(path.relative_to(kind.path).with_suffix(""))
-        if is_loco and place in within:
-            return tuple(within[place])
-        found = [*beside.get(place, ()), *beside.get(f"{place}_mask", ())]
-        if found[1:]:
-            raise InputError(f"{found[0]} and {found[1]} are both masks of {path}; keep one of them")
-        return tuple(found)
-
-    return masks_of
-
-
-def _mask_folders(folder: PictureFolder, kind: str) -> Iterator[PictureFolder]:
-    """Yield the folders that hold the masks of one kind of defect."""
-    for place in _named(folder, "masks"):
-        yield from (masks for masks in place.folders if masks.name.casefold() == kind.casefold())
-
-
-def _place(path: Path) -> str:
-    return path.as_posix().casefold()
+def _refuse_good_beside_test(folder: PictureFolder, words: Words) -> None:
+    if any(f.has_pictures() for f in split_folders(folder, "train")):
+        return
+    for test in split_folders(folder, "test"):
+        for good in folder.folders:
+            if words.meaning(good.name) == "good" and good.has_pictures():
+                raise InputError(
+                    f"{good.path} lies beside {test.name}, and good pictures to learn from belong into "
+                    f"train; move it to {folder.path / 'train' / 'good'}"
+                )
 
 
 def _is_loco(folder: PictureFolder, words: Words) -> bool:
@@ -234,14 +186,14 @@ def _is_loco(folder: PictureFolder, words: Words) -> bool:
     """
     if DEFECTS_CONFIG in folder.others:
         return True
-    if any(words.meaning(k.name) == "good" for v in _named(folder, "validation") for k in v.folders):
+    if any(words.meaning(k.name) == "good" for v in split_folders(folder, "validation") for k in v.folders):
         return True
-    for test in _named(folder, "test"):
+    for test in split_folders(folder, "test"):
         for kind in test.folders:
-            tested = {_place(path.relative_to(kind.path).with_suffix("")) for path in kind.all_pictures()}
-            nested = {_place(inner.path.relative_to(kind.path)) for inner in kind.every()}
-            for masks in _mask_folders(folder, kind.name):
-                own = {_place(f.path.relative_to(masks.path)) for f in masks.every() if f.pictures}
+            tested = {place_text(path.relative_to(kind.path).with_suffix("")) for path in kind.all_pictures()}
+            nested = {place_text(inner.path.relative_to(kind.path)) for inner in kind.every()}
+            for masks in mask_folders((folder,), kind.name):
+                own = {place_text(f.path.relative_to(masks.path)) for f in masks.every() if f.pictures}
                 if own & tested - nested:
                     return True
     return False

@@ -16,16 +16,33 @@ yes    --      --      --      one product, all pictures good
 other                          refused: there are two readings, and an option settles it
 ====== ======= ======= ======= ===================================================================
 
+Below a product there may be folders that say when or where, such as ``2026-01-05`` or ``cam 2``, with good
+and bad folders in them; they are one product. A folder of days alone is one product too. A name made of a
+word for bad and something else, such as ``ng_images``, is refused where it would be a product.
+
 Masks may stand beside good and bad folders. Beside products in MVTec or VisA layout, a folder that the table
 reads is one more product; what else lies there is left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
+from understudy.data.doubts import (
+    Level,
+    folder_content,
+    is_or_are,
+    names_of,
+    refuse_hints,
+    refuse_hints_beside_good,
+    refuse_products_within,
+    refuse_unsorted,
+    speaking_folders,
+    two_readings,
+    two_readings_of_product,
+)
+from understudy.data.kinds import split_name
 from understudy.data.published import (
     SPLIT_LIST,
     Reading,
@@ -33,13 +50,12 @@ from understudy.data.published import (
     is_visa_object,
     is_visa_root,
     labelled_reading,
-    split_name,
     split_reading,
     visa_object_reading,
     visa_reading,
 )
 from understudy.data.records import GOOD, Record
-from understudy.data.words import Words, plain_word
+from understudy.data.words import Words, is_date, is_place
 from understudy.errors import InputError
 from understudy.runtime.walk import PictureFolder
 from understudy.types import LayoutChoice
@@ -47,8 +63,12 @@ from understudy.types import LayoutChoice
 __all__ = ["read_layout"]
 
 _PUBLISHED = ("MVTec AD", "MVTec LOCO", "VisA")
-_FLAGS = frozenset({"0", "1", "true", "false", "yes", "no"})
-_SHOWN = 4  # names in a message, at most
+_MAY_STAND_BETWEEN: dict[Level, Callable[[str], bool]] = {
+    "root": is_date,
+    "product": is_place,
+    "any": lambda name: True,
+}
+"""Level of a folder -> which names may stand between it and its good and bad folders."""
 
 
 def read_layout(root: PictureFolder, words: Words, layout: LayoutChoice = "auto") -> Reading:
@@ -86,139 +106,68 @@ def read_layout(root: PictureFolder, words: Words, layout: LayoutChoice = "auto"
     return _by_words(root, name, words)
 
 
-@dataclass
-class _Content:
-    """What decides how a folder is read; folders without pictures are in no list."""
-
-    loose: bool
-    good: list[PictureFolder] = field(default_factory=list)
-    bad: list[PictureFolder] = field(default_factory=list)
-    masks: list[PictureFolder] = field(default_factory=list)
-    unknown: list[PictureFolder] = field(default_factory=list)
-
-    @property
-    def named(self) -> list[PictureFolder]:
-        """Folders whose names say what they are for."""
-        return self.good + self.bad + self.masks
-
-
-def _content(folder: PictureFolder, words: Words) -> _Content:
-    content = _Content(bool(folder.pictures))
-    lists = {"good": content.good, "bad": content.bad, "masks": content.masks, None: content.unknown}
-    for inner in folder.folders:
-        if inner.has_pictures():
-            meaning = words.meaning(inner.name)
-            is_masks = meaning is None and split_name(inner.name) == "masks"
-            lists["masks" if is_masks else meaning].append(inner)
-    return content
-
-
 def _by_words(root: PictureFolder, name: str, words: Words) -> Reading:
     """Read a folder without any published layout by the table above."""
-    content = _content(root, words)
-    if only := _product(root, name, words):
+    content = folder_content(root, words)
+    if only := _product(root, name, words, "root"):
         is_good = only.layout == "good pictures"
         return _named_reading(
             "folder of good pictures" if is_good else "one category of good and bad pictures", [only]
         )
     if content.loose or content.named:
-        raise _two_readings(root, content)
-    if all(plain_word(f.name) in _FLAGS for f in content.unknown):
+        raise two_readings(root, content)
+    if days := [f for f in content.unknown if is_date(f.name)]:
+        are, they = (
+            is_or_are(days, "is a day", "are days"),
+            is_or_are(days, "it is a product", "they are products"),
+        )
         raise InputError(
-            f"{root.path} can be read in two ways: {_names(content.unknown)} are products, as --layout "
-            "products says, or they mean good and bad; say which with --good and --bad"
+            f"{root.path} can be read in two ways: {names_of(days)} {are} of one product; then put good and "
+            "bad folders into each, and nothing else, or say --layout good if all pictures are good; or "
+            f"{they}, as --layout products says"
         )
     readings = []
     for folder in content.unknown:
         reading = _product(folder, folder.name, words)
         if reading is None:
-            raise _two_readings_of_product(folder, _content(folder, words))
+            if _product(folder, folder.name, words, "any") is None:
+                refuse_unsorted(folder, words)
+            raise two_readings_of_product(folder, folder_content(folder, words))
         readings.append(reading)
     return _named_reading(_layouts(readings), readings)
 
 
-def _product(folder: PictureFolder, category: str, words: Words) -> Reading | None:
+def _product(folder: PictureFolder, category: str, words: Words, level: Level = "product") -> Reading | None:
     """Read one product by the table; ``None`` if it is none, or may be something else."""
-    content = _content(folder, words)
+    content = folder_content(folder, words)
     if not content.named and not content.unknown:
         return _good_reading(folder, category)
-    if content.loose or not (content.good or (content.bad and not content.unknown)):
+    if content.loose:
         return None
-    _refuse_products_within(folder, content, words)
-    return labelled_reading(folder, category, words)
+    if content.named:
+        if not (content.good or (content.bad and not content.unknown)):
+            return None
+        refuse_hints_beside_good(folder, content, words)
+        refuse_products_within(folder, content, words, level)
+        return labelled_reading(folder, category, words)
+    refuse_hints(folder, content, words, level)
+    if not speaking_folders(folder, words):
+        return _good_reading(folder, category) if all(is_date(f.name) for f in content.unknown) else None
+    if not all(_MAY_STAND_BETWEEN[level](f.name) for f in content.unknown):
+        return None
+    below: Level = "any" if level == "any" else "product"
+    whole = Reading("good and bad")
+    for inner in content.unknown:
+        reading = _product(inner, category, words, below)
+        if reading is None or reading.layout == "good pictures":  # not sorted yet, beside others that are
+            return None
+        _add(whole, reading)
+    return whole
 
 
 def _good_reading(folder: PictureFolder, category: str) -> Reading:
     records = [Record(category, "train", GOOD, path) for path in folder.all_pictures()]
     return Reading("good pictures", records)
-
-
-def _refuse_products_within(folder: PictureFolder, content: _Content, words: Words) -> None:
-    """Refuse good and bad folders that hold products, which would all be learned as one."""
-    defects = content.bad + content.unknown
-    for kind in content.good + defects:
-        other = "bad" if kind in content.good else "good"
-        if any(has_splits(f) or words.meaning(f.name) == other for f in kind.folders):
-            raise InputError(
-                f"{folder.path} can be read in two ways: {kind.name} is a product with good and bad "
-                "pictures, as --layout products says, or all of it is "
-                f"{'good' if kind in content.good else 'a kind of defect'}; then rename the folders in it"
-            )
-    both = {f.name for kind in content.good for f in kind.folders if f.has_pictures()} & {
-        f.name for kind in defects for f in kind.folders if f.has_pictures()
-    }
-    if both and not (words.good or words.bad):
-        good, bad = content.good[0].name, defects[0].name
-        raise InputError(
-            f"{folder.path} can be read in two ways: {_join(sorted(both))} in {good} and in {bad} are "
-            f"products, then arrange them as <product>/{good} and <product>/{bad}; or all are one product, "
-            f"as --good {good} --bad {bad} says"
-        )
-
-
-def _two_readings(root: PictureFolder, content: _Content) -> InputError:
-    """Return the error for a folder that the table does not read."""
-    start = f"{root.path} can be read in two ways: "
-    unknown = _names(content.unknown)
-    if content.loose and not content.named:
-        return InputError(
-            f"{start}all pictures are good ones of one product, as --layout good says, or the folders "
-            f"({unknown}) are products, as --layout products says, and the loose pictures are left out"
-        )
-    if content.loose:
-        return InputError(
-            f"{start}its loose pictures are good, or not yet sorted, beside {_names(content.named)}; move "
-            "them into a folder good, or say --layout good if all pictures below are good"
-        )
-    if content.bad:
-        good = ",".join(f.name for f in content.unknown)
-        return InputError(
-            f"{start}{unknown} are products, as --layout products says, and {_names(content.bad)} is left "
-            f"out, or they are good pictures of one product, as --good {good} says"
-        )
-    return InputError(
-        f"{start}{_names(content.masks)} holds masks or is a product, as --layout products says; "
-        "masks belong beside folders good and bad, or into ground_truth beside train and test"
-    )
-
-
-def _two_readings_of_product(folder: PictureFolder, content: _Content) -> InputError:
-    """Return the error for a folder among products that the table does not read."""
-    start, unknown = f"{folder.path} can be read in two ways: ", ",".join(f.name for f in content.unknown)
-    if content.loose and content.named:
-        return InputError(
-            f"{start}its loose pictures are good, or not yet sorted, beside {_names(content.named)}; move "
-            "them into a folder good"
-        )
-    if content.named:
-        return InputError(
-            f"{start}beside {_names(content.named)}, its other folders are good, as --good "
-            f"{unknown or 'NAME'} says, or kinds of defect, as --bad {unknown or 'NAME'} says"
-        )
-    return InputError(
-        f"{start}it is one product, as --layout products says, or its folders ({_names(content.unknown)}) "
-        f"are products; then name {folder.path} itself"
-    )
 
 
 def _beside_published(root: PictureFolder, words: Words, layout: Literal["auto", "mvtec", "loco"]) -> Reading:
@@ -249,26 +198,27 @@ def _beside_published(root: PictureFolder, words: Words, layout: Literal["auto",
 
 
 def _has_meaning(folder: PictureFolder, words: Words) -> bool:
-    return bool(words.meaning(folder.name) or split_name(folder.name))
+    return bool(words.meaning(folder.name) or split_name(folder.name) or "bad" in words.hints(folder.name))
 
 
 def _products(root: PictureFolder, words: Words) -> Reading:
     """Read every subfolder as a product, but for those of a bad word."""
     readings, reasons = [], {root.path: "loose beside product folders"}
     for folder in root.folders:
-        content = _content(folder, words)
+        content = folder_content(folder, words)
         if words.meaning(folder.name) == "bad":
             reasons[folder.path] = "bad by its name, so no product"
         elif has_splits(folder):
             readings.append(split_reading(folder, folder.name, words))
-        elif reading := _product(folder, folder.name, words):
+        elif reading := _product(folder, folder.name, words, "any"):
             readings.append(reading)
         elif content.bad or content.masks:
             raise InputError(
-                f"{folder.path} has {_names(content.bad + content.masks)} beside other pictures; arrange it "
-                "as good and bad, or name its good folders with --good"
+                f"{folder.path} has {names_of(content.bad + content.masks)} beside other pictures; arrange "
+                "it as good and bad, or name its good folders with --good"
             )
         else:
+            refuse_unsorted(folder, words)
             readings.append(_good_reading(folder, folder.name))
     whole = _named_reading("one product a folder", readings)
     whole.reasons = reasons | whole.reasons
@@ -279,10 +229,14 @@ def _named_reading(layout: str, readings: Iterable[Reading]) -> Reading:
     """Put the readings of all products together."""
     whole = Reading(layout)
     for reading in readings:
-        whole.records += reading.records
-        whole.reasons |= reading.reasons
-        whole.saturations |= reading.saturations
+        _add(whole, reading)
     return whole
+
+
+def _add(whole: Reading, reading: Reading) -> None:
+    whole.records += reading.records
+    whole.reasons |= reading.reasons
+    whole.saturations |= reading.saturations
 
 
 def _layouts(readings: Sequence[Reading]) -> str:
@@ -292,12 +246,3 @@ def _layouts(readings: Sequence[Reading]) -> str:
     if any(r.layout not in _PUBLISHED for r in readings):
         texts.append("one product a folder")
     return " and ".join(texts)
-
-
-def _names(folders: Sequence[PictureFolder]) -> str:
-    return _join([f.name for f in folders])
-
-
-def _join(names: Sequence[str]) -> str:
-    shown = [*names[:_SHOWN], *(["..."] if names[_SHOWN:] else [])]
-    return ", ".join(shown)

@@ -1,7 +1,9 @@
 """Files of object stores, named by URIs such as ``s3://line/a.png``, fetched once into a cache of the user.
 
 A cached file is ``<cache>/<scheme>/<bucket and folders>/<stamp>/<name>``, so that errors further on still
-show where it came from. The stamp changes with the file: fsspec makes it of the size and the ETag or time.
+show where it came from. The stamp changes with the file: it is made of all that the store tells of the
+contents, such as ETag, checksum, time and size. A store that tells no more than the size is asked anew each
+time.
 """
 
 from __future__ import annotations
@@ -23,6 +25,26 @@ __all__ = ["fetch", "fetch_all", "is_uri", "uri_of"]
 _URI = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _COLLAPSED = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.IGNORECASE | re.DOTALL)
 _AT_ONCE = 16
+_CHANGING = {  # what stores tell of a file, without case, hyphens and underscores
+    "etag",
+    "contentmd5",
+    "md5",
+    "md5hash",
+    "digest",
+    "checksum",
+    "sha",
+    "hash",
+    "crc32c",
+    "generation",
+    "versionid",
+    "blobid",
+    "mtime",
+    "modificationtime",
+    "modified",
+    "lastmodified",
+    "updated",
+    "created",
+}
 
 
 def is_uri(name: str) -> bool:
@@ -96,16 +118,22 @@ def _cached(system: Any, path: str, uri: str) -> Path:
     """Return the file in the cache; fetch it if it is not there, or has changed since."""
     scheme, _, rest = uri.partition("://")
     *folders, name = [part for part in rest.split("/") if part not in ("", ".", "..")]
-    stamp = hashlib.sha256(f"{uri} {system.ukey(path)}".encode()).hexdigest()[:16]
+    told = system.info(path)
+    marks = sorted(
+        (plain, str(value))
+        for key, value in told.items()
+        if (plain := key.lower().replace("-", "").replace("_", "")) in _CHANGING and value
+    )
+    stamp = hashlib.sha256(f"{uri} {marks} {told.get('size')}".encode()).hexdigest()[:16]
     file = _cache().joinpath(scheme.lower(), *folders, stamp, name)
-    if file.is_file():
+    if marks and file.is_file():
         return file
     file.parent.mkdir(parents=True, exist_ok=True)
     number, part = tempfile.mkstemp(prefix=".part-", dir=file.parent)
     os.close(number)
     try:
         system.get_file(path, part)
-        expected = system.info(path).get("size")
+        expected = told.get("size")
         if expected is not None and Path(part).stat().st_size != expected:
             raise OSError("it arrived incomplete")
         Path(part).replace(file)

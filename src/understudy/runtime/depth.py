@@ -12,10 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from understudy.errors import PictureError
 
-__all__ = ["DEPTHS", "Depth", "bits_of", "row_bands", "to_eight_bits"]
+__all__ = ["DEPTHS", "ROOM", "Depth", "bits_of", "row_bands", "to_eight_bits"]
 
 DEPTHS: tuple[int, ...] = (8, 10, 12, *range(14, 33, 2))
 """Bits of a channel that are recognised."""
+
+ROOM = 1.05
+"""A floating-point value up to this many times white is white: resampling and flat fields overshoot."""
 
 _BAND = 2**20  # values that are converted at a time; bounds the memory
 
@@ -59,7 +62,8 @@ def to_eight_bits(values: NDArray[np.generic], depth: Depth | None, path: Path) 
     """(H, W) or (H, W, 3) values of a deep picture -> uint8 of the same shape.
 
     Whole numbers become ``value * 255 // (2**bits - 1)``, floating-point values ``value * 255 / white``,
-    rounded. Nothing is stretched or clipped, because brightness may be the defect.
+    rounded. Nothing is stretched or clipped, because brightness may be the defect; only floating-point values
+    up to 5 % above white are white, in a training and at scoring alike.
 
     Args:
         values: integer or floating-point values.
@@ -74,10 +78,11 @@ def to_eight_bits(values: NDArray[np.generic], depth: Depth | None, path: Path) 
     bands = row_bands(values.shape[0], values[0].size if values.size else 1)
     if values.dtype.kind == "f":
         white = (depth or _SIXTEEN).white
-        if not (low >= 0 and high <= white):  # also true if one of them is no number
+        if not (low >= 0 and high <= white * ROOM):  # also true if one of them is no number
             _refuse_float(float(low), float(high), white, path)
         for top, bottom in bands:
-            result[top:bottom] = np.rint(values[top:bottom].astype(np.float64) * (255 / white))
+            real = values[top:bottom].astype(np.float64) * (255 / white)
+            result[top:bottom] = np.rint(np.minimum(real, 255))
         return result
     if depth is None:
         for top, bottom in bands:
@@ -110,9 +115,8 @@ def _refuse_float(low: float, high: float, white: float, path: Path) -> NoReturn
     if not np.isfinite([low, high]).all():
         raise PictureError(path, "has a pixel that is no finite number; save it without such pixels")
     wrong = low if low < 0 else high
-    way_out = "" if low < 0 else f", or train with --bit-depth {bits_of(high)}"
     raise PictureError(
         path,
-        f"has the floating-point value {wrong:g}, and black is 0 and white {white:g}; save it in that "
-        f"range{way_out}",
+        f"has the floating-point value {wrong:g}, and black is 0 and white {white:g} in the pictures learned "
+        "from; save it in that range",
     )

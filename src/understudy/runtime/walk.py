@@ -149,9 +149,10 @@ def read_folders(root: Path, *, skip_unreadable: bool) -> tuple[PictureFolder, l
             continue
         if parent:
             parent.folders.append(folder)
-            parent.folders.sort(key=lambda f: f.path)
         for name, kind in _sort_in(folder, entries, left_out):
             (links if kind == "link" else plain).append((folder, PictureFolder(folder.path / name)))
+    for folder in top.every():
+        folder.folders.sort(key=lambda f: f.path)
     return top, left_out
 
 

@@ -57,7 +57,7 @@ class FitOptions(BaseModel):
     """Smallest overlap of neighbouring tiles in picture pixels, at most half a tile."""
     bit_depth: int | None = Field(default=None, ge=8, le=32)
     """Bits of a channel in pictures of more than 8 bits, from 8 to 32, such as 12 for a camera that stores 12
-    bits in 16; by default the smallest depth from 12 on that holds the largest value of all pictures."""
+    bits in 16; by default the smallest of 8, 12, 14, 16 and more that holds all values of the set."""
     roi: Path | None = None
     """Mask of the pixels that count, white where they do and black where they do not; or a folder with one
     mask per category."""
