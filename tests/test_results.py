@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from understudy import InputError, WorkError
+from understudy.files import PART
 from understudy.folders import own_files
 from understudy.results import Claim, filling, results_in
 
@@ -76,6 +77,17 @@ def test_a_stopped_run_keeps_what_it_had_and_is_not_mixed_with_the_next(tmp_path
     with filling(tmp_path, ["rows"], overwrite=True) as claim:
         claim("rows").write_text("new")
     assert names(tmp_path) == {"rows", "maps/the user's"}
+
+
+def test_the_half_of_a_file_that_a_stopped_run_was_writing_is_in_nobodys_way(tmp_path: Path) -> None:
+    claim = Claim(tmp_path)
+    claim("maps/a").write_text("x")
+    (tmp_path / "maps" / f"{PART}17-b").write_text("half")
+    claim("maps/b")
+    (tmp_path / f"{PART}17-rows").write_text("half")
+    with filling(tmp_path, ["rows", "maps"], overwrite=True) as claim:
+        claim("rows").write_text("new")
+    assert {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*")} == {"rows", ".understudy.json"}
 
 
 def test_overwriting_refuses_before_it_removes_anything_if_a_file_was_edited(tmp_path: Path) -> None:

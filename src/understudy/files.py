@@ -14,6 +14,7 @@ from pathlib import Path
 from understudy.errors import BundleError, InputError, WorkError
 
 __all__ = [
+    "PART",
     "check_writable",
     "missing_room",
     "named_path",
@@ -25,6 +26,7 @@ __all__ = [
     "writing",
 ]
 
+PART = ".understudy-part-"  # begins the name of a file that is being written
 _LONGEST_NAME, _LONGEST_PATH = 255, 4095  # bytes
 
 
@@ -133,7 +135,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises:
         WorkError: the file cannot be written; the old one, if any, is still there.
     """
-    part = path.with_name(f".{path.name[:60]}.{os.getpid()}.part")
+    part = path.with_name(f"{PART}{os.getpid()}-{path.name[:60]}")
     with writing(path, needs=len(data)):
         try:
             part.write_bytes(data)

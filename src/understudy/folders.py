@@ -31,7 +31,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from understudy.errors import InputError, WorkError
-from understudy.files import sha256_of, write_json, writing
+from understudy.files import PART, sha256_of, write_json, writing
 
 __all__ = [
     "BEGUN",
@@ -134,6 +134,8 @@ def _is_folder(path: Path) -> bool:
 
 def _is_private(name: str) -> bool:
     first, *rest = Path(name).parts
+    if rest and rest[-1].startswith(PART):
+        return True
     if first == TRAINING:
         return not rest or rest[0] in STATE or rest[0].startswith(_DRAFT)
     return first.startswith(_PRIVATE)
@@ -154,7 +156,10 @@ def clear_own(folder: Path, listing: str = RESULTS, *, keep: Mapping[str, str] |
         listing: name of its list.
         keep: files on the list, with their hashes, that stay there and on the list.
     """
-    for name, digest in own_files(folder, listing).items():
+    own = own_files(folder, listing)
+    for place in {(folder / name).parent for name in (*own, *begun_files(folder)) if _lies_inside(name)}:
+        _remove_parts(place)
+    for name, digest in own.items():
         if name not in (keep or {}):
             _remove(folder, name, digest)
     for name in begun_files(folder):
@@ -181,6 +186,12 @@ def _remove(folder: Path, name: str, digest: str | None) -> None:
     if digest is None or sha256_of(path) == digest:
         path.unlink()
         _remove_empty(path.parent, folder)
+
+
+def _remove_parts(folder: Path) -> None:
+    """Remove files that a stopped process was writing; call it within :func:`locked`."""
+    for part in folder.glob(f"{PART}*"):
+        part.unlink(missing_ok=True)
 
 
 def _remove_empty(folder: Path, top: Path) -> None:
@@ -223,6 +234,7 @@ def locked(folder: Path, listing: str = RESULTS, *, wait: float = 0.0) -> Iterat
                 f"{folder} is being written by {_owner(path)}; wait for it, or choose another folder"
             ) from error
     try:
+        _remove_parts(folder)
         _put_in_place(folder, listing)
         with suppress(OSError):  # a full disk: the lock holds without a name
             path.write_text(f"process {os.getpid()} ({_command()})", "utf-8", errors="backslashreplace")

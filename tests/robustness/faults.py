@@ -104,7 +104,9 @@ def _left(case: Case, verb: str, out: Path, ran: Ran) -> str | None:
     names = sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()) if out.exists() else []
     if ran.code and not any("room" in line for line in ran.sentences):
         return f"the sentence does not name the missing room: {ran.err[-300:]}"
-    if parts := [n for n in names if n.endswith((".part", ".tmp")) or ".understudy-draft" in n]:
+    if parts := [
+        n for n in names if n.endswith(".tmp") or ".understudy-part" in n or ".understudy-draft" in n
+    ]:
         return f"left over: {parts}"
     if verb in ("fit", "export"):
         shown = [n for n in names if not n.startswith(".understudy") and n != "training.jsonl"]

@@ -13,6 +13,7 @@ from pathlib import Path
 from robustness.judge import COLUMNS, Verdict
 
 BEGIN, END = "<!-- campaign: begin -->\n", "<!-- campaign: end -->\n"
+AGAIN, AGAIN_END = "<!-- again: begin -->\n", "<!-- again: end -->\n"  # a part of it, run after a mend
 ROOT = Path(__file__).parents[2]
 
 
@@ -47,15 +48,16 @@ def describe(verdict: Verdict, seed: int) -> str:
     return f"{head}\n    {detail}{noise}\n    again: {again}"
 
 
-def write(path: Path, campaign: Campaign) -> None:
-    """Put the table of a campaign into a page, between its two marks."""
-    head, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
-    tail = rest.partition(END)[2]
+def write(path: Path, campaign: Campaign, *, whole: bool = True) -> None:
+    """Put the table of a campaign into a page, between its two marks; a part of one has marks of its own."""
+    begin, end = (BEGIN, END) if whole else (AGAIN, AGAIN_END)
+    head, _, rest = path.read_text(encoding="utf-8").partition(begin)
+    tail = rest.partition(end)[2]
     ran = (
         f"\n{len(campaign.verdicts):,} cases, seed {campaign.seed}, commit {commit()}, {processor()}, Python "
         f"{platform.python_version()}, {campaign.seconds / 60:.0f} minutes.\n"
     )
-    path.write_text(f"{head}{BEGIN}{table(campaign)}\n{ran}{END}{tail}", encoding="utf-8")
+    path.write_text(f"{head}{begin}{table(campaign)}\n{ran}{end}{tail}", encoding="utf-8")
 
 
 def commit() -> str:

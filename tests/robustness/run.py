@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for verdict in failed[:SHOWN] if asked.case is None else verdicts:
         print(page.describe(verdict, asked.seed))
     if asked.page:
-        page.write(asked.page, campaign)
+        page.write(asked.page, campaign, whole=not asked.only)
     return 1 if failed else 0
 
 
