@@ -135,7 +135,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises:
         WorkError: the file cannot be written; the old one, if any, is still there.
     """
-    part = path.with_name(f"{PART}{os.getpid()}-{path.name[:60]}")
+    part = path.with_name(f"{PART}{os.getpid()}-{path.name[:60]}.part")
     with writing(path, needs=len(data)):
         try:
             part.write_bytes(data)
