@@ -10,8 +10,9 @@ from typing import Any, Concatenate, ParamSpec, cast
 
 import torch
 
-from understudy.calibrate.job import MIN_AREA, calibrate, calibrate_fresh
-from understudy.data.records import PictureData, Record
+from understudy.calibrate.job import calibrate, calibrate_fresh, seen_pictures
+from understudy.calibrate.thresholds import MIN_AREA, REVIEW_BUDGET, Rates
+from understudy.data.records import PictureData
 from understudy.distill.distiller import Distiller
 from understudy.distill.network import resolve_device
 from understudy.evaluate.job import Evaluation, MapResolution, evaluate
@@ -30,6 +31,8 @@ from understudy.runtime.preprocess import Preprocess
 from understudy.runtime.sources import PictureInput
 from understudy.train.job import train_model
 from understudy.train.options import FitOptions, fit_options
+from understudy.train.plan import recipe_of
+from understudy.train.split import Parts
 from understudy.types import DeviceChoice, GraphFormat, GraphPrecision, Result
 
 __all__ = ["FitCall", "Model", "fit"]
@@ -107,16 +110,19 @@ class Model:
             WorkError: the work failed; the last checkpoint is kept.
         """
         out = named_path(asked.out, "the folder for the model")
+        rates, image_score = Rates(asked.false_alarm_rate, asked.review_budget), recipe_of(asked).image_score
         with reporting(asked.progress) as reporter:
 
-            def calibrate_in(folder: Path, held_out: Sequence[Record]) -> None:
+            def calibrate_in(folder: Path, parts: Parts) -> Inspector:
                 inspector = Model.load(folder, asked.device, calibrated=False).inspector
-                calibrate_fresh(inspector, held_out, asked.false_alarm_rate, reporter)
+                learned = seen_pictures(inspector.seen, parts.learn)
+                calibrate_fresh(inspector, learned, parts.held_out, image_score, rates, reporter)
+                return inspector
 
-            held_out = train_model(data, out, asked, reporter, calibrate_in)
+            parts = train_model(data, out, asked, reporter, calibrate_in)
             model = Model.load(out, asked.device)
             if model.calibration is None:  # trained already, and stopped before its thresholds were set
-                calibrate_fresh(model.inspector, held_out, asked.false_alarm_rate, reporter)
+                model.inspector = calibrate_in(out, parts)
         return model
 
     @classmethod
@@ -197,8 +203,7 @@ class Model:
         data: PictureData,
         *,
         false_alarm_rate: float = 0.01,
-        review_rate: float | None = None,
-        unknown_rate: float | None = None,
+        review_budget: float = REVIEW_BUDGET,
         min_area: int = MIN_AREA,
         progress: Progress = True,
     ) -> Calibration:
@@ -210,8 +215,7 @@ class Model:
             self.inspector,
             data,
             false_alarm_rate=false_alarm_rate,
-            review_rate=review_rate,
-            unknown_rate=unknown_rate,
+            review_budget=review_budget,
             min_area=min_area,
             progress=progress,
         )

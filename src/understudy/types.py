@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 __all__ = [
     "EMBEDDED_TEACHER",
     "LEAST_RATE",
+    "Basis",
     "DeviceChoice",
     "Features",
     "GraphFormat",
     "GraphPrecision",
+    "ImageScore",
     "LayoutChoice",
     "Level",
     "Pair",
@@ -47,6 +49,11 @@ Schedule: TypeAlias = Literal["constant", "cosine"]
 Statistics: TypeAlias = Literal["running", "recomputed"]
 GraphFormat: TypeAlias = Literal["onnx", "openvino"]
 GraphPrecision: TypeAlias = Literal["float32", "bf16", "int8"]
+ImageScore: TypeAlias = Literal["maximum", "comparable"]
+
+Basis: TypeAlias = Literal["promised", "estimated"]
+"""What a rate rests on. ``promised``: on pictures that the training has not seen, and on nothing else.
+``estimated``: on a tail that was fitted to pictures, most of which it has seen."""
 
 
 EMBEDDED_TEACHER = "tf_efficientnet_lite0"
@@ -113,10 +120,12 @@ class Result:
 
     Attributes:
         path: file of the picture; for a picture in memory, a name with its position, such as ``picture-0``.
-        score: image-level anomaly score: the maximum of the map. Raw, without bounds (at least 0 for all
-            methods but dskd); larger is more abnormal. NaN if the picture cannot be judged.
-        anomaly_map: (h, w) float32 at the model's resolution; larger is more abnormal. Pixels
-            that do not count have the map's lowest value. Shape (0, 0) if the picture cannot be judged.
+        score: image-level anomaly score, without bounds; larger is more abnormal. By default it compares the
+            picture with good ones of its product: they score about 0, plus or minus 1. With ``image_score``
+            ``maximum`` it is the maximum of the map. NaN if the picture cannot be judged.
+        anomaly_map: (h, w) float32 at the model's resolution; larger is more abnormal. By default in units of
+            what is usual at each place of the product; see :mod:`understudy.runtime.usual`. Pixels that do
+            not count have the map's lowest value. Shape (0, 0) if the picture cannot be judged.
         size: (height, width) of the picture in pixels; (0, 0) if the picture cannot be judged.
         verdict: PASS, REVIEW or FAIL; ``None`` if the model is not calibrated.
         category: product that the picture shows, as given or recognised; ``None`` for an unknown product.

@@ -1,19 +1,26 @@
-"""The steps of a calibration: score good pictures that the training has not seen, set thresholds, save."""
+"""The steps of a calibration: score good pictures, set thresholds, save them, say what they mean."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from understudy.calibrate.conformal import (
-    conformal_threshold,
-    good_pictures_needed,
-    promise,
-    smallest_rate,
+from understudy.calibrate.advice import advice
+from understudy.calibrate.conformal import conformal_threshold, good_pictures_needed
+from understudy.calibrate.estimate import Figures, Numbers
+from understudy.calibrate.learn import Learned, learn_usual
+from understudy.calibrate.thresholds import (
+    MIN_AREA,
+    OWN,
+    REVIEW_BUDGET,
+    HeldOut,
+    Rates,
+    estimated,
+    figures_by_category,
+    promised,
 )
 from understudy.data.layouts import as_picture_set
 from understudy.data.overview import announce
@@ -21,161 +28,20 @@ from understudy.data.records import PictureData, Record
 from understudy.errors import InputError, PictureError
 from understudy.progress import Progress, Reporter, reporting
 from understudy.runtime.bundle import SeenPictures, save_calibration
-from understudy.runtime.decision import Calibration, Limits, Thresholds, distances_to
+from understudy.runtime.decision import Calibration, distances_to
 from understudy.runtime.images import read_bytes
 from understudy.runtime.inspector import Inspector
+from understudy.runtime.manifest import TrainingCard
 from understudy.runtime.regions import highest_threshold_with_region
 from understudy.runtime.scoring import Scored
 from understudy.runtime.signature import is_signed
 from understudy.runtime.sources import digest_of
-from understudy.types import LEAST_RATE
+from understudy.types import ImageScore
 
-__all__ = [
-    "HeldOut",
-    "Rates",
-    "calibrate",
-    "calibrate_fresh",
-    "calibrate_on",
-    "calibration_from",
-    "thresholds_from",
-    "unseen_pictures",
-]
+__all__ = ["calibrate", "calibrate_fresh", "calibrate_on", "seen_pictures", "unseen_pictures"]
 
 
-REVIEW_FACTOR = 5  # default review rate, as a multiple of the false-alarm rate
-MIN_AREA = 16  # default: regions of fewer pixels of the map are no defect
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """Figures of one good picture that the training has not seen.
-
-    Attributes:
-        category: category of the model that the picture shows; ``None`` for a product that the model does not
-            know.
-        score: image-level anomaly score; larger is more abnormal.
-        distance: distance from the prototype of the category, in [0, 2]; for an unknown product, from the
-            nearest prototype.
-        level: highest threshold at which the map has a region of the smallest defect area; see
-            :func:`understudy.runtime.regions.highest_threshold_with_region`.
-    """
-
-    category: str | None
-    score: float
-    distance: float
-    level: float
-
-
-@dataclass(frozen=True)
-class Rates:
-    """Promised upper bounds on shares of good pictures, each in (0, 1).
-
-    Attributes:
-        false_alarm: share that FAIL; also the share with a defect mask that is not empty.
-        review: share that do not PASS; by default five times ``false_alarm``, but at most 0.5.
-        unknown: share taken for an unknown product if the category is not given; ``false_alarm`` by default.
-
-    Raises:
-        InputError: a rate is out of range, or the review rate is below the false-alarm rate.
-    """
-
-    false_alarm: float
-    review: float | None = None
-    unknown: float | None = None
-
-    def __post_init__(self) -> None:
-        for rate in (self.false_alarm, self.review, self.unknown):
-            if rate is not None and not LEAST_RATE <= rate <= 1 - LEAST_RATE:
-                raise InputError(
-                    f"a rate lies between 0 and 1, got {rate:g}; 0.01 is one picture in a hundred, and "
-                    f"{LEAST_RATE:g} is the least"
-                )
-        if self.review is not None:
-            _refuse_below(self.review, self.false_alarm)
-
-
-def thresholds_from(
-    scores: Sequence[float], false_alarm_rate: float, review_rate: float | None = None
-) -> Thresholds:
-    """Compute both thresholds from the scores of held-out good pictures.
-
-    Args:
-        scores: scores of good pictures that the training has not seen.
-        false_alarm_rate: promised upper bound on the share of good pictures that FAIL, in (0, 1).
-        review_rate: the same for good pictures that do not PASS; by default five times the false-alarm rate,
-            but at most 0.5.
-
-    Raises:
-        InputError: there are too few scores or a rate is out of range (see
-            :func:`understudy.calibrate.conformal.conformal_threshold`), or the review rate is below the
-            false-alarm rate.
-    """
-    if review_rate is None:
-        review_rate = max(false_alarm_rate, min(REVIEW_FACTOR * false_alarm_rate, 0.5))
-    _refuse_below(review_rate, false_alarm_rate)
-    return Thresholds(
-        fail_above=conformal_threshold(scores, false_alarm_rate),
-        review_above=conformal_threshold(scores, review_rate),
-        false_alarm_rate=false_alarm_rate,
-        review_rate=review_rate,
-        n_good=len(scores),
-    )
-
-
-def _refuse_below(review_rate: float, false_alarm_rate: float) -> None:
-    if review_rate < false_alarm_rate:
-        raise InputError(
-            f"the review rate {review_rate:g} must not be below the false-alarm rate {false_alarm_rate:g}"
-        )
-
-
-def calibration_from(held_out: Sequence[HeldOut], rates: Rates, min_area: int = MIN_AREA) -> Calibration:
-    """Compute thresholds and limits for all categories together, and for each with enough pictures.
-
-    Args:
-        held_out: figures of held-out good pictures.
-        rates: rates to promise.
-        min_area: smallest area of a defect, in pixels of the map.
-
-    Raises:
-        InputError: see :func:`thresholds_from`.
-    """
-    thresholds = thresholds_from([each.score for each in held_out], rates.false_alarm, rates.review)
-    unknown = rates.false_alarm if rates.unknown is None else rates.unknown
-    return Calibration(
-        thresholds=thresholds,
-        categories={
-            category: thresholds_from([each.score for each in members], rates.false_alarm, rates.review)
-            for category, members in _enough(held_out, rates.false_alarm).items()
-        },
-        masks=_limits(held_out, rates.false_alarm, lambda each: each.level),
-        min_area=min_area,
-        distances=_limits(held_out, unknown, lambda each: each.distance),
-        promise=promise(thresholds.n_good, rates.false_alarm),
-    )
-
-
-def _limits(pictures: Sequence[HeldOut], rate: float, figure: Callable[[HeldOut], float]) -> Limits:
-    return Limits(
-        rate=rate,
-        overall=conformal_threshold([figure(each) for each in pictures], rate),
-        categories={
-            category: conformal_threshold([figure(each) for each in members], rate)
-            for category, members in _enough(pictures, rate).items()
-        },
-    )
-
-
-def _enough(pictures: Sequence[HeldOut], rate: float) -> dict[str, list[HeldOut]]:
-    """Return the pictures of each category that has enough of them to promise a rate."""
-    need = good_pictures_needed(rate)
-    return {name: members for name, members in _by_category(pictures).items() if len(members) >= need}
-
-
-def _by_category(pictures: Sequence[HeldOut]) -> dict[str, list[HeldOut]]:
-    """Return the pictures of each category that the model knows, sorted by name."""
-    names = sorted({each.category for each in pictures if each.category is not None})
-    return {name: [each for each in pictures if each.category == name] for name in names}
+FEWEST = 20  # unseen pictures that rates can be estimated from, where they are too few for a promise
 
 
 def calibrate(
@@ -183,24 +49,22 @@ def calibrate(
     data: PictureData,
     *,
     false_alarm_rate: float = 0.01,
-    review_rate: float | None = None,
-    unknown_rate: float | None = None,
+    review_budget: float = REVIEW_BUDGET,
     min_area: int = MIN_AREA,
     progress: Progress = True,
 ) -> Calibration:
     """Set thresholds, for all categories and for each, from good pictures that the training has not seen.
 
-    The thresholds take effect in the model at once and replace ``calibration.json`` in its folder.
+    The thresholds take effect in the model at once and replace ``calibration.json`` in its folder. With
+    1 / ``false_alarm_rate`` pictures or more the rate is promised, with fewer it is estimated.
 
     Args:
         inspector: model, trained or exported.
         data: folder or list of good pictures. Categories that the model does not know are left out. Test
             pictures are never used.
-        false_alarm_rate: promised upper bound on the share of good pictures that FAIL, in (0, 1).
-        review_rate: the same for good pictures that do not PASS; by default five times the false-alarm rate,
-            but at most 0.5.
-        unknown_rate: the same for good pictures taken for an unknown product; the false-alarm rate by
-            default.
+        false_alarm_rate: largest share of good pictures that may FAIL, in (0, 1).
+        review_budget: share of good pictures that a person can look at, in (0, 1): a REVIEW by its score, or
+            a picture taken for an unknown product.
         min_area: smallest area of a defect, in pixels of the anomaly map.
         progress: see :data:`understudy.progress.Progress`.
 
@@ -211,7 +75,7 @@ def calibrate(
         InputError: the data cannot be used, there are too few pictures, or a rate or the area is out of
             range.
     """
-    rates = Rates(false_alarm_rate, review_rate, unknown_rate)
+    rates = Rates(false_alarm_rate, review_budget)
     if min_area < 1:
         raise InputError(f"the least area of a defect is a pixel or more, got {min_area}; see --min-area")
     with reporting(progress) as reporter:
@@ -222,29 +86,77 @@ def calibrate(
 
 
 def calibrate_fresh(
-    inspector: Inspector, held_out: Sequence[Record], asked_rate: float, reporter: Reporter
+    inspector: Inspector,
+    learned: Sequence[Record],
+    held_out: Sequence[Record],
+    image_score: ImageScore,
+    rates: Rates,
+    reporter: Reporter,
 ) -> Calibration | None:
-    """Calibrate a new model at the asked rate, or at the smallest rate that its held-out pictures allow.
+    """Learn what is usual in the maps of a new model, and set its thresholds, as estimated.
 
     Args:
         inspector: model.
-        held_out: good pictures that were held out from its training.
-        asked_rate: false-alarm rate, in (0, 1).
-        reporter: takes progress, and a line if another rate is used.
+        learned: good pictures that it learned from.
+        held_out: good pictures that were held out from its training; may be empty.
+        image_score: which scores the model is to have.
+        rates: rates to reach.
+        reporter: takes progress.
 
     Returns:
-        The calibration; ``None`` if no picture was held out.
+        The calibration; ``None``, after a line that says why, if there are fewer than ten good pictures.
     """
+    figures = learn_usual(inspector, learned, image_score, MIN_AREA, reporter)
     unseen = unseen_pictures(inspector.seen, held_out, reporter)
-    if not unseen:
+    measured = _measure(inspector, unseen, MIN_AREA, reporter)
+    n = sum(len(f.scores) for f in figures.values()) + len(measured)
+    if n < 10:
+        reporter.say(f"{n} good pictures are too few for thresholds, which take ten")
         return None
-    rate = max(asked_rate, smallest_rate(len(unseen)))
-    if rate > asked_rate:
-        reporter.say(
-            f"a false-alarm rate of {asked_rate:g} was asked for; {len(unseen)} held-out pictures can "
-            f"promise {rate:.3g} at best: hold out more, or calibrate with further good pictures"
-        )
-    return calibrate_on(inspector, unseen, Rates(rate), reporter)
+    views = _views(inspector.manifest.training)
+    calibration = estimated(_together(figures, measured, views), rates)
+    _save(inspector, calibration, reporter)
+    reporter.say(advice(calibration.scores))
+    return calibration
+
+
+def _together(
+    learned: Mapping[str, Learned], measured: Sequence[HeldOut], views: Mapping[str, float]
+) -> dict[str, dict[str, Figures]]:
+    """Figures of pictures that were learned from and of held-out ones, by name and category."""
+
+    def of(
+        seen: Callable[[Learned], Numbers], new: Callable[[HeldOut], float], views: Mapping[str, float]
+    ) -> dict[str, Figures]:
+        unseen, none = figures_by_category(measured, new), np.zeros(0)
+        return {
+            c: Figures(
+                seen(learned[c]) if c in learned else none,
+                np.asarray(unseen.get(c, none), np.float64),
+                views.get(c, 0.0),
+            )
+            for c in sorted({*learned, *unseen})
+        }
+
+    return {
+        "score": of(lambda x: x.scores, lambda h: h.score, views),
+        "level": of(lambda x: x.levels, lambda h: h.level, views),
+        "distance": of(lambda x: x.distances, lambda h: h.distance, {}),  # the student has no part in it
+    }
+
+
+def _views(training: TrainingCard) -> dict[str, float]:
+    """How often a training has seen a picture of each category, on average."""
+    shown = training.steps * training.batch_size
+    if training.sampling == "balanced":
+        return {c: shown / len(training.categories) / n for c, n in training.categories.items()}
+    return dict.fromkeys(training.categories, shown / sum(training.categories.values()))
+
+
+def seen_pictures(pictures: SeenPictures, records: Sequence[Record]) -> list[Record]:
+    """Return the pictures that a training has learned from."""
+    trained = set(pictures.trained)
+    return [record for record in records if digest_of(read_bytes(record.path)) in trained]
 
 
 def unseen_pictures(
@@ -283,15 +195,34 @@ def calibrate_on(
     Args:
         inspector: model; gets the calibration at once.
         unseen: good pictures that the training has not seen.
-        rates: rates to promise.
+        rates: rates to promise, or to estimate if there are too few pictures for a promise.
         reporter: takes progress.
         min_area: smallest area of a defect, in pixels of the map.
 
     Raises:
         InputError: there are too few pictures, a picture cannot be used, or the area is out of range.
     """
-    if len(unseen) < good_pictures_needed(rates.false_alarm):  # fail before the work, not after it
-        conformal_threshold([0.0] * len(unseen), rates.false_alarm)
+    need, n = good_pictures_needed(rates.false_alarm), len(unseen)
+    if n < min(need, FEWEST):  # fail before the work, not after it
+        conformal_threshold([0.0] * n, rates.false_alarm)
+    figures = _measure(inspector, unseen, min_area, reporter)
+    _refuse_constant([each.score for each in figures])
+    if n >= need:
+        calibration = promised(figures, rates, min_area)
+    else:
+        reporter.say(
+            f"{n} good pictures that the training has not seen are too few to promise {rates.false_alarm:g}, "
+            f"which takes {need}: the rate is estimated"
+        )
+        calibration = estimated(_together({}, figures, {}), rates, min_area)
+    _save(inspector, calibration, reporter)
+    return calibration
+
+
+def _measure(
+    inspector: Inspector, unseen: Sequence[Record], min_area: int, reporter: Reporter
+) -> list[HeldOut]:
+    """Score good pictures that the training has not seen."""
     figures: list[HeldOut] = []
     named = [inspector.match_category(record.category) for record in unseen]
     scorer = replace(inspector.scorer, calibration=None)  # the old calibration must not matter
@@ -310,15 +241,16 @@ def calibrate_on(
         level = highest_threshold_with_region(result.anomaly_map, min_area)
         figures.append(HeldOut(category, result.score, distance, level))
         reporter.advance("calibrate", len(figures), len(unseen), "")
-    _refuse_constant([each.score for each in figures])
-    calibration = calibration_from(figures, rates, min_area)
+    return figures
+
+
+def _save(inspector: Inspector, calibration: Calibration, reporter: Reporter) -> None:
+    """Save a calibration, let it take effect, and say what it means."""
     inspector.manifest = save_calibration(inspector.folder, inspector.manifest, calibration)
     inspector.calibration = calibration
     if is_signed(inspector.folder):
         reporter.say(f"{inspector.folder} was signed, and its signature no longer fits: sign it again")
-    counts = Counter(each.category for each in figures)
-    _report(calibration, {c: counts[c] for c in inspector.categories}, reporter)
-    return calibration
+    _report(calibration, reporter)
 
 
 def _refuse_no_number(scored: Scored) -> None:
@@ -339,21 +271,23 @@ def _refuse_constant(scores: Sequence[float]) -> None:
         )
 
 
-def _report(calibration: Calibration, counts: Mapping[str, int], reporter: Reporter) -> None:
-    """Report what was set, what it promises, and which categories have no thresholds of their own."""
+def _report(calibration: Calibration, reporter: Reporter) -> None:
+    """Report what was set, and what it promises or estimates."""
     t = calibration.thresholds
-    reporter.say(
-        f"thresholds from {t.n_good} held-out good pictures: FAIL above {t.fail_above:.4f}, "
-        f"REVIEW above {t.review_above:.4f}; defects are regions of {calibration.min_area} pixels of the map "
-        f"above {calibration.masks.overall:.4f}"
-    )
     reporter.say(calibration.promise)
-    reporter.say(promise(t.n_good, t.review_rate, "are no PASS"))
-    unknown = promise(t.n_good, calibration.distances.rate, "are taken for an unknown product")
-    reporter.say(f"where the category is not said: {unknown}")
-    without = [f"{name} ({n})" for name, n in counts.items() if name not in calibration.categories]
-    if without:
-        reporter.say(
-            f"too few held-out good pictures for thresholds of their own, so those for all apply: "
-            f"{', '.join(without)}; {good_pictures_needed(t.false_alarm_rate)} of a category are needed"
-        )
+    budget = t.review_rate - t.false_alarm_rate + calibration.distances.rate
+    reporter.say(
+        f"a person looks at {100 * budget:.3g} % of good pictures at most (REVIEW): "
+        f"{100 * (t.review_rate - t.false_alarm_rate):.3g} % by their score, and "
+        f"{100 * calibration.distances.rate:.3g} % because they look like no known product"
+    )
+    if t.basis == "promised" and len(calibration.scores) > 1:
+        without = [
+            f"{c} ({len(x)})" for c, x in calibration.scores.items() if c not in calibration.categories
+        ]
+        if without:
+            need = OWN * good_pictures_needed(t.false_alarm_rate)
+            reporter.say(
+                f"these share the thresholds of all pictures, and the promise holds for them together: "
+                f"{', '.join(without)}; {need} pictures of a category give it its own"
+            )

@@ -30,6 +30,7 @@ __all__ = [
     "open_data",
     "parse_folder",
     "parse_named",
+    "parse_rate",
     "split_names",
     "split_numbers",
 ]
@@ -125,6 +126,19 @@ def parse_folder(text: str | Path) -> Path:
         InputError: it has none, as an unset shell variable, or one that is too long.
     """
     return named_path(text, "the folder for the results")
+
+
+def parse_rate(text: str | float) -> float:
+    """Return a share of pictures: ``"0.01"`` and ``"1%"`` -> 0.01.
+
+    Raises:
+        InputError: it is no number.
+    """
+    number = str(text).strip()
+    try:
+        return float(number[:-1]) / 100 if number.endswith("%") else float(number)
+    except ValueError as error:
+        raise InputError(f"a rate is a number such as 0.01 or 1%, got {str(text)!r}") from error
 
 
 def split_names(text: str | None, option: str = "--categories") -> tuple[str, ...] | None:

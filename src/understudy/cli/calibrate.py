@@ -14,6 +14,7 @@ from understudy.cli.arguments import (
     ModelArgument,
     SignatureOption,
     open_data,
+    parse_rate,
 )
 from understudy.cli.opening import open_inspector
 from understudy.progress import reporting
@@ -25,23 +26,22 @@ def calibrate(
     model: ModelArgument,
     data: DataArgument,
     false_alarm_rate: Annotated[
-        float, typer.Option(metavar="RATE", help="Largest share of good pictures that may FAIL.")
+        float,
+        typer.Option(
+            metavar="RATE",
+            parser=parse_rate,
+            help="Largest share of good pictures that may FAIL, such as 0.01 or 1%.",
+        ),
     ] = 0.01,
-    review_rate: Annotated[
-        float | None,
+    review_budget: Annotated[
+        float,
         typer.Option(
             metavar="RATE",
-            help="Largest share of good pictures that may not PASS; 5 times the false-alarm rate by default.",
+            parser=parse_rate,
+            help="Share of good pictures that a person can look at: a REVIEW by its score, or a picture that "
+            "looks like no known product.",
         ),
-    ] = None,
-    unknown_rate: Annotated[
-        float | None,
-        typer.Option(
-            metavar="RATE",
-            help="Largest share of good pictures that may be taken for an unknown product; "
-            "the false-alarm rate by default.",
-        ),
-    ] = None,
+    ] = 0.05,
     min_area: Annotated[
         int, typer.Option(metavar="N", help="Smallest area of a marked defect, in pixels of the anomaly map.")
     ] = 16,
@@ -58,8 +58,7 @@ def calibrate(
             open_inspector(model, calibrated=False, require_signature=require_signature),
             open_data(data, layout, good, bad),
             false_alarm_rate=false_alarm_rate,
-            review_rate=review_rate,
-            unknown_rate=unknown_rate,
+            review_budget=review_budget,
             min_area=min_area,
             progress=reporter,
         )

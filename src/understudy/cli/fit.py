@@ -19,6 +19,7 @@ from understudy.cli.arguments import (
     open_data,
     parse_folder,
     parse_named,
+    parse_rate,
     split_names,
     split_numbers,
 )
@@ -33,6 +34,7 @@ _LISTS: dict[str, Callable[[str, str], object]] = {  # given as A,B,C
     "strides": split_numbers,
     "categories": split_names,
 }
+_RATES = ("false_alarm_rate", "review_budget")
 _DATA_OPTIONS = (("layout", LayoutOption, "auto"), ("good", GoodOption, None), ("bad", BadOption, None))
 
 
@@ -65,7 +67,8 @@ def _parameters() -> Iterator[inspect.Parameter]:
     for name, field in FitOptions.model_fields.items():
         help_text = " ".join((field.description or "").replace("``", "").split())
         kind, flag, metavar = _typed(name, field)
-        option = typer.Option(flag, metavar=metavar, help=help_text)
+        parser = parse_rate if name in _RATES else None
+        option = typer.Option(flag, metavar=metavar, help=help_text, parser=parser)
         yield _parameter(name, kind, option, None if name == "settings" else field.get_default())
 
 
@@ -76,6 +79,8 @@ def _typed(name: str, field: FieldInfo) -> tuple[Any, str, str | None]:
         return list[str] | None, "--set", "KEY=VALUE"
     if name in _LISTS:
         return str | None, flag, "A,B,C"
+    if name in _RATES:
+        return float, flag, "RATE"
     if name == "workers":
         return str | None, flag, "auto|N"
     return field.annotation, flag, None

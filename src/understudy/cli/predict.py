@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from understudy.runtime.decision import Thresholds
-    from understudy.runtime.depth import Depth
+    from understudy.runtime.inspector import Inspector
     from understudy.types import Result
 
 __all__ = ["NOT_CALIBRATED", "predict"]
@@ -118,12 +117,10 @@ def predict(
                 done += 1
             if claim and result.ok:
                 name = f"{done:05d}-{_short_stem(result.path)}.png"
-                if heatmaps and inspector.thresholds:
+                if heatmaps:
                     with lap("heat map", 1):
                         path = claim(f"heatmaps/{name}")
-                        row["heatmap"] = _write_heatmap(
-                            path, result, inspector.thresholds, inspector.manifest.preprocess.depth
-                        )
+                        row["heatmap"] = _write_heatmap(path, result, inspector)
                 if masks:
                     with lap("mask", 1):
                         row["mask"] = _write_mask(
@@ -160,15 +157,15 @@ def _short_stem(picture: Path) -> str:
     return stem[:_LONGEST_STEM].decode("utf-8", "ignore")
 
 
-def _write_heatmap(path: Path, result: Result, thresholds: Thresholds, depth: Depth | None) -> str:
+def _write_heatmap(path: Path, result: Result, inspector: Inspector) -> str:
     """Write the picture with its map in colour, and return the path."""
     from PIL import Image
 
-    from understudy.runtime.heatmap import colour_span, heatmap
+    from understudy.runtime.heatmap import heatmap
     from understudy.runtime.images import read_picture
 
-    span = colour_span(thresholds, [result.score])
-    picture = read_picture(result.path, depth)
+    span = inspector.colour_span(result.category, [float(result.anomaly_map.max())])
+    picture = read_picture(result.path, inspector.manifest.preprocess.depth)
     return _write(path, Image.fromarray(heatmap(picture, result.anomaly_map, *span)))
 
 

@@ -13,7 +13,8 @@ import torch
 
 from understudy import files
 from understudy.calibrate.conformal import good_pictures_needed
-from understudy.calibrate.job import Rates, calibrate_on, unseen_pictures
+from understudy.calibrate.job import calibrate_on, unseen_pictures
+from understudy.calibrate.thresholds import Rates
 from understudy.data.layouts import as_picture_set
 from understudy.data.records import PictureData, PictureSet
 from understudy.distill.distiller import Distiller
@@ -243,7 +244,8 @@ def _set_thresholds(
             "further ones"
         )
         return manifest
-    rates = Rates(held.thresholds.false_alarm_rate, held.thresholds.review_rate, held.distances.rate)
+    t = held.thresholds
+    rates = Rates(t.false_alarm_rate, t.review_rate - t.false_alarm_rate + held.distances.rate)
     scorer = replace(loaded.scorer, network=open_graph(folder, manifest), calibration=None)
     exported = Inspector(scorer, manifest, loaded.seen, folder)
     calibrate_on(exported, unseen, rates, reporter, held.min_area)

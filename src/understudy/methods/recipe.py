@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from understudy.types import Sampling, Schedule, Statistics
+from understudy.types import ImageScore, Sampling, Schedule, Statistics
 
 __all__ = [
     "Adam",
@@ -94,6 +94,7 @@ class Recipe:
             final weights; see :func:`understudy.train.finish.recompute_batchnorm`.
         averaging: decay of the running mean of the student's weights that is kept, in [0, 1); 0 keeps the
             last weights.
+        image_score: score of a picture; see :class:`understudy.types.Result`.
         settings: settings of the method that differ from its defaults.
     """
 
@@ -107,6 +108,7 @@ class Recipe:
     sampling: Sampling = "natural"
     statistics: Statistics = "running"
     averaging: float = 0.0
+    image_score: ImageScore = "maximum"
     settings: Mapping[str, object] = field(default_factory=dict)
 
     def tuned(self, **changes: Any) -> Recipe:
@@ -115,7 +117,9 @@ class Recipe:
         Args:
             changes: further fields to change.
         """
-        return replace(self, sampling="balanced", statistics="recomputed", **changes)
+        return replace(
+            self, sampling="balanced", statistics="recomputed", image_score="comparable", **changes
+        )
 
     def seen(self, categories: int) -> int:
         """Number of pictures that a training on so many categories shows, repeated ones included."""

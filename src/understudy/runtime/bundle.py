@@ -1,17 +1,19 @@
-"""The files of a saved model beside its manifest: pictures, prototypes, regions of interest, calibration."""
+"""The files of a saved model beside its manifest: pictures, prototypes, what is usual, ROIs, calibration."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import io
+import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
 from understudy.errors import BundleError, InputError, PictureError
-from understudy.files import sha256_of, write_json, writing
+from understudy.files import sha256_of, write_bytes, write_json, writing
 from understudy.folders import draft_in, finish, locked, publish
 from understudy.runtime.decision import Calibration, Prototypes
 from understudy.runtime.manifest import (
@@ -21,6 +23,7 @@ from understudy.runtime.manifest import (
     PICTURES,
     PROTOTYPES,
     ROIS,
+    USUAL,
     Manifest,
     check_schema,
     first_fault,
@@ -31,6 +34,7 @@ from understudy.runtime.manifest import (
 )
 from understudy.runtime.masks import read_mask
 from understudy.runtime.roi import Rois
+from understudy.runtime.usual import ProductUsual, Usual
 
 __all__ = [
     "SeenPictures",
@@ -39,9 +43,12 @@ __all__ = [
     "read_pictures",
     "read_prototypes",
     "read_settled",
+    "read_usual",
     "save_calibration",
     "save_rois",
+    "save_usual",
     "write_prototypes",
+    "write_usual",
 ]
 
 _DECIMALS = 8  # of a prototype; as fine as float32 near 1
@@ -148,6 +155,66 @@ def read_prototypes(folder: Path) -> Prototypes:
     return {name: np.asarray(row, np.float32) for name, row in rows.items()}
 
 
+def write_usual(folder: Path, usual: Usual) -> None:
+    """Write what is usual in the maps of each category; call it before :func:`write_manifest`."""
+    columns = np.array([(u.level, u.centre, u.scale, u.n_good) for u in usual.values()], np.float64)
+    spreads = {f"spread{i}": u.spread for i, u in enumerate(usual.values())}
+    content = io.BytesIO()
+    arrays: dict[str, Any] = {"categories": np.array(list(usual)), "numbers": columns, **spreads}
+    np.savez_compressed(content, **arrays)
+    write_bytes(folder / USUAL, content.getvalue())
+
+
+def read_usual(folder: Path, manifest: Manifest) -> Usual | None:
+    """Read what is usual in the maps of each category; ``None`` for a model whose score is a maximum.
+
+    :func:`read_manifest` checks the hash of the file.
+
+    Raises:
+        BundleError: the file holds something else.
+    """
+    if manifest.image_score == "maximum":
+        return None
+    path = folder / USUAL
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            names = [str(name) for name in content["categories"]]
+            rows = np.asarray(content["numbers"], np.float64).reshape(len(names), 4)
+            spreads = [np.asarray(content[f"spread{i}"], np.float32) for i in range(len(names))]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise BundleError(f"{path} is damaged or of another version; {_SOURCE}") from error
+    sound = np.isfinite(rows).all() and (rows[:, 2:] > 0).all()
+    sound &= all(s.ndim == 2 and s.size and np.isfinite(s).all() and (s > 0).all() for s in spreads)
+    if not sound or set(names) != set(manifest.training.categories):
+        raise BundleError(f"{path} is damaged or of another model; {_SOURCE}")
+    return {
+        name: ProductUsual(float(level), spread, float(centre), float(scale), int(n_good))
+        for name, spread, (level, centre, scale, n_good) in zip(names, spreads, rows, strict=True)
+    }
+
+
+def save_usual(folder: Path, manifest: Manifest, usual: Usual) -> Manifest:
+    """Add what is usual in the maps of each category to a model; its scores are comparable from then on.
+
+    Args:
+        folder: folder of the model.
+        manifest: its manifest.
+        usual: what is usual, for every category of the model.
+
+    Returns:
+        The new manifest.
+
+    Raises:
+        InputError: another process writes into the folder, or has replaced the model.
+        WorkError: the folder cannot be written.
+    """
+
+    def write(draft: Path) -> None:
+        write_usual(draft, usual)
+
+    return _replaced(folder, manifest, USUAL, write, "train it again", {"image_score": "comparable"})
+
+
 def save_rois(folder: Path, rois: Rois) -> list[str]:
     """Write the regions of interest and return the file names; call it before :func:`write_manifest`."""
     named = {name: f"roi-{i}.png" for i, name in enumerate(rois.categories)}
@@ -197,15 +264,31 @@ def save_calibration(folder: Path, manifest: Manifest, calibration: Calibration)
         InputError: another process writes into the folder, or has replaced the model.
         WorkError: the folder cannot be written.
     """
+
+    def write(draft: Path) -> None:
+        head = {"bundle_schema": BUNDLE_SCHEMA, "student_sha256": manifest.student_sha256}
+        write_json(draft / CALIBRATION, head | calibration.model_dump(mode="json"))
+
+    return _replaced(folder, manifest, CALIBRATION, write, "calibrate again", {})
+
+
+def _replaced(
+    folder: Path,
+    manifest: Manifest,
+    name: str,
+    write: Callable[[Path], None],
+    way_out: str,
+    changes: Mapping[str, object],
+) -> Manifest:
+    """Put a new file in place of a model's old one, and its hash into the manifest."""
     with locked(folder, MANIFEST), draft_in(folder) as draft:
         list_all(folder)
         current = read_manifest(folder, calibrated=False)
         if current.student_sha256 != manifest.student_sha256:
-            raise InputError(f"{folder} was trained anew meanwhile; calibrate again")
-        head = {"bundle_schema": BUNDLE_SCHEMA, "student_sha256": manifest.student_sha256}
-        write_json(draft / CALIBRATION, head | calibration.model_dump(mode="json"))
-        listed = {**current.files, CALIBRATION: sha256_of(draft / CALIBRATION)}
-        new = current.model_copy(update={"bundle_schema": BUNDLE_SCHEMA, "files": listed})
+            raise InputError(f"{folder} was trained anew meanwhile; {way_out}")
+        write(draft)
+        listed = {**current.files, name: sha256_of(draft / name)}
+        new = current.model_copy(update={"bundle_schema": BUNDLE_SCHEMA, "files": listed, **changes})
         write_manifest(draft, new)
         publish(draft, folder, MANIFEST)
     return new

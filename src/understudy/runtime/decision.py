@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from understudy.types import Verdict
+from understudy.types import Basis, Verdict
 
 __all__ = [
     "Calibration",
@@ -36,10 +36,11 @@ class Thresholds(BaseModel):
         fail_above: a score above this is a FAIL. In units of the score.
         review_above: a score above this, up to ``fail_above``, is a REVIEW. At most ``fail_above``; if both
             are equal, no score is a REVIEW.
-        false_alarm_rate: promised upper bound on the share of good pictures that FAIL, in (0, 1), on average
-            over calibrations.
-        review_rate: the same bound for good pictures that do not PASS, in (0, 1).
-        n_good: number of held-out good pictures that set the thresholds, at least 1.
+        false_alarm_rate: share of good pictures that FAIL, in (0, 1): an upper bound on average over
+            calibrations if promised, else an estimate.
+        review_rate: the same for good pictures that do not PASS, in (0, 1).
+        n_good: number of good pictures that set the thresholds, at least 1.
+        basis: what the rates rest on.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -49,6 +50,7 @@ class Thresholds(BaseModel):
     false_alarm_rate: float = Field(gt=0, lt=1)
     review_rate: float = Field(gt=0, lt=1)
     n_good: int = Field(ge=1)
+    basis: Basis = "promised"
 
     @model_validator(mode="after")
     def _ordered(self) -> Thresholds:
@@ -61,8 +63,8 @@ class Limits(BaseModel):
     """Limits on one figure of a picture, such as its distance from a prototype.
 
     Attributes:
-        rate: promised upper bound on the share of good pictures above their limit, in (0, 1), on average over
-            calibrations.
+        rate: share of good pictures above their limit, in (0, 1): an upper bound on average over calibrations
+            if promised, else an estimate.
         overall: limit for every category that is not in ``categories``. In units of the figure.
         categories: limits by category, for categories with enough held-out good pictures.
     """
@@ -91,7 +93,7 @@ class Judgement(NamedTuple):
 
 
 class Calibration(BaseModel):
-    """Everything that held-out good pictures set: thresholds, limits and what they promise.
+    """Everything that good pictures set: thresholds, limits and what they promise.
 
     Attributes:
         thresholds: score thresholds for every category that is not in ``categories``.
@@ -100,7 +102,12 @@ class Calibration(BaseModel):
         min_area: smallest area of a region that counts as a defect, in pixels of the anomaly map, at least 1.
         distances: limits on the distance from a category's prototype, in [0, 2]. A picture beyond the limit
             does not show that category.
-        promise: what ``thresholds`` promise, as a sentence for people who open the file.
+        promise: what ``thresholds`` promise or estimate, as a sentence for people who open the file.
+        rates: limits on the score at some rates, smallest rate first, so that reports can compare them.
+        scores: scores of good pictures by category, sorted, as if the training had seen none of them.
+        interval: 95 % interval of an estimated false-alarm rate, in [0, 1]; ``None`` if it is promised.
+        checked: of the pictures that the training has not seen, the number that FAIL, and the number of all;
+            ``None`` if they set the thresholds alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -111,6 +118,10 @@ class Calibration(BaseModel):
     min_area: int = Field(ge=1)
     distances: Limits
     promise: str
+    rates: tuple[Limits, ...] = ()
+    scores: dict[str, tuple[float, ...]] = Field(default_factory=dict)
+    interval: tuple[float, float] | None = None
+    checked: tuple[int, int] | None = None
 
 
 def thresholds_for(calibration: Calibration, category: str | None) -> Thresholds:

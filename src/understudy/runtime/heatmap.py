@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from understudy.runtime.decision import Thresholds
 from understudy.runtime.depth import row_bands
 from understudy.runtime.images import resize_map
 
@@ -19,19 +18,19 @@ _COLOURS = np.array(
 )
 
 
-def colour_span(thresholds: Thresholds | None, scores: Sequence[float]) -> tuple[float, float]:
+def colour_span(limit: float | None, peaks: Sequence[float]) -> tuple[float, float]:
     """Return the map values of the darkest and the brightest colour, the same for pictures to compare.
 
-    With thresholds, colour begins well below ``review_above`` and is brightest well above ``fail_above``.
-    Without thresholds, the median and the maximum of the scores set the span.
+    With a limit, colour begins well below it and is brightest well above it. Without one, the median and the
+    maximum of the peaks set the span.
 
     Args:
-        thresholds: thresholds of the model; ``None`` if it is not calibrated.
-        scores: scores of the pictures; used without thresholds only.
+        limit: value above which a region of the map is a defect; ``None`` if the model is not calibrated.
+        peaks: highest values of the maps; used without a limit only.
     """
-    if thresholds:
-        return 0.6 * thresholds.review_above, 1.6 * thresholds.fail_above
-    return 0.6 * float(np.median(scores)), float(np.max(scores))
+    if limit is not None:
+        return 0.5 * limit, 1.6 * limit
+    return 0.6 * float(np.median(peaks)), float(np.max(peaks))
 
 
 def heatmap(

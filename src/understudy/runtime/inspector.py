@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path
@@ -19,9 +19,11 @@ from understudy.runtime.bundle import (
     read_pictures,
     read_prototypes,
     read_settled,
+    read_usual,
 )
 from understudy.runtime.decision import Calibration, Thresholds, judge
 from understudy.runtime.graph import Network, open_graph
+from understudy.runtime.heatmap import colour_span
 from understudy.runtime.images import Mask
 from understudy.runtime.manifest import Manifest
 from understudy.runtime.regions import find_regions, large_regions
@@ -107,6 +109,7 @@ class Inspector:
             prototypes=read_prototypes(folder),
             calibration=read_calibration(folder, manifest) if calibrated else None,
             rois=load_rois(folder, manifest),
+            usual=read_usual(folder, manifest),
         )
         return cls(scorer, manifest, read_pictures(folder), folder)
 
@@ -170,6 +173,16 @@ class Inspector:
             )
         scored = self.scorer.score(list_sources(pictures), batch_size, repeat(category), lap)
         return (self._judged(each, category) for each in scored)
+
+    def colour_span(self, category: str | None, peaks: Sequence[float]) -> tuple[float, float]:
+        """Return the map values of the darkest and the brightest colour of a heat map.
+
+        Args:
+            category: product that the picture shows.
+            peaks: highest values of the maps to compare; they set the span if the model is not calibrated.
+        """
+        limit = self.calibration.masks.of(category) if self.calibration else None
+        return colour_span(limit, peaks)
 
     def defect_mask(self, result: Result) -> Mask:
         """Return the (h, w) mask of the defects: true in regions above the pixel threshold.

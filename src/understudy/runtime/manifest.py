@@ -6,6 +6,7 @@
     teacher.safetensors   levels of the frozen teacher
     student.safetensors   what was learned: the student, and the scales of fused maps
     prototypes.json       mean embedding of each category, to recognise it
+    usual.npz             what is usual in the maps of each category; absent if a score is a map's maximum
     roi.json              which mask of valid pixels belongs to which category; the masks are roi*.png
     pictures.json         digests of the pictures trained on, validated with and held out
     calibration.json      thresholds and limits; may be absent
@@ -37,7 +38,7 @@ from understudy.folders import (
     write_sealed,
 )
 from understudy.runtime.preprocess import Preprocess
-from understudy.types import GraphFormat, GraphPrecision
+from understudy.types import GraphFormat, GraphPrecision, ImageScore
 
 __all__ = [
     "BUNDLE_SCHEMA",
@@ -61,14 +62,14 @@ __all__ = [
 ]
 
 
-BUNDLE_SCHEMA = 5
+BUNDLE_SCHEMA = 6
 _FIRST_SCHEMA = 4  # without calibration.json in ``files``; still read
 MANIFEST, CALIBRATION = "manifest.json", "calibration.json"
 PICTURES, PROTOTYPES, ROIS = "pictures.json", "prototypes.json", "roi.json"
-STUDENT, TEACHER = "student.safetensors", "teacher.safetensors"
+STUDENT, TEACHER, USUAL = "student.safetensors", "teacher.safetensors", "usual.npz"
 
 
-_NAMES = {MANIFEST, CALIBRATION, PICTURES, PROTOTYPES, ROIS, STUDENT, TEACHER, STATE[1]}
+_NAMES = {MANIFEST, CALIBRATION, PICTURES, PROTOTYPES, ROIS, STUDENT, TEACHER, USUAL, STATE[1]}
 _NAMES |= {"model.onnx", "model.xml", "model.bin"}
 _ROI = re.compile(r"roi(-\d+)?\.png")
 
@@ -204,6 +205,7 @@ class Manifest(_Card):
         training: how it was trained.
         versions: versions of the packages that trained it, by name.
         files: SHA-256 of the model's files, by file name.
+        image_score: what the score of a picture is; see :class:`understudy.types.Result`.
         graph: the exported graph; ``None`` for a trained model.
     """
 
@@ -215,6 +217,7 @@ class Manifest(_Card):
     training: TrainingCard
     versions: dict[str, str]
     files: dict[str, str]
+    image_score: ImageScore = "maximum"
     graph: GraphCard | None = None
 
     @property
@@ -324,7 +327,8 @@ def _check_names(path: Path, manifest: Manifest) -> None:
     weights = [STUDENT, TEACHER] if graph is None else [graph.name]
     if graph and graph.suffix == ".xml":
         weights.append(graph.with_suffix(".bin").name)
-    missing = {PICTURES, PROTOTYPES, ROIS, *weights} - set(manifest.files)
+    usual = [USUAL] if manifest.image_score == "comparable" else []
+    missing = {PICTURES, PROTOTYPES, ROIS, *weights, *usual} - set(manifest.files)
     if missing or (graph and str(graph) != graph.name):
         raise BundleError(f"{path} does not cover {min(missing, default=graph)}; export or train it again")
     for name in manifest.files:

@@ -19,6 +19,7 @@ from understudy.runtime.images import Mask, Picture, unit
 from understudy.runtime.preprocess import Corner, Preprocess
 from understudy.runtime.roi import NO_ROIS, Rois, uses_valid_mask
 from understudy.runtime.sources import Decoded, Source, decode_ahead, decode_one_by_one, is_stream
+from understudy.runtime.usual import Usual
 
 __all__ = ["Scored", "Scorer"]
 
@@ -33,13 +34,13 @@ class Scored:
         path: file of the picture.
         size: (height, width) of the picture in pixels.
         digest: digest of the file; see :func:`understudy.runtime.sources.digest_of`.
-        score: image-level anomaly score, the maximum of the map; larger is more abnormal.
-        anomaly_map: (h, w) float32 map of the size of the canvas; pixels that do not count have its lowest
-            value.
+        score: image-level anomaly score; larger is more abnormal.
+        anomaly_map: (h, w) float32 map of the size of the canvas, relative to what is usual if the scorer
+            knows it; pixels that do not count have its lowest value.
         embedding: (D,) float32 of unit length; see :mod:`understudy.runtime.decision`. If regions of interest
             depend on the category, it is the embedding of the whole picture.
-        category: category whose region of interest was used, as given or recognised; ``None`` for an unknown
-            product, or if regions of interest do not depend on the category.
+        category: category as given, or as recognised for a region of interest that depends on it; else
+            ``None``.
         valid: (h, w) mask, false where a pixel does not count; ``None`` if all pixels count.
     """
 
@@ -64,6 +65,7 @@ class Scorer:
         calibration: limits the distance from a prototype; ``None`` takes the nearest category at any
             distance.
         rois: which pixels count.
+        usual: what is usual in the maps of each category; ``None`` makes the score the maximum of the map.
     """
 
     network: Network
@@ -71,6 +73,7 @@ class Scorer:
     prototypes: Prototypes
     calibration: Calibration | None = None
     rois: Rois = NO_ROIS
+    usual: Usual | None = None
 
     @property
     def uses_valid_mask(self) -> bool:
@@ -149,13 +152,13 @@ class Scorer:
                 if len(batch) == batch_size:
                     self._answer(batch, lap)
                     batch = []
-                    yield from _finished(waiting)
+                    yield from self._finished(waiting)
             if not wait_for_more:
                 self._answer(batch, lap)
                 batch = []
-                yield from _finished(waiting)
+                yield from self._finished(waiting)
         self._answer(batch, lap)
-        yield from _finished(waiting)
+        yield from self._finished(waiting)
 
     def _prepared(
         self, result: Decoded | PictureError, category: str | None, batch_size: int, lap: Lap
@@ -186,12 +189,30 @@ class Scorer:
         for i, (picture, corner) in enumerate(batch):
             picture.take(corner, answers, i)
 
+    def _finished(self, waiting: deque[_Picture | PictureError]) -> Iterator[Scored | PictureError]:
+        """Take the pictures that are done, and the errors, from the front of the queue."""
+        while waiting and (isinstance(waiting[0], PictureError) or waiting[0].is_done):
+            first = waiting.popleft()
+            yield first if isinstance(first, PictureError) else self._measured(first)
 
-def _finished(waiting: deque[_Picture | PictureError]) -> Iterator[Scored | PictureError]:
-    """Take the pictures that are done, and the errors, from the front of the queue."""
-    while waiting and (isinstance(waiting[0], PictureError) or waiting[0].is_done):
-        first = waiting.popleft()
-        yield first if isinstance(first, PictureError) else first.scored()
+    def _measured(self, picture: _Picture) -> Scored:
+        """Return the score and the map of a picture whose windows have all been scored."""
+        path, _, digest, size = picture.decoded
+        anomaly_map, embedding, valid = picture.joined(), picture.embedding, picture.valid
+        usual = self.usual and self.usual[picture.category or self._nearest(embedding)]
+        if usual:
+            score = usual.score(anomaly_map, valid, self.preprocess.image_size)
+            anomaly_map = usual.relative(anomaly_map)
+        if valid is not None:
+            anomaly_map[~valid] = anomaly_map.min(where=valid, initial=np.inf)
+        if not usual:
+            score = float(anomaly_map.max())
+        return Scored(path, size, digest, score, anomaly_map, embedding, picture.category, valid)
+
+    def _nearest(self, embedding: NDArray[np.float32]) -> str:
+        """Return the recognised category; of an unknown product, which has to be judged too, the nearest."""
+        nearest = self.recognise(embedding) or recognise(distances_to(embedding, self.prototypes), None)
+        return nearest or min(self.prototypes)  # an embedding that is not a number is near nothing
 
 
 @dataclass
@@ -234,14 +255,7 @@ class _Picture:
         mean = np.mean(self.embeddings, axis=0)
         return np.asarray(mean / np.linalg.norm(mean), np.float32)
 
-    def scored(self) -> Scored:
-        """Return the result of the picture; call it when all windows have been scored."""
-        path, canvas, digest, size = self.decoded
-        joined = self.preprocess.join(
-            [self.maps[corner] for corner in self.corners], self.corners, canvas.shape[:2]
-        )
-        if self.valid is not None:
-            joined[~self.valid] = joined.min(where=self.valid, initial=np.inf)
-        return Scored(
-            path, size, digest, float(joined.max()), joined, self.embedding, self.category, self.valid
-        )
+    def joined(self) -> NDArray[np.float32]:
+        """Return the map of the picture; call it when all windows have been scored."""
+        canvas = self.decoded.picture.shape[:2]
+        return self.preprocess.join([self.maps[corner] for corner in self.corners], self.corners, canvas)

@@ -37,8 +37,8 @@ from understudy.train.split import Parts, divide, keep_what_is_seen
 
 __all__ = ["train_model"]
 
-Calibrate = Callable[[Path, Sequence[Record]], object]
-"""Calibrates the model in a folder with held-out good pictures."""
+Calibrate = Callable[[Path, Parts], object]
+"""Calibrates the model in a folder with the pictures that it learned from and those held out."""
 
 
 def train_model(
@@ -47,7 +47,7 @@ def train_model(
     asked: FitOptions,
     reporter: Reporter,
     calibrate: Calibrate | None = None,
-) -> list[Record]:
+) -> Parts:
     """Train one model over all categories of a folder, calibrate it, and save it.
 
     An old model in the folder stays until the new one is whole.
@@ -60,7 +60,7 @@ def train_model(
         calibrate: sets the thresholds of the new model before it is put in place; ``None`` sets none.
 
     Returns:
-        The good pictures that were held out for the thresholds.
+        The good pictures by their use.
 
     Raises:
         InputError: an option, the data or the teacher cannot be used, or ``out`` holds what must not be lost.
@@ -78,7 +78,7 @@ def train_model(
     else:
         prepare_output(out, resume=asked.resume, overwrite=asked.overwrite)
         _train_and_save(asked, recipe, picture_set, rois, parts, out, reporter, calibrate)
-    return parts.held_out
+    return parts
 
 
 def _train_and_save(
@@ -196,15 +196,15 @@ def _train_and_save(
                 training=training,
                 journal=journal_file(out),
             )
-            failed = _failure(calibrate, draft, parts.held_out) if calibrate else None
+            failed = _failure(calibrate, draft, parts) if calibrate else None
         if failed:  # the model is kept: it can be calibrated with other pictures
             raise failed
 
 
-def _failure(calibrate: Calibrate, draft: Path, held_out: Sequence[Record]) -> UnderstudyError | None:
+def _failure(calibrate: Calibrate, draft: Path, parts: Parts) -> UnderstudyError | None:
     """Calibrate a model; return the error if that fails."""
     try:
-        calibrate(draft, held_out)
+        calibrate(draft, parts)
     except UnderstudyError as error:
         return error
     return None

@@ -13,6 +13,7 @@ from understudy.types import (
     EMBEDDED_TEACHER,
     LEAST_RATE,
     DeviceChoice,
+    ImageScore,
     PrecisionChoice,
     RecipeName,
     Sampling,
@@ -83,8 +84,11 @@ class FitOptions(BaseModel):
     """Share of the other good pictures, in [0, 1), that chooses an epoch or scales maps and is not learned
     from; validation pictures of the data set take their place."""
     false_alarm_rate: float = Field(default=0.01, ge=LEAST_RATE, le=1 - LEAST_RATE)
-    """Largest share of good pictures that may FAIL, in (0, 1); if the held-out pictures are too few to
-    promise it, the smallest share that they can promise."""
+    """Share of good pictures that may FAIL, in (0, 1); it is estimated, and understudy calibrate promises
+    it."""
+    review_budget: float = Field(default=0.05, ge=LEAST_RATE, le=1 - LEAST_RATE)
+    """Share of good pictures that a person can look at, in (0, 1): a REVIEW by its score, or a picture of a
+    product that seems unknown."""
     device: DeviceChoice = "auto"
     """Device that trains; auto takes a GPU if there is one."""
     precision: PrecisionChoice = "auto"
@@ -98,6 +102,9 @@ class FitOptions(BaseModel):
     averaging: float | None = Field(default=None, ge=0, le=0.9999)
     """Decay of the mean of the student's weights that is kept, from 0 to 0.9999, such as 0.98, which averages
     about fifty steps; 0 keeps the last weights."""
+    image_score: ImageScore | None = None
+    """Score of a picture: its maps compared with those of good pictures of its product (comparable), or the
+    maximum of its map (maximum, as in the papers); the recipe's by default."""
     cache: str = "auto"
     """Memory for decoded pictures: auto, off, or a size such as 512MB or 2GB; the result does not depend on
     it."""

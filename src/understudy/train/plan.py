@@ -20,6 +20,9 @@ from understudy.types import Schedule, Statistics
 
 __all__ = ["TrainingPlan", "plan_for", "preprocess_for", "recipe_of", "require_compiler"]
 
+# options that take the place of the recipe's field of that name
+_NAMED = ("batch_size", "schedule", "sampling", "statistics", "averaging", "validation", "image_score")
+
 
 @dataclass(frozen=True)
 class TrainingPlan:
@@ -63,11 +66,7 @@ def recipe_of(asked: FitOptions) -> Recipe:
     recipe = method_named(asked.method).recipes[asked.recipe]
     if asked.validation and not recipe.validation:
         raise InputError(f"{asked.method} has no validation step; leave out --validation")
-    named = {
-        name: value
-        for name in ("batch_size", "schedule", "sampling", "statistics", "averaging", "validation")
-        if (value := getattr(asked, name)) is not None
-    }
+    named = {name: value for name in _NAMED if (value := getattr(asked, name)) is not None}
     optimiser = replace(recipe.optimiser, lr=asked.lr) if asked.lr else recipe.optimiser
     recipe = replace(recipe, optimiser=optimiser, settings={**recipe.settings, **asked.settings}, **named)
     if recipe.averaging and recipe.choose_epoch and recipe.validation:

@@ -14,8 +14,7 @@ from PIL import Image
 
 from understudy.errors import PictureError
 from understudy.evaluate import Tested, read_masks
-from understudy.runtime.depth import Depth
-from understudy.runtime.heatmap import colour_span, heatmap, outline
+from understudy.runtime.heatmap import heatmap, outline
 from understudy.runtime.images import read_picture, resize_mask
 from understudy.runtime.inspector import Inspector
 from understudy.runtime.scoring import Scored
@@ -144,16 +143,13 @@ def galleries(model: Inspector, tested: Mapping[str, Sequence[Tested]]) -> list[
         for group, pictures in choose(tested[category], plan).items()
         for rank, t in enumerate(pictures)
     ]
-    span = colour_span(model.thresholds, [t.score for pictures in tested.values() for t in pictures])
     found: dict[str, dict[str, list[PictureCard]]] = {}
-    for choice, card in _cards(model, sorted(chosen, key=lambda c: c.rank), span, plan.side):
+    for choice, card in _cards(model, sorted(chosen, key=lambda c: c.rank), plan.side):
         found.setdefault(choice.category, {}).setdefault(choice.group, []).append(card)
     return [Gallery(c, found[c]) for c in shown if c in found]
 
 
-def _cards(
-    model: Inspector, chosen: Sequence[_Choice], span: tuple[float, float], side: int
-) -> Iterator[tuple[_Choice, PictureCard]]:
+def _cards(model: Inspector, chosen: Sequence[_Choice], side: int) -> Iterator[tuple[_Choice, PictureCard]]:
     """Draw the cards in order, until their size reaches the budget."""
     paths, named = [c.tested.record.path for c in chosen], [model.match_category(c.category) for c in chosen]
     scored, used = model.scorer.score(paths, categories=named), 0
@@ -161,7 +157,7 @@ def _cards(
         if isinstance(result, PictureError):
             continue
         try:
-            card = _card(choice.tested, result, span, side, model.scorer.preprocess.depth)
+            card = _card(choice.tested, result, model, side)
         except PictureError:
             continue
         used += len(card.picture) + len(card.marked or "") + len(card.heat)
@@ -170,10 +166,9 @@ def _cards(
         yield choice, card
 
 
-def _card(
-    t: Tested, result: Scored, span: tuple[float, float], side: int, depth: Depth | None
-) -> PictureCard:
-    image = Image.fromarray(read_picture(t.record.path, depth))
+def _card(t: Tested, result: Scored, model: Inspector, side: int) -> PictureCard:
+    span = model.colour_span(model.match_category(t.record.category), [float(result.anomaly_map.max())])
+    image = Image.fromarray(read_picture(t.record.path, model.scorer.preprocess.depth))
     image.thumbnail((side, side))
     picture = np.asarray(image)
     mask = None if t.record.is_good else read_masks(t.record, result.size)

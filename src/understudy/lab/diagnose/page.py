@@ -58,7 +58,7 @@ def write_diagnosis(path: Path, model: Inspector, diagnosis: Diagnosis) -> None:
     figures, measured = diagnosis.figures, diagnosis.measured
     mixes = sorted(measured.mixes, key=lambda m: m.auroc)
     normal = np.concatenate(list(measured.normal.values()))
-    span = colour_span(model.thresholds, normal.tolist())
+    span = colour_span(None, normal.tolist())
     write_page(
         path,
         "diagnosis.html.j2",

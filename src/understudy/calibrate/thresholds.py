@@ -1,0 +1,258 @@
+"""Figures of good pictures -> thresholds and limits, promised or estimated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from understudy.calibrate.conformal import (
+    conformal_threshold,
+    good_pictures_needed,
+    promise,
+    smallest_rate,
+)
+from understudy.calibrate.estimate import Figures, Pool, Tail, fit_tail, pool_figures
+from understudy.errors import InputError
+from understudy.runtime.decision import Calibration, Limits, Thresholds
+from understudy.types import LEAST_RATE
+
+__all__ = [
+    "MIN_AREA",
+    "OWN",
+    "RATES_SHOWN",
+    "REVIEW_BUDGET",
+    "HeldOut",
+    "Rates",
+    "estimated",
+    "figures_by_category",
+    "promised",
+]
+
+
+REVIEW_BUDGET = 0.05  # default: share of good pictures that a person looks at
+UNKNOWN = 0.2  # part of the review budget that pictures of unknown products take
+MIN_AREA = 16  # default: regions of fewer pixels of the map are no defect
+RATES_SHOWN = (0.005, 0.01, 0.02, 0.05)  # false-alarm rates that reports compare
+OWN = 3  # a category has limits of its own with so many times the pictures that its promise needs
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Figures of one good picture that the training has not seen.
+
+    Attributes:
+        category: category of the model that the picture shows; ``None`` for a product that the model does not
+            know.
+        score: image-level anomaly score; larger is more abnormal.
+        distance: distance from the prototype of the category, in [0, 2]; for an unknown product, from the
+            nearest prototype.
+        level: highest threshold at which the map has a region of the smallest defect area; see
+            :func:`understudy.runtime.regions.highest_threshold_with_region`.
+    """
+
+    category: str | None
+    score: float
+    distance: float
+    level: float
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Shares of good pictures that may be stopped, each in (0, 1).
+
+    Attributes:
+        false_alarm: share that FAIL; also the share with a defect mask that is not empty.
+        budget: share that a person looks at, because it is a REVIEW: by its score, or because it is taken for
+            an unknown product.
+
+    Raises:
+        InputError: a rate is out of range, or both together are 1 or more.
+    """
+
+    false_alarm: float
+    budget: float = REVIEW_BUDGET
+
+    def __post_init__(self) -> None:
+        for rate in (self.false_alarm, self.budget):
+            if not LEAST_RATE <= rate <= 1 - LEAST_RATE:
+                raise InputError(
+                    f"a rate lies between 0 and 1, got {rate:g}; 0.01 is one picture in a hundred, and "
+                    f"{LEAST_RATE:g} is the least"
+                )
+        if self.false_alarm + self.budget > 1 - LEAST_RATE:
+            raise InputError(
+                f"false alarms ({self.false_alarm:g}) and the review budget ({self.budget:g}) are all good "
+                "pictures together; choose smaller rates"
+            )
+
+    @property
+    def unknown(self) -> float:
+        """Share taken for an unknown product if the category is not given."""
+        return UNKNOWN * self.budget
+
+    @property
+    def review(self) -> float:
+        """Share that does not PASS because of its score."""
+        return self.false_alarm + self.budget - self.unknown
+
+
+def promised(held_out: Sequence[HeldOut], rates: Rates, min_area: int = MIN_AREA) -> Calibration:
+    """Set thresholds and limits by split conformal prediction, from unseen pictures alone.
+
+    A category with :data:`OWN` times the pictures that the rate needs has limits of its own; the others share
+    those of all pictures.
+
+    Args:
+        held_out: figures of good pictures that the training has not seen.
+        rates: rates to promise. The review budget is raised to what the pictures can promise.
+        min_area: smallest area of a defect, in pixels of the map.
+
+    Raises:
+        InputError: there are too few pictures; see
+            :func:`understudy.calibrate.conformal.conformal_threshold`.
+    """
+    n, least = len(held_out), smallest_rate(len(held_out))
+    score, level, distance = (
+        figures_by_category(held_out, figure)
+        for figure in (lambda h: h.score, lambda h: h.level, lambda h: h.distance)
+    )
+    everything = [h.score for h in held_out]
+    fail = _conformal(everything, score, rates.false_alarm)
+    review = _conformal(everything, score, max(rates.review, rates.false_alarm + least))
+    return _calibration(
+        fail,
+        review,
+        masks=_conformal([h.level for h in held_out], level, rates.false_alarm),
+        distances=_conformal([h.distance for h in held_out], distance, max(rates.unknown, least)),
+        min_area=min_area,
+        n=n,
+        sentence=promise(n, rates.false_alarm),
+        rates=tuple(_conformal(everything, score, rate) for rate in RATES_SHOWN if rate >= least),
+        scores=score,
+    )
+
+
+def figures_by_category(
+    pictures: Sequence[HeldOut], figure: Callable[[HeldOut], float]
+) -> dict[str, list[float]]:
+    """Return a figure of the pictures of each category that the model knows, sorted by name."""
+    names = sorted({each.category for each in pictures if each.category is not None})
+    return {name: [figure(each) for each in pictures if each.category == name] for name in names}
+
+
+def _conformal(
+    everything: Sequence[float], by_category: Mapping[str, Sequence[float]], rate: float
+) -> Limits:
+    enough = OWN * good_pictures_needed(rate) if len(by_category) > 1 else 1
+    return Limits(
+        rate=rate,
+        overall=conformal_threshold(everything, rate),
+        categories={
+            name: conformal_threshold(figures, rate)
+            for name, figures in by_category.items()
+            if len(figures) >= max(enough, good_pictures_needed(rate))
+        },
+    )
+
+
+def estimated(
+    figures: Mapping[str, Mapping[str, Figures]], rates: Rates, min_area: int = MIN_AREA
+) -> Calibration:
+    """Set thresholds and limits at rates that a fitted tail estimates; see :mod:`.estimate`.
+
+    Args:
+        figures: figures of each category, by ``score``, ``level`` and ``distance``.
+        rates: rates to reach.
+        min_area: smallest area of a defect, in pixels of the map.
+
+    Raises:
+        InputError: there are fewer than ten pictures, or a figure is not finite.
+    """
+    pools = {name: pool_figures(of_category) for name, of_category in figures.items()}
+    tails = {name: fit_tail(pool.figures) for name, pool in pools.items()}
+
+    def limits(name: str, rate: float) -> Limits:
+        return _limits(pools[name], tails[name], rate)
+
+    pool, tail = pools["score"], tails["score"]
+    fail = limits("score", rates.false_alarm)
+    interval = tail.interval(tail.limit(rates.false_alarm), pool.error * _mean_views(figures["score"]))
+    checked = None
+    if any(len(f.learned) for f in figures["score"].values()):  # else the unseen ones set the limits
+        failed = sum(int((f.unseen > fail.of(c)).sum()) for c, f in figures["score"].items())
+        checked = (failed, sum(len(f.unseen) for f in figures["score"].values()))
+    return _calibration(
+        fail,
+        limits("score", rates.review),
+        masks=limits("level", rates.false_alarm),
+        distances=limits("distance", rates.unknown),
+        min_area=min_area,
+        n=tail.n,
+        sentence=_estimate(rates.false_alarm, interval, tail.n, checked),
+        rates=tuple(limits("score", rate) for rate in RATES_SHOWN),
+        scores={c: [pool.norms[c].back(float(z)) for z in x] for c, x in pool.figures.items()},
+        interval=interval,
+        checked=checked,
+    )
+
+
+def _limits(pool: Pool, tail: Tail, rate: float) -> Limits:
+    """Limits of every category, in units of the figure; the highest one serves unknown products."""
+    own = {name: norm.back(tail.limit(rate, name)) for name, norm in pool.norms.items()}
+    return Limits(rate=rate, overall=max(own.values()), categories=own)
+
+
+def _mean_views(figures: Mapping[str, Figures]) -> float:
+    """How often a picture of the pool was seen, on average; held-out ones were not."""
+    n = sum(len(f.learned) + len(f.unseen) for f in figures.values())
+    return sum(f.views * len(f.learned) for f in figures.values()) / max(n, 1)
+
+
+def _estimate(rate: float, interval: tuple[float, float], n: int, checked: tuple[int, int] | None) -> str:
+    low, high = (f"{100 * share:.2g} %" for share in interval)
+    of_unseen = f"; of {checked[1]} that the training never saw, {checked[0]} FAIL" if checked else ""
+    return (
+        f"about {100 * rate:.3g} % of good pictures fail, as estimated from {n} of them ({low} to {high} by "
+        f"their number alone); this is no promise{of_unseen}"
+    )
+
+
+def _calibration(
+    fail: Limits,
+    review: Limits,
+    *,
+    masks: Limits,
+    distances: Limits,
+    min_area: int,
+    n: int,
+    sentence: str,
+    rates: tuple[Limits, ...],
+    scores: Mapping[str, Sequence[float]],
+    interval: tuple[float, float] | None = None,
+    checked: tuple[int, int] | None = None,
+) -> Calibration:
+    def thresholds(category: str | None, n_good: int) -> Thresholds:
+        return Thresholds(
+            fail_above=fail.of(category),
+            review_above=min(review.of(category), fail.of(category)),
+            false_alarm_rate=fail.rate,
+            review_rate=review.rate,
+            n_good=n_good,
+            basis="estimated" if interval else "promised",
+        )
+
+    return Calibration(
+        thresholds=thresholds(None, n),
+        categories={
+            c: thresholds(c, n if interval else len(scores[c]))
+            for c in sorted({*fail.categories, *review.categories})
+        },
+        masks=masks,
+        min_area=min_area,
+        distances=distances,
+        promise=sentence,
+        rates=rates,
+        scores={c: tuple(sorted(float(f"{s:.6g}") for s in x)) for c, x in scores.items()},
+        interval=interval,
+        checked=checked,
+    )
