@@ -26,7 +26,7 @@ import numpy as np
 from machine import append, provenance, read
 from understudy import Model, PictureError, Reporter
 from understudy.calibrate import learn
-from understudy.calibrate.estimate import Figures, fit_tail, pool_figures
+from understudy.calibrate.estimate import ProductFigures, fit_tail, pool_figures
 from understudy.calibrate.job import calibrate_fresh, seen_pictures, unseen_pictures
 from understudy.calibrate.thresholds import RATES_SHOWN, Rates
 from understudy.data.layouts import open_pictures
@@ -220,7 +220,7 @@ def by_cross_fit(pictures: PictureSet, folder: Path, method: str, seed: int) -> 
         )
         for record, score in tested_by(replace(model.inspector.scorer, calibration=None), sorted(out)):
             scores[record.category].append(score)
-    figures = {c: Figures(np.array(x), np.zeros(0), 0.0) for c, x in scores.items()}
+    figures = {c: ProductFigures(np.array(x), np.zeros(0), 0.0) for c, x in scores.items()}
     pool = pool_figures(figures)
     tail = fit_tail(pool.figures)
     return {

@@ -1,43 +1,12 @@
-"""What a choice costs or gains: thresholds, the length of a training, its precision."""
+"""What a choice costs or gains: framing, the length of a training, its precision."""
 
 from __future__ import annotations
 
 from statistics import mean
 
-from tables.wording import Row, chosen, made_on, middle, pair, percent, ranged, seeds_of, table, where
+from tables.wording import Row, chosen, made_on, middle, pair, ranged, seeds_of, table, where
 
-__all__ = ["calibration", "framing", "points_of", "precision", "recipe", "recipes_of"]
-
-
-def calibration(rows: list[Row]) -> str:
-    """Show false alarms per category by one threshold for all, its own, or the recognised category's."""
-    first = rows[0]
-    rows = [r for r in rows if all(r[k] == first[k] for k in ("method", "steps", "rate", "draws", "commit"))]
-    ways = {"global": "one for all", "category": "its own", "recognised": "of the category recognised"}
-    lines = [
-        "| category (good pictures) | " + " | ".join(ways.values()) + " | recognised | unknown |",
-        "|---|" + "---|" * (len(ways) + 2),
-    ]
-    for category in dict.fromkeys(row["category"] for row in rows):
-        own = {row["way"]: row for row in rows if row["category"] == category}
-        label = f"{category} ({own['category']['pictures']})"
-        if float(own["category"]["own_thresholds"]) < 1:
-            label += ", too few for its own"
-        cells = [percent(own[way], "false_alarms") + f" ({percent(own[way], 'high')})" for way in ways]
-        cells += [percent(own["recognised"], name) for name in ("recognised", "unknown")]
-        lines.append(f"| {label} | " + " | ".join(cells) + " |")
-    off = {way: max(float(r["false_alarms"]) for r in rows if r["way"] == way) for way in ways}
-    worst = ", ".join(f"{100 * rate:.1f} ({ways[way]})" for way, rate in off.items())
-    promised = 100 * float(first["rate"])
-    note = (
-        f"\nGood pictures that FAIL, in percent: mean over {first['draws']} random halves to calibrate "
-        f"with (95 % of them stay at or below the figure in brackets); {promised:g} are promised at most. "
-        f"In the worst category: {worst}. `{first['method']}`, {first['steps']} steps of "
-        f"{first['batch_size']}, {where(rows)}. Made by `python "
-        f"benchmarks/calibration.py --data REALBENCH --out benchmarks/results/calibration.csv "
-        f"--rate {first['rate']}`.\n"
-    )
-    return "\n".join(lines) + "\n" + note
+__all__ = ["framing", "points_of", "precision", "recipe", "recipes_of"]
 
 
 def framing(rows: list[Row]) -> str:

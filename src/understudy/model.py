@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import wraps
 from inspect import Parameter, signature
 from pathlib import Path
@@ -115,14 +116,14 @@ class Model:
 
             def calibrate_in(folder: Path, parts: Parts) -> Inspector:
                 inspector = Model.load(folder, asked.device, calibrated=False).inspector
-                learned = seen_pictures(inspector.seen, parts.learn)
-                calibrate_fresh(inspector, learned, parts.held_out, image_score, rates, reporter)
+                calibrate_fresh(inspector, parts.learn, parts.held_out, image_score, rates, reporter)
                 return inspector
 
             parts = train_model(data, out, asked, reporter, calibrate_in)
             model = Model.load(out, asked.device)
             if model.calibration is None:  # trained already, and stopped before its thresholds were set
-                model.inspector = calibrate_in(out, parts)
+                learned = seen_pictures(model.inspector.seen, parts.learn)
+                model.inspector = calibrate_in(out, replace(parts, learn=learned))
         return model
 
     @classmethod
@@ -205,6 +206,7 @@ class Model:
         false_alarm_rate: float = 0.01,
         review_budget: float = REVIEW_BUDGET,
         min_area: int = MIN_AREA,
+        defects: PictureData | None = None,
         progress: Progress = True,
     ) -> Calibration:
         """Set thresholds from good pictures that the training has not seen; they take effect at once.
@@ -217,6 +219,7 @@ class Model:
             false_alarm_rate=false_alarm_rate,
             review_budget=review_budget,
             min_area=min_area,
+            defects=defects,
             progress=progress,
         )
 

@@ -27,15 +27,15 @@ def folder(request: pytest.FixtureRequest, model_folder: Path, exported_copy: Pa
 def test_thresholds_are_set_as_asked_and_what_they_promise_is_said(
     folder: Path, factory: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rates = ("--false-alarm-rate", 0.2, "--review-rate", 0.5, "--unknown-rate", 0.3, "--min-area", 9)
+    rates = ("--false-alarm-rate", "20%", "--review-budget", 0.5, "--min-area", 9)
     assert run("calibrate", folder, factory, *rates) == 0
     found = json.loads((folder / "calibration.json").read_text())
     thresholds = found["thresholds"]
-    assert (thresholds["false_alarm_rate"], thresholds["review_rate"], thresholds["n_good"]) == (0.2, 0.5, 8)
-    assert (found["distances"]["rate"], found["min_area"]) == (0.3, 9)
+    assert (thresholds["false_alarm_rate"], thresholds["n_good"]) == (0.2, 8)
+    assert thresholds["review_rate"] - 0.2 + found["distances"]["rate"] <= 0.5 + 0.5 / 8
+    assert (thresholds["basis"], found["min_area"]) == ("promised", 9)
     out, err = capsys.readouterr()
     assert out == ""
-    assert "thresholds from 8 held-out good pictures" in err
     assert found["promise"] in err
     held = load(folder, "cpu").calibration
     assert held is not None
@@ -50,9 +50,9 @@ def test_a_calibration_that_is_damaged_or_gone_is_in_nobodys_way(folder: Path, f
             (folder / "calibration.json").write_bytes(content)
         assert run("calibrate", folder, factory, "--false-alarm-rate", 0.15) == 0
         made = json.loads((folder / "calibration.json").read_bytes())
-        before = json.loads(whole)
-        assert made["thresholds"]["n_good"] == before["thresholds"]["n_good"]
-        assert made["thresholds"]["fail_above"] == pytest.approx(before["thresholds"]["fail_above"], rel=1e-4)
+        assert made["thresholds"]["n_good"] == 8
+        assert made["thresholds"]["basis"] == "promised"
+        assert json.loads(whole)["thresholds"]["basis"] == "estimated"
 
 
 def test_what_cannot_be_promised_leaves_the_old_thresholds(
@@ -63,4 +63,29 @@ def test_what_cannot_be_promised_leaves_the_old_thresholds(
     assert "needs at least 99 good pictures" in the_error()
     assert run("calibrate", folder, factory, "--false-alarm-rate", 0.15, "--min-area", 5000) == 2
     assert "choose another --min-area" in the_error()
+    assert (folder / "calibration.json").read_bytes() == before
+
+
+def test_known_defects_say_what_each_rate_finds_and_a_broken_one_is_a_line(
+    folder: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (data / "nut" / "test" / "chip" / "000.png").write_bytes(b"no picture")
+    asked = ("calibrate", folder, data, "--false-alarm-rate", 0.15)
+    assert run(*asked) == 0
+    before, _ = (folder / "calibration.json").read_bytes(), capsys.readouterr()
+    assert run(*asked, "--defects", data) == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "of 11 defective pictures " in err
+    assert f"left out of the defects: {data / 'nut' / 'test' / 'chip' / '000.png'}" in err
+    assert (folder / "calibration.json").read_bytes() == before
+
+
+def test_defects_that_are_not_there_leave_the_old_thresholds(
+    folder: Path, factory: Path, the_error: Callable[[], str]
+) -> None:
+    before = (folder / "calibration.json").read_bytes()
+    rates = ("--false-alarm-rate", 0.3)
+    assert run("calibrate", folder, factory, *rates, "--defects", factory / "nothing") == 2
+    assert "does not exist" in the_error()
     assert (folder / "calibration.json").read_bytes() == before

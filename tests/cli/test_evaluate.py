@@ -10,7 +10,8 @@ import pytest
 
 from understudy import Model
 from understudy.cli import main
-from understudy.cli.evaluate import metrics_table
+from understudy.cli.evaluate import metrics_table, print_table, rates_table
+from understudy.evaluate.report.tables import found_table
 
 
 def run(*arguments: object) -> int:
@@ -45,6 +46,42 @@ def test_an_exported_model_has_the_figures_of_the_model_that_it_was_made_of(
     assert model.manifest.files["student.safetensors"] in page
     assert "wrote " in capsys.readouterr().out
     assert run("predict", exported_copy, factory / "nut" / "test") == 0  # the folder is still a model
+
+
+def test_the_defects_found_at_each_rate_are_printed_before_all_other_figures(
+    model: Model, factory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    metrics = model.evaluate(factory, categories=["nut", "linen"]).metrics
+    print_table(metrics)
+    lines = capsys.readouterr().out.splitlines()
+    entry = metrics["found_at"]["0.01"]
+    worst, least = entry["worst"]["found"]
+    assert lines[0] == (
+        f"at 1 % of false alarms {100 * entry['mean']['found']:.1f} % of defects are found, as a mean over "
+        f"categories; {worst} is the worst, {100 * least:.1f} %"
+    )
+    assert lines[1].split() == ["found"] * 4 + ["alarms"] * 4 + ["oracle"]
+    assert lines[2].split("  ")[1].strip() == "at 0.5 %"
+    assert next(i for i, line in enumerate(lines) if "image auroc" in line) > 6
+    table = found_table(metrics)
+    assert table is not None
+    columns = [[str(cell) for cell in column.cells] for column in rates_table(table).columns]
+    assert columns[0][0] == worst
+    assert columns[0][2:] == ["mean", "all"]
+    for i, rate in enumerate(("0.005", "0.01", "0.02", "0.05"), start=1):
+        whole = metrics["found_at"][rate]["all"]
+        assert columns[i][3] == f"{100 * whole['found']:.1f}"
+        assert columns[i + 4][3] == f"{100 * whole['false_alarms']:.1f}"
+
+
+def test_without_thresholds_the_table_says_that_defects_found_are_not_known(
+    model: Model, factory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    metrics = model.evaluate(factory, categories=["nut"]).metrics
+    why = {"found_at": None, "found_at_missing": {"0.01": "the model is not calibrated"}}
+    print_table(metrics | why)
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.endswith("at a rate of false alarms is not known: the model is not calibrated")
 
 
 def test_the_table_has_every_category_in_percent_the_mean_and_the_worst(model: Model, factory: Path) -> None:

@@ -72,6 +72,44 @@ def test_mean_worst_and_pooled_are_three_different_things(inspector: Inspector, 
     assert result.metrics["pooled"]["image_auroc"] == pytest.approx(roc_auc_score(labels, scores))
 
 
+def test_defects_found_at_each_rate_are_told_by_the_models_own_limits(
+    inspector: Inspector, factory: Path
+) -> None:
+    result = evaluate(inspector, factory)
+    assert inspector.calibration is not None
+    assert [f"{limits.rate:g}" for limits in inspector.calibration.rates] == list(result.metrics["found_at"])
+    for limits in inspector.calibration.rates:
+        entry = result.metrics["found_at"][f"{limits.rate:g}"]
+        for category, row in entry["categories"].items():
+            own = [t for t in result.tested if t.record.category == category]
+            above = [t.record.is_good for t in own if t.score > limits.of(category)]
+            assert (row["n_found"], row["n_false_alarms"]) == (above.count(False), above.count(True))
+            assert (row["n_defect"], row["n_good"]) == (3, 2)
+        assert (entry["all"]["n_defect"], entry["basis"]) == (12, "estimated")
+    assert result.metrics["found_at_missing"] == {}
+
+
+def test_no_test_picture_changes_a_threshold(inspector: Inspector, data: Path) -> None:
+    before, file = inspector.calibration, inspector.folder / "calibration.json"
+    content = file.read_bytes()
+    rng = np.random.default_rng(0)
+    for path in data.glob("*/test/*/*.png"):
+        Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path)
+    result = evaluate(inspector, data)
+    assert result.metrics["found_at"]["0.01"]["all"]["false_alarms"] > 0
+    assert inspector.calibration == before
+    assert file.read_bytes() == content
+
+
+def test_a_model_without_thresholds_has_no_defects_found_at_a_rate_and_says_why(
+    inspector: Inspector, factory: Path
+) -> None:
+    inspector.calibration = None
+    metrics = evaluate(inspector, factory, categories=["nut"]).metrics
+    assert metrics["found_at"] is None
+    assert set(metrics["found_at_missing"].values()) == {"the model is not calibrated"}
+
+
 def test_test_pictures_that_the_training_has_seen_are_counted(inspector: Inspector, data: Path) -> None:
     shutil.copy(next((data / "nut" / "train" / "good").iterdir()), data / "nut" / "test" / "good" / "x.png")
     said: list[str] = []

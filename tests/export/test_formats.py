@@ -126,4 +126,5 @@ def test_an_exported_folder_is_read_as_a_model(exported: Path) -> None:
     assert manifest.graph is not None
     beside = {path.name for path in exported.iterdir()} - {"manifest.json"}
     assert set(manifest.files) == beside
-    assert beside == {"calibration.json", "model.onnx", "pictures.json", "prototypes.json", "roi.json"}
+    others = {"calibration.json", "pictures.json", "prototypes.json", "roi.json", "usual.npz"}
+    assert beside == {"model.onnx", *others}

@@ -18,6 +18,8 @@ from understudy.runtime.decision import Calibration, Limits, Thresholds
 from understudy.runtime.graph import Answers
 from understudy.runtime.manifest import ParityCard
 from understudy.runtime.preprocess import Preprocess
+from understudy.runtime.scoring import Scorer
+from understudy.runtime.usual import ProductUsual, Usual
 
 NUT = np.array([1.0, 0.0], np.float32)
 LIMITS = Limits(rate=0.1, overall=0.5, categories={})
@@ -38,8 +40,22 @@ def answers(*scores: float) -> Answers:
     return Answers(maps, maps.max((1, 2)), np.tile(NUT, (len(scores), 1)))
 
 
-def compare(ours: Answers, theirs: Answers, calibration: Calibration | None = None) -> ParityCard:
-    return measure_parity(ours, theirs, {"nut": NUT}, calibration, runtime="some 1.0", source="two pictures")
+LOOK = Preprocess(image_size=32, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+
+
+def never(images: np.ndarray, valid: np.ndarray | None, lap: Lap) -> Answers:
+    raise AssertionError("the answers are there")
+
+
+def compare(
+    ours: Answers,
+    theirs: Answers,
+    calibration: Calibration | None = None,
+    usual: Usual | None = None,
+    valid: np.ndarray | None = None,
+) -> ParityCard:
+    scorer = Scorer(never, LOOK, {"nut": NUT}, calibration, usual=usual)
+    return measure_parity(ours, theirs, scorer, runtime="some 1.0", source="two pictures", valid=valid)
 
 
 def test_equal_answers_have_no_error_and_no_fault() -> None:
@@ -108,6 +124,53 @@ def test_a_product_that_the_graph_does_not_recognise_is_another_verdict() -> Non
     assert fault_of(found, "float32") == "1 of its verdicts are others"
 
 
+def usual(spread: float = 0.01, level: float = 0.0) -> Usual:
+    """A score is the maximum of the map of 2 x 2, which is one cell, in spreads above the level."""
+    return {"nut": ProductUsual(level, np.full((1, 1), spread, np.float32), 0.0, 1.0, 20)}
+
+
+def test_verdicts_rest_on_the_score_that_is_comparable_with_other_products() -> None:
+    """The maxima of the maps, 0.004 and 0.04, both lie below the thresholds of 0.3 and 0.6."""
+    ours, theirs = answers(0.004, 0.04), answers(0.004, 0.008)
+    assert compare(ours, theirs, CALIBRATION).verdicts == (2, 0)
+    assert compare(ours, theirs, CALIBRATION, usual()).verdicts == (1, 1)  # a quarter of 4 and of 0.8
+    found = compare(ours, answers(0.004, 0.036), CALIBRATION, usual())
+    assert (found.verdicts, found.at_threshold) == ((2, 0), 0)
+
+
+def test_errors_are_those_of_the_maps_whatever_is_usual() -> None:
+    ours, theirs = answers(0.1, 0.5), answers(0.1, 0.6)
+    plain, relative = compare(ours, theirs, CALIBRATION), compare(ours, theirs, CALIBRATION, usual())
+    assert relative.model_copy(update={"verdicts": None, "at_threshold": 0}) == plain.model_copy(
+        update={"verdicts": None, "at_threshold": 0}
+    )
+
+
+def test_a_quiet_product_turns_a_small_error_into_a_large_one_so_more_is_too_near_a_threshold() -> None:
+    span = 1.0
+    near = 0.6 * 4 * 0.01 + 0.5 * TOLERANCE * span  # a quarter of it, in hundredths, is just above 0.6
+    ours, theirs = answers(near, span), answers(near - TOLERANCE * span, span)
+    assert compare(ours, theirs, CALIBRATION, usual()).at_threshold == 1
+    assert compare(ours, theirs, CALIBRATION, usual()).verdicts == (1, 0)
+    assert compare(ours, theirs, CALIBRATION).at_threshold == 0  # as maxima they are far from any
+
+
+def test_pixels_that_do_not_count_decide_no_verdict() -> None:
+    ours, theirs = answers(0.001, 0.001), answers(0.001, 0.001)
+    theirs.maps[1, 0, 1] = 0.09
+    valid = np.ones((2, 2, 2), bool)
+    assert compare(ours, theirs, CALIBRATION, usual(), valid).verdicts == (1, 1)
+    valid[:, 0, 1] = False
+    assert compare(ours, theirs, CALIBRATION, usual(), valid).verdicts == (2, 0)
+
+
+def test_a_window_of_no_known_product_is_a_review_whatever_its_score() -> None:
+    ours, theirs = answers(0.001, 0.5), answers(0.5, 0.5)
+    for each in (ours, theirs):
+        each.embeddings[:] = -NUT
+    assert compare(ours, theirs, CALIBRATION, usual()).verdicts == (2, 0)
+
+
 def test_two_lines_say_what_was_measured() -> None:
     first, second = parity_statement(compare(answers(0.1, 0.9), answers(0.1, 0.9), CALIBRATION))
     assert first.startswith("some 1.0 against torch on 2 windows, two pictures: map off by 0")
@@ -125,8 +188,7 @@ def test_a_network_is_asked_a_batch_at_a_time() -> None:
         sizes.append(len(images))
         return Answers(images[:, 0], images[:, 0].max((1, 2)), images.mean((2, 3)))
 
-    look = Preprocess(image_size=32, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     windows = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), np.uint8)
-    found = answers_of(network, look, windows, 2)
+    found = answers_of(network, LOOK, windows, 2)
     assert sizes == [2, 2, 1]
     assert np.allclose(found.maps, windows[..., 0] / 255)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from understudy.methods import METHODS, method_named
 from understudy.methods.recipe import Adam, Recipe, Sgd, share_of_rate
 
 STEPS = 200
@@ -36,6 +37,16 @@ def test_a_tuned_recipe_is_for_several_products_and_keeps_the_rest() -> None:
     tuned = Recipe(Sgd(lr=0.3), batch_size=5).tuned(averaging=0.9)
     assert (tuned.sampling, tuned.statistics, tuned.averaging) == ("balanced", "recomputed", 0.9)
     assert (tuned.optimiser, tuned.batch_size) == (Sgd(lr=0.3), 5)
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_scores_are_comparable_but_for_the_papers_recipe_whose_score_is_the_maximum(method: str) -> None:
+    recipes = method_named(method).recipes
+    assert {name: recipe.image_score for name, recipe in recipes.items()} == {
+        "tuned": "comparable",
+        "paper": "maximum",
+    }
+    assert Recipe().image_score == "maximum"
 
 
 @pytest.mark.parametrize(

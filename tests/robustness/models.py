@@ -145,12 +145,12 @@ def odd_side_file(case: Case) -> Trial:
 
 def _sensible(answer: Answer) -> str | None:
     """Oracle for values that a fitting seal vouches for: they must make sense, whatever they are."""
-    if not 0 <= answer.score < 1e6:
+    if not -1e6 < answer.score < 1e6:
         return f"the score is {answer.score}"
     if answer.calibration is None:
         return None
     for each in (answer.calibration["thresholds"], *answer.calibration["categories"].values()):
-        if not 0 <= each["review_above"] <= each["fail_above"] < 1e300:
+        if not -1e300 < each["review_above"] <= each["fail_above"] < 1e300:
             return f"thresholds that make no sense: {each}"
         if not 0 < each["false_alarm_rate"] <= each["review_rate"] < 1:
             return f"rates that make no sense: {each}"

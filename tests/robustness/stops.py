@@ -56,7 +56,7 @@ def stopped_fit(case: Case) -> Trial:
     """A training that is stopped: the old model, the new one or none; then it goes on to the usual model."""
     kit, out = case.kit, case.place / "out"
     words = ["fit", kit.data, "--out", out, *TINY_OPTIONS, "--checkpoint-every", str(STEP)]
-    old = kit.answers["exported"]._replace(score=-1.0)
+    old = kit.answers["exported"]._replace(score=1e9)  # which no model says
     over = case.rng.random() < 0.5
     if over:
         linked_copy(kit.other, out)

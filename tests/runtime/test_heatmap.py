@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from understudy.runtime.decision import Thresholds
 from understudy.runtime.heatmap import colour_span, heatmap, outline
 
 
@@ -24,13 +23,10 @@ def test_a_map_of_any_resolution_is_laid_over_the_picture_in_its_own_size() -> N
     assert len(np.unique(shown.reshape(-1, 3), axis=0)) == 1
 
 
-def test_colours_span_what_passes_and_what_fails_or_the_scores_where_there_are_no_thresholds() -> None:
-    thresholds = Thresholds(
-        fail_above=2.0, review_above=1.0, false_alarm_rate=0.01, review_rate=0.05, n_good=99
-    )
-    low, high = colour_span(thresholds, [9.0])
-    assert low < 1.0 < 2.0 < high
-    assert colour_span(thresholds, [9.0]) == colour_span(thresholds, [0.1])
+def test_colours_span_the_limit_of_a_defect_or_the_peaks_where_there_is_no_limit() -> None:
+    low, high = colour_span(2.0, [9.0])
+    assert 0 < low < 2.0 < high
+    assert colour_span(2.0, [9.0]) == colour_span(2.0, [0.1])
     low, high = colour_span(None, [1.0, 2.0, 4.0])
     assert low < 2.0
     assert high == 4.0

@@ -22,6 +22,7 @@ from understudy.runtime.inspector import Inspector
 from understudy.runtime.preprocess import Preprocess
 from understudy.runtime.roi import NO_ROIS, Rois
 from understudy.runtime.scoring import Scorer
+from understudy.runtime.usual import ProductUsual
 from understudy.types import Region, Result
 
 LOOK = Preprocess(image_size=32, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
@@ -256,3 +257,32 @@ def test_another_products_name_is_no_category_unless_the_model_knows_one_product
     assert two.categories == ["bolt", "nut"]
     assert [two.match_category(name) for name in ("nut", "screw")] == ["nut", None]
     assert [one_product.match_category(name) for name in ("nut", "screw")] == ["nut", "nut"]
+
+
+def test_the_colours_of_a_heat_map_span_the_limit_of_its_product(inspector: Inspector) -> None:
+    limits = Limits(rate=0.1, overall=0.3, categories={"nut": 4.0})
+    inspector.calibration = CALIBRATION.model_copy(update={"masks": limits})
+    for category, limit in (("nut", 4.0), ("bolt", 0.3), (None, 0.3)):
+        low, high = inspector.colour_span(category, [77.0])
+        assert low < limit < high
+        assert inspector.colour_span(category, [1.0]) == (low, high)
+    inspector.calibration = None
+    assert inspector.colour_span("nut", [1.0, 2.0])[1] == 2.0
+
+
+def test_regions_and_masks_are_those_of_the_map_that_is_relative_to_what_is_usual(
+    inspector: Inspector,
+) -> None:
+    spread = np.full((8, 8), 0.1, np.float32)
+    spread[:, :4] = 10.0
+    usual = {"nut": ProductUsual(0.0, spread, 0.0, 1.0, 9)}
+    picture = spot(200, slice(8, 16), slice(2, 8)) | spot(200, slice(8, 16), slice(22, 28))
+    plain = one(inspector, picture)
+    assert {r.left for r in plain.regions} == {2, 22}
+    inspector.scorer = replace(inspector.scorer, usual=usual)
+    found = one(inspector, picture)
+    (region,) = found.regions
+    assert 20 <= region.left < region.right <= 30
+    assert region.peak == found.anomaly_map.max() > plain.anomaly_map.max()
+    assert not inspector.defect_mask(found)[:, :16].any()
+    assert found.verdict == "FAIL"

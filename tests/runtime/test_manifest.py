@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,7 @@ def test_the_folder_holds_tensors_and_json_alone(model_folder: Path) -> None:
         "student.safetensors",
         "teacher.safetensors",
         "training.jsonl",
+        "usual.npz",
     }
     assert load_file(model_folder / "student.safetensors")
     manifest = json.loads((model_folder / "manifest.json").read_text())
@@ -96,7 +98,7 @@ def test_the_folder_holds_tensors_and_json_alone(model_folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["student.safetensors", "teacher.safetensors", "prototypes.json", "pictures.json"]
+    "name", ["student.safetensors", "teacher.safetensors", "prototypes.json", "pictures.json", "usual.npz"]
 )
 def test_a_file_that_is_cut_short_or_missing_is_named(copy: Path, name: str) -> None:
     path = copy / name
@@ -121,7 +123,7 @@ def test_an_altered_or_cut_manifest_is_refused(copy: Path) -> None:
 
 def test_a_newer_format_asks_for_an_update(copy: Path) -> None:
     edit(copy / "manifest.json", bundle_schema=manifests.BUNDLE_SCHEMA + 1)
-    with pytest.raises(BundleError, match=r"model of format 6, this version reads 5; update"):
+    with pytest.raises(BundleError, match=r"model of format 7, this version reads 6; update"):
         load(copy)
 
 
@@ -185,7 +187,9 @@ def test_thresholds_that_are_not_on_the_list_are_refused(copy: Path) -> None:
     assert load(copy).thresholds is None
 
 
-@pytest.mark.parametrize("name", ["student.safetensors", "prototypes.json", "roi.json", "pictures.json"])
+@pytest.mark.parametrize(
+    "name", ["student.safetensors", "prototypes.json", "roi.json", "pictures.json", "usual.npz"]
+)
 def test_a_manifest_that_leaves_a_file_out_that_decides_is_refused(copy: Path, name: str) -> None:
     reseal(copy, files=without(copy, name))
     with pytest.raises(BundleError, match=f"does not cover {name}"):
@@ -200,13 +204,48 @@ def test_a_manifest_that_names_a_file_outside_is_refused(copy: Path) -> None:
 
 def first_edition(folder: Path) -> Path:
     """Turn a model into what the first edition wrote: the list of files leaves the calibration out."""
-    reseal(folder, bundle_schema=4, files=without(folder, "calibration.json"))
+    listed = without(folder, "calibration.json")
+    del listed["usual.npz"]
+    (folder / "usual.npz").unlink()
+    drop(folder, "image_score")
+    reseal(folder, bundle_schema=4, files=listed)
     edit(folder / "calibration.json", bundle_schema=4)
     return folder
 
 
+def drop(folder: Path, name: str) -> None:
+    """Leave an entry out of a manifest, sealed."""
+    path = folder / "manifest.json"
+    write_sealed(path, {k: v for k, v in json.loads(path.read_text()).items() if k not in (name, "seal")})
+
+
 def test_a_model_of_the_first_edition_loads_with_its_thresholds(copy: Path, model: Model) -> None:
     assert load(first_edition(copy)).thresholds == model.thresholds
+
+
+@pytest.mark.parametrize("schema", [4, 5])
+def test_the_score_of_a_model_of_an_older_format_is_still_the_maximum_of_its_map(
+    copy: Path, model: Model, factory: Path, schema: int
+) -> None:
+    first_edition(copy)
+    if schema == 5:
+        edit(copy / "calibration.json", bundle_schema=5)
+        listed = without(copy, "") | {"calibration.json": sha256_of(copy / "calibration.json")}
+        reseal(copy, bundle_schema=5, files=listed)
+    old, pictures = Model.load(copy, "cpu"), find_pictures(factory / "nut" / "test")
+    assert (old.manifest.image_score, old.inspector.scorer.usual) == ("maximum", None)
+    raw = replace(model.inspector.scorer, usual=None)
+    for ours, theirs in zip(old.predict(pictures), raw.score(pictures), strict=True):
+        assert isinstance(theirs, Scored)
+        assert ours.score == theirs.score == float(ours.anomaly_map.max())
+        np.testing.assert_array_equal(ours.anomaly_map, theirs.anomaly_map)
+
+
+def test_a_model_without_what_is_usual_may_not_say_that_its_scores_are_comparable(copy: Path) -> None:
+    first_edition(copy)
+    reseal(copy, bundle_schema=6, image_score="comparable", files=without(copy, ""))
+    with pytest.raises(BundleError, match=r"does not cover usual\.npz; export or train it again"):
+        load(copy)
 
 
 def test_calibrating_a_model_of_the_first_edition_puts_its_thresholds_on_the_list(
@@ -220,7 +259,7 @@ def test_calibrating_a_model_of_the_first_edition_puts_its_thresholds_on_the_lis
         load(copy)
 
 
-@pytest.mark.parametrize(("schema", "way_out"), [(3, "calibrate again"), (6, "update understudy")])
+@pytest.mark.parametrize(("schema", "way_out"), [(3, "calibrate again"), (7, "update understudy")])
 def test_a_calibration_of_another_format_says_what_to_do(copy: Path, schema: int, way_out: str) -> None:
     edit(first_edition(copy) / "calibration.json", bundle_schema=schema)
     with pytest.raises(
@@ -244,7 +283,7 @@ def test_files_can_be_read_by_whom_the_umask_lets(model_folder: Path, exported: 
 
 def test_an_older_model_asks_to_be_trained_again(copy: Path) -> None:
     edit(copy / "manifest.json", bundle_schema=3)
-    with pytest.raises(BundleError, match=r"model of format 3, this version reads 5; train it again"):
+    with pytest.raises(BundleError, match=r"model of format 3, this version reads 6; train it again"):
         load(copy)
 
 

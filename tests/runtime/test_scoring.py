@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,12 @@ from PIL import Image
 
 from understudy.errors import PictureError
 from understudy.progress import Lap
+from understudy.runtime.decision import Calibration, Limits, Thresholds
 from understudy.runtime.graph import Answers
 from understudy.runtime.preprocess import Preprocess
 from understudy.runtime.roi import Rois
 from understudy.runtime.scoring import Scored, Scorer
+from understudy.runtime.usual import ProductUsual, Usual
 
 PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 WHOLE = Preprocess(image_size=32, **PLAIN)
@@ -152,6 +155,121 @@ def test_arrays_of_other_kinds_are_converted_or_refused() -> None:
         (result,) = scorer().score([strange])
         assert isinstance(result, PictureError)
         assert "picture-0" in str(result)
+
+
+def usual(size: tuple[int, int] = (32, 32)) -> Usual:
+    """Red is common on the left of green pictures and rare of dark ones."""
+    grid = (-(-size[0] // 4), -(-size[1] // 4))
+    spread = np.full(grid, 0.1, np.float32)
+    spread[:, : grid[1] // 2] = 1.0
+    return {
+        "green": ProductUsual(0.0, spread, 0.5, 0.5, 9),
+        "dark": ProductUsual(0.0, np.full(grid, 0.01, np.float32), 2.0, 4.0, 9),
+    }
+
+
+LIMITS = Limits(rate=0.1, overall=0.3, categories={})
+STRICT = Calibration(
+    thresholds=Thresholds(fail_above=2, review_above=1, false_alarm_rate=0.1, review_rate=0.2, n_good=20),
+    categories={},
+    masks=LIMITS,
+    min_area=1,
+    distances=LIMITS,
+    promise="",
+)
+
+
+def relative(preprocess: Preprocess = WHOLE, calibration: Calibration | None = None) -> Scorer:
+    return replace(scorer(preprocess), usual=usual(), calibration=calibration)
+
+
+def raw(model: Scorer, picture: np.ndarray) -> Scored:
+    (found,) = ok(list(replace(model, usual=None).score([picture])))
+    return found
+
+
+@pytest.mark.parametrize("said", ["green", "dark"])
+def test_a_picture_is_compared_with_the_product_that_is_said(said: str) -> None:
+    picture = painted((5, 20), green=250)
+    (found,) = ok(list(relative().score([picture], categories=[said])))
+    one = usual()[said]
+    assert found.score == one.score(raw(scorer(), picture).anomaly_map, None, 32)
+    np.testing.assert_array_equal(found.anomaly_map, one.relative(raw(scorer(), picture).anomaly_map))
+    assert found.category == said
+
+
+@pytest.mark.parametrize(("green", "product"), [(250, "green"), (10, "dark")])
+def test_a_picture_is_compared_with_the_product_that_it_is_recognised_as(green: int, product: str) -> None:
+    picture = painted((5, 20), green=green)
+    for calibration in (None, STRICT):
+        (found,) = ok(list(relative(calibration=calibration).score([picture])))
+        (said,) = ok(list(relative().score([picture], categories=[product])))
+        assert (found.score, found.category) == (said.score, None)
+        np.testing.assert_array_equal(found.anomaly_map, said.anomaly_map)
+
+
+def test_a_picture_of_an_unknown_product_is_compared_with_the_nearest_one() -> None:
+    picture = painted((5, 20), green=160)  # too far from either
+    model = relative(calibration=STRICT)
+    (found,) = ok(list(model.score([picture])))
+    assert model.recognise(found.embedding) is None
+    (said,) = ok(list(model.score([picture], categories=[model.nearest(found.embedding)])))
+    assert found.score == said.score
+
+
+def test_an_embedding_of_no_numbers_is_compared_with_some_product() -> None:
+    nothing = np.full(2, np.nan, np.float32)
+    assert relative(calibration=STRICT).nearest(nothing) == relative().nearest(nothing) == "dark"
+
+
+def test_a_picture_of_other_pixels_that_do_not_count_has_the_same_score_and_map() -> None:
+    valid = np.ones((32, 32), bool)
+    valid[:16] = False
+    model = replace(relative(), rois=Rois(valid))
+    inside, both = painted((20, 20), green=250), painted((20, 20), green=250)
+    both[3, 3] = (255, 250, 0)
+    first, second = ok(list(model.score([inside, both], categories=["green", "green"])))
+    assert (
+        first.score == second.score > ok(list(model.score([painted((3, 3))], categories=["green"])))[0].score
+    )
+    np.testing.assert_array_equal(first.anomaly_map, second.anomaly_map)
+    assert (first.anomaly_map[:16] == first.anomaly_map[16:].min()).all()
+
+
+@pytest.mark.parametrize(
+    ("preprocess", "size"),
+    [
+        (WHOLE.model_copy(update={"keep_aspect": True}), (20, 32)),
+        (WHOLE.model_copy(update={"keep_aspect": True}), (30, 32)),  # a row of cells that are cut
+        (TILED, (80, 60)),
+    ],
+)
+def test_a_canvas_that_is_not_square_has_the_spread_of_its_places(
+    preprocess: Preprocess, size: tuple[int, int]
+) -> None:
+    columns = size[1]
+    left, right = (np.zeros((*size, 3), np.uint8) for _ in range(2))
+    left[8:16, 4:12, 0] = right[8:16, columns - 12 : columns - 4, 0] = 255
+    model = replace(relative(preprocess), usual=usual(size))
+    rim, middle = ok(list(model.score([left, right], categories=["green"] * 2)))
+    assert rim.anomaly_map.shape == middle.anomaly_map.shape == size
+    assert rim.score < middle.score
+    assert rim.anomaly_map.max() < middle.anomaly_map.max()
+
+
+def test_a_canvas_of_another_shape_than_those_learned_from_has_one_spread() -> None:
+    left, right = (np.zeros((40, 64, 3), np.uint8) for _ in range(2))
+    left[8:16, 4:12, 0] = right[8:16, 52:60, 0] = 255
+    model = relative(TILED)  # which has learned from squares
+    rim, middle = ok(list(model.score([left, right], categories=["green"] * 2)))
+    assert rim.score == pytest.approx(middle.score, rel=1e-5)
+    assert rim.anomaly_map.max() == pytest.approx(middle.anomaly_map.max(), rel=1e-5)
+
+
+def test_windows_that_stand_alone_keep_the_maximum_of_their_map() -> None:
+    window = painted((5, 20), green=250)
+    ((score, anomaly_map),) = relative().score_windows([window])
+    assert score == anomaly_map.max() == 1
 
 
 def test_a_files_digest_names_its_content(tmp_path: Path) -> None:

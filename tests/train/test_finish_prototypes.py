@@ -71,7 +71,7 @@ def test_the_score_with_an_embedding_is_the_score_without(model: Model) -> None:
 def strict(model_folder: Path, factory: Path, tmp_path: Path) -> Model:
     """Every held-out picture is within the limit."""
     model = Model.load(shutil.copytree(model_folder, tmp_path / "m"), "cpu")
-    model.calibrate(factory, false_alarm_rate=0.2, review_rate=0.2, unknown_rate=1 / 9, progress=False)
+    model.calibrate(factory, false_alarm_rate=0.2, progress=False)  # the limits are the largest of eight
     return model
 
 
@@ -106,7 +106,7 @@ def test_a_picture_is_judged_by_the_thresholds_of_the_category_recognised(
     strict: Model, factory: Path
 ) -> None:
     assert strict.calibration
-    low = strict.calibration.thresholds.model_copy(update={"fail_above": -1.0, "review_above": -1.0})
+    low = strict.calibration.thresholds.model_copy(update={"fail_above": -1e6, "review_above": -1e6})
     own = strict.calibration.model_copy(update={"categories": {"nut": low}})
     strict.inspector.calibration = own
     for category in ("nut", "linen"):
@@ -118,7 +118,7 @@ def test_a_picture_is_judged_by_the_thresholds_of_the_category_recognised(
 
 def test_a_model_of_one_product_knows_another_one_for_unknown(factory: Path, tmp_path: Path) -> None:
     model = fit(factory / "nut", tmp_path / "m", holdout=0.5, false_alarm_rate=0.25, **TINY)
-    model.calibrate(factory / "nut", false_alarm_rate=0.25, review_rate=0.25, progress=False)
+    model.calibrate(factory / "nut", false_alarm_rate=0.25, progress=False)
     assert {found.reason for found in predictions(model, factory / "linen" / "train")} == {"unknown product"}
 
 

@@ -43,6 +43,14 @@ def test_every_option_is_described_by_a_sentence(name: str) -> None:
         ),
         ({"strides": (8, 0)}, "strides.1: Input should be greater than or equal to 1, got 0"),
         ({"max_steps": 10**9}, "max_steps: Input should be less than or equal to 10000000, got 1000000000"),
+        (
+            {"image_score": "mean"},
+            "image_score: Input should be 'maximum' or 'comparable', got 'mean'",
+        ),
+        (
+            {"review_budget": 1},
+            "review_budget: Input should be less than or equal to 0.999999, got 1",
+        ),
         ({"recipe": "best"}, "recipe: Input should be 'tuned' or 'paper', got 'best'"),
         ({"lr": 0}, "lr: Input should be greater than 0, got 0"),
         ({"seed": 2**31}, "seed: Input should be less than 2147483648, got 2147483648"),
@@ -57,7 +65,15 @@ def test_a_bad_value_is_refused_in_one_sentence(given: dict[str, object], senten
 
 NUMBERS = (
     *("image_size", "tile", "overlap", "epochs", "max_steps", "batch_size", "lr", "seed", "holdout"),
-    *("validation", "false_alarm_rate", "averaging", "workers", "checkpoint_every", "bit_depth"),
+    *(
+        "validation",
+        "false_alarm_rate",
+        "review_budget",
+        "averaging",
+        "workers",
+        "checkpoint_every",
+        "bit_depth",
+    ),
 )
 
 
@@ -71,8 +87,9 @@ def test_no_number_is_without_bounds(name: str, value: object) -> None:
 
 def test_a_rate_that_nothing_can_promise_is_refused() -> None:
     for rate in (0, 1, 1e-320, float("nan")):
-        with pytest.raises(InputError, match=r"^false_alarm_rate: "):
-            fit_options({"false_alarm_rate": rate})
+        for name in ("false_alarm_rate", "review_budget"):
+            with pytest.raises(InputError, match=rf"^{name}: "):
+                fit_options({name: rate})
     assert fit_options({"false_alarm_rate": LEAST_RATE}).false_alarm_rate == LEAST_RATE
 
 
@@ -95,6 +112,12 @@ def test_options_that_contradict_each_other_are_refused(given: dict[str, object]
     fit_options(dict(list(given.items())[:1]) if "overlap" not in given else {"overlap": 4, "tile": 64})
     with pytest.raises(InputError):
         fit_options(given)
+
+
+def test_the_score_of_a_picture_is_the_recipes_unless_it_is_named() -> None:
+    assert fit_options({}).image_score is None
+    for name in ("maximum", "comparable"):
+        assert fit_options({"image_score": name}).image_score == name
 
 
 def test_options_that_are_read_stay_as_they_are() -> None:

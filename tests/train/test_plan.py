@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from understudy import InputError, fit
+from understudy import InputError, fit, load
 from understudy.cli import main
 from understudy.evaluate.report.page import _recipe, _training
 from understudy.methods import METHODS, settings_for
@@ -29,6 +29,32 @@ def test_the_papers_recipe_has_the_papers_choices(method: str) -> None:
 def test_the_tuned_recipe_is_for_several_products(method: str) -> None:
     recipe = recipe_of(fit_options({"method": method}))
     assert (recipe.sampling, recipe.statistics) == ("balanced", "recomputed")
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("image_score", ["maximum", "comparable"])
+def test_either_recipe_takes_the_score_that_is_named_and_else_has_its_own(
+    method: str, image_score: str
+) -> None:
+    for recipe, own in (("tuned", "comparable"), ("paper", "maximum")):
+        assert recipe_of(fit_options({"method": method, "recipe": recipe})).image_score == own
+        asked = fit_options({"method": method, "recipe": recipe, "image_score": image_score})
+        assert recipe_of(asked).image_score == image_score
+
+
+@pytest.mark.parametrize("options", [["--image-score", "maximum"], ["--recipe", "paper"]])
+def test_a_model_whose_score_is_a_maximum_is_trained_calibrated_and_scores_so(
+    options: list[str], factory: Path, tmp_path: Path
+) -> None:
+    quick = ["--max-steps", "4", "--batch-size", "4", "--image-size", "64", "--strides", "8,16"]
+    assert main(["fit", str(factory), "--out", str(tmp_path / "m"), *quick, *options]) == 0
+    model = load(tmp_path / "m", "cpu")
+    assert model.manifest.image_score == "maximum"
+    assert not (tmp_path / "m" / "usual.npz").exists()
+    assert model.calibration is not None
+    assert model.calibration.thresholds.basis == "estimated"
+    for found in model.predict(factory / "nut" / "test"):
+        assert found.score == float(found.anomaly_map.max())
 
 
 def test_what_is_asked_for_by_name_goes_before_the_recipe() -> None:

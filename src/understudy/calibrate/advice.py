@@ -1,33 +1,42 @@
-"""How many good pictures each product has -> whether more of them would help, in one line."""
+"""How many good pictures each product has -> what more of them would gain, in one line."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 __all__ = ["MISSED", "advice"]
 
 MISSED = {10: 0.72, 20: 0.52, 50: 0.46, 100: 0.43}
-"""Share of defects missed at 1 % of false alarms, by the number of good pictures of each product; the mean of
+"""Share of defects missed at 1 % of false alarms, by the number of good pictures of each product: means of
 twelve real products, from benchmarks/results/few_pictures.csv."""
 
 
 def advice(scores: Mapping[str, Sequence[float]]) -> str:
-    """Say how many more good pictures would help, as twelve real products showed.
+    """Say how many good pictures would halve what is missed; if no number does, what the largest would gain.
 
     Args:
         scores: scores of the good pictures of each product.
     """
     fewest = min(scores, key=lambda product: (len(scores[product]), product))
     n = len(scores[fewest])
-    more = [size for size in MISSED if size >= 2 * n]
+    now = missed(n)
+    more = [size for size in MISSED if size > n and missed(size) < 0.99 * now]
+    begin = f"{fewest} has the fewest good pictures, {n}"
     if not more:
-        return "more good pictures would help little: each product has as many as helped in our study"
-    less = 1 - MISSED[more[0]] / _missed(n)
-    return (
-        f"{fewest} has the fewest good pictures, {n}: with {more[0]} of each product, {100 * less:.0f} % "
-        "less was missed in our study of twelve products"
-    )
+        return f"{begin}: more would hardly find more, as far as twelve real products showed"
+    wanted = next((size for size in more if missed(size) <= now / 2), more[-1])
+    less = "half" if missed(wanted) <= now / 2 else f"{100 * (1 - missed(wanted) / now):.0f} %"
+    return f"{begin}: with {wanted - n} more, {less} less would be missed, as twelve real products showed"
 
 
-def _missed(n: int) -> float:
-    return MISSED[max((size for size in MISSED if size <= n), default=min(MISSED))]
+def missed(n: int) -> float:
+    """Return the share of defects missed with n good pictures of each product, between those measured."""
+    sizes = sorted(MISSED)
+    if n <= sizes[0]:
+        return MISSED[sizes[0]]
+    for low, high in itertools.pairwise(sizes):
+        if n <= high:
+            part = (n - low) / (high - low)
+            return MISSED[low] + part * (MISSED[high] - MISSED[low])
+    return MISSED[sizes[-1]]

@@ -1,8 +1,8 @@
 """Figures of few good pictures of many products -> limits at any rate, estimated by a fitted tail.
 
 Three steps bring the figures of all products together. Each product's figures are *standardised*: minus their
-mean, divided by their standard deviation, which is shrunk towards that of the other products. Figures of
-pictures that the training has seen are raised by its *optimism*, which held-out pictures show. The largest
+mean, divided by their standard deviation, which is shrunk towards that of the other products. The mean of
+pictures that the training has seen is raised by its *optimism*, which held-out pictures show. The largest
 figures of all then show the *tail*: above a start, the share of good pictures falls exponentially. The own
 figures of a product bend the tail, the more of them the more.
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from understudy.errors import InputError
 
-__all__ = ["Figures", "Norm", "Pool", "Tail", "fit_tail", "pool_figures", "standardise"]
+__all__ = ["Norm", "Pool", "ProductFigures", "Tail", "fit_tail", "pool_figures", "standardise"]
 
 
 OTHERS = 5  # pictures that the spread of the other products weighs as much as
@@ -56,7 +56,7 @@ class Norm:
 
 
 @dataclass(frozen=True)
-class Figures:
+class ProductFigures:
     """One figure, such as the score, of the good pictures of one product.
 
     Attributes:
@@ -76,7 +76,7 @@ class Pool:
     """Standardised figures of all products, as if the training had seen none of the pictures.
 
     Attributes:
-        norms: norm of each product.
+        norms: norm of each product's new pictures.
         figures: standardised figures of each product.
         optimism: by how much figures are lower after one view, in standard deviations.
         error: standard error of ``optimism``.
@@ -106,27 +106,27 @@ def standardise(figures: Mapping[str, Numbers]) -> tuple[dict[str, Norm], dict[s
     for product, x in figures.items():
         n, mean = len(x), float(x.mean()) if len(x) else fallback
         squares = float(((x - mean) ** 2).sum())
-        norms[product] = Norm(mean, _scale(squares, n, others))
+        norms[product] = Norm(mean, float(_scale(np.float64(squares), n, others)))
         standardised[product] = np.zeros(0)
         if n > 1:
             # Without x[i], the mean moves by (mean - x[i]) / (n - 1), and the sum of squares falls.
             away = (x - mean) * n / (n - 1)
             left = np.maximum(squares - (x - mean) ** 2 * n / (n - 1), 0)
-            standardised[product] = away / np.array([_scale(float(s), n - 1, others) for s in left])
+            standardised[product] = away / _scale(left, n - 1, others)
     return norms, standardised
 
 
-def _scale(squares: float, n: int, others: float) -> float:
+def _scale(squares: Numbers | np.float64, n: int, others: float) -> Numbers:
     """Shrunk standard deviation of n figures, from the sum of their squared distances to their mean."""
-    return math.sqrt((squares + OTHERS * others**2) / (max(n, 1) - 1 + OTHERS))
+    return np.asarray(np.sqrt((squares + OTHERS * others**2) / (max(n, 1) - 1 + OTHERS)))
 
 
-def pool_figures(figures: Mapping[str, Figures]) -> Pool:
+def pool_figures(figures: Mapping[str, ProductFigures]) -> Pool:
     """Standardise the figures of all products, and correct those of pictures that the training has seen.
 
     A student that saw a picture often follows the teacher better there than on a new picture. This optimism
     grows with the number of views. It is fitted to the held-out pictures of all products, as a multiple of
-    the views; :data:`PER_VIEW` is what is believed before.
+    the views; :data:`PER_VIEW` is what is believed before. It raises the centre of each product.
 
     Args:
         figures: figures of each product. Where nothing was learned from, the unseen pictures set the norm.
@@ -140,8 +140,9 @@ def pool_figures(figures: Mapping[str, Figures]) -> Pool:
     upper = weight * PER_VIEW + sum(f.views * float(unseen[p].sum()) for p, f in figures.items())
     lower = weight + sum(f.views**2 * len(f.unseen) for f in figures.values())
     optimism = max(0.0, upper / lower)
-    corrected = {p: np.concatenate([learned[p] + optimism * f.views, unseen[p]]) for p, f in figures.items()}
-    return Pool(norms, corrected, optimism, 1 / math.sqrt(lower))
+    new = {p: Norm(n.centre + n.scale * optimism * figures[p].views, n.scale) for p, n in norms.items()}
+    corrected = {p: np.concatenate([learned[p], new[p](f.unseen)]) for p, f in figures.items()}
+    return Pool(new, corrected, optimism, 1 / math.sqrt(lower))
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,8 @@ class Tail:
         rate = self.share * math.exp(-beyond / self.mean)
         k = max(1.0, self.share * self.n)
         error = math.sqrt((1 - self.share) / k + (beyond / self.mean) ** 2 / k + (more / self.mean) ** 2)
-        return rate * math.exp(-NORMAL_95 * error), min(1.0, rate * math.exp(NORMAL_95 * error))
+        factor = math.exp(min(NORMAL_95 * error, 700.0))  # the largest that a number can hold
+        return rate / factor, min(1.0, rate * factor)
 
 
 def fit_tail(figures: Mapping[str, Numbers]) -> Tail:

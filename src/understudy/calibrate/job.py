@@ -10,7 +10,8 @@ import numpy as np
 
 from understudy.calibrate.advice import advice
 from understudy.calibrate.conformal import conformal_threshold, good_pictures_needed
-from understudy.calibrate.estimate import Figures, Numbers
+from understudy.calibrate.estimate import Numbers, ProductFigures
+from understudy.calibrate.known_defects import find_defects, list_defects
 from understudy.calibrate.learn import Learned, learn_usual
 from understudy.calibrate.thresholds import (
     MIN_AREA,
@@ -51,6 +52,7 @@ def calibrate(
     false_alarm_rate: float = 0.01,
     review_budget: float = REVIEW_BUDGET,
     min_area: int = MIN_AREA,
+    defects: PictureData | None = None,
     progress: Progress = True,
 ) -> Calibration:
     """Set thresholds, for all categories and for each, from good pictures that the training has not seen.
@@ -66,6 +68,8 @@ def calibrate(
         review_budget: share of good pictures that a person can look at, in (0, 1): a REVIEW by its score, or
             a picture taken for an unknown product.
         min_area: smallest area of a defect, in pixels of the anomaly map.
+        defects: folder or list of known defective pictures. What is found of them at several rates is said;
+            no threshold depends on them.
         progress: see :data:`understudy.progress.Progress`.
 
     Returns:
@@ -81,8 +85,13 @@ def calibrate(
     with reporting(progress) as reporter:
         known = as_picture_set(data).keep_known(inspector.categories)
         announce(known, reporter.say)
+        defective = None if defects is None else list_defects(inspector, defects, reporter)
         unseen = unseen_pictures(inspector.seen, known.train() + known.validation(), reporter)
-        return calibrate_on(inspector, unseen, rates, reporter, min_area)
+        calibration = calibrate_on(inspector, unseen, rates, reporter, min_area)
+        if defective:
+            for line in find_defects(inspector, defective, reporter).lines():
+                reporter.say(line)
+        return calibration
 
 
 def calibrate_fresh(
@@ -109,8 +118,8 @@ def calibrate_fresh(
     figures = learn_usual(inspector, learned, image_score, MIN_AREA, reporter)
     unseen = unseen_pictures(inspector.seen, held_out, reporter)
     measured = _measure(inspector, unseen, MIN_AREA, reporter)
-    n = sum(len(f.scores) for f in figures.values()) + len(measured)
-    if n < 10:
+    n = sum(len(f.scores) for f in figures.values() if len(f.scores) > 1) + len(measured)
+    if n < 10:  # a product's only picture has nothing to be compared with
         reporter.say(f"{n} good pictures are too few for thresholds, which take ten")
         return None
     views = _views(inspector.manifest.training)
@@ -122,15 +131,15 @@ def calibrate_fresh(
 
 def _together(
     learned: Mapping[str, Learned], measured: Sequence[HeldOut], views: Mapping[str, float]
-) -> dict[str, dict[str, Figures]]:
+) -> dict[str, dict[str, ProductFigures]]:
     """Figures of pictures that were learned from and of held-out ones, by name and category."""
 
     def of(
         seen: Callable[[Learned], Numbers], new: Callable[[HeldOut], float], views: Mapping[str, float]
-    ) -> dict[str, Figures]:
+    ) -> dict[str, ProductFigures]:
         unseen, none = figures_by_category(measured, new), np.zeros(0)
         return {
-            c: Figures(
+            c: ProductFigures(
                 seen(learned[c]) if c in learned else none,
                 np.asarray(unseen.get(c, none), np.float64),
                 views.get(c, 0.0),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from understudy.calibrate.estimate import Numbers, standardise
 from understudy.data.records import Record
-from understudy.errors import PictureError
+from understudy.errors import InputError, PictureError
 from understudy.progress import Reporter
 from understudy.runtime.bundle import save_usual
 from understudy.runtime.decision import distances_to
@@ -25,7 +25,7 @@ from understudy.types import ImageScore
 __all__ = ["Learned", "learn_usual"]
 
 
-MOST = 200  # pictures of a product that are looked at; more change nothing
+ENOUGH, EACH = 2000, 50  # pictures that are looked at, of all products together, and of each at least
 MEMORY = 2**28  # bytes of one product's maps that are held at once
 FLOOR = 0.1  # share of a product's variance that is added at each place, so that no place is too quiet
 HALVINGS = 8  # random halves of a product's pictures, to see whether its places mean anything
@@ -73,6 +73,7 @@ def learn_usual(
 
     Raises:
         PictureError: a picture can no longer be read.
+        InputError: a score is not a number.
     """
     window = inspector.scorer.preprocess.image_size
     products: dict[str, _Product] = {}
@@ -105,29 +106,37 @@ class _Product:
 
 
 def _some_of_each(records: Sequence[Record]) -> Iterator[Record]:
-    """Yield evenly spread pictures of each product, at most :data:`MOST`, product by product."""
-    for _, group in groupby(sorted(records), key=lambda record: record.category):
-        members = list(group)
-        yield from members[:: -(-len(members) // MOST)]
+    """Yield evenly spread pictures of each product, product by product; enough of them for the tail."""
+    groups = [list(group) for _, group in groupby(sorted(records), key=lambda record: record.category)]
+    most = max(EACH, ENOUGH // max(len(groups), 1))
+    for members in groups:
+        yield from members[:: -(-len(members) // most)]
 
 
 def _by_product(
     scorer: Scorer, records: Sequence[Record], reporter: Reporter
 ) -> Iterator[tuple[str, list[Scored]]]:
-    """Score pictures and yield those of one product at a time, as many as the memory allows."""
+    """Score pictures and yield those of one product at a time, as many as the memory allows, copies once."""
     raw = replace(scorer, calibration=None, usual=None)
     scored = raw.score([r.path for r in records], categories=[r.category for r in records])
     done = 0
     for product, group in groupby(zip(records, scored, strict=True), key=lambda pair: pair[0].category):
         kept: list[Scored] = []
-        held = 0
+        held, digests = 0, set()
         for _, each in group:
             if isinstance(each, PictureError):
                 raise each
+            if not (np.isfinite(each.score) and np.isfinite(each.embedding).all()):
+                raise InputError(
+                    f"{each.path}, which the model learned from, has a score or an embedding that is not a "
+                    "number (NaN); train the model again"
+                )
             done += 1
             reporter.advance("what is usual", done, len(records), "")
-            if not kept or held + each.anomaly_map.nbytes <= MEMORY:
+            fits = not kept or held + each.anomaly_map.nbytes <= MEMORY
+            if fits and each.digest not in digests:
                 kept.append(each)
+                digests.add(each.digest)
                 held += each.anomaly_map.nbytes
         yield product, kept
 
@@ -144,11 +153,14 @@ def _figures(
         return _Product(0.0, np.ones((1, 1), np.float32), n, Learned(scores, levels, distances))
     places = _Places([cells_of(each.anomaly_map, each.valid) for each in scored])
     level, spread = places.usual()
-    usual = ProductUsual(level, spread.astype(np.float32), 0.0, 1.0, n)
-    relative = (_lowered(usual.relative(each.anomaly_map), each.valid) for each in scored)
-    levels = np.array([highest_threshold_with_region(each, min_area) for each in relative])
-    learned = Learned(np.array(list(places.excesses(window))), levels, distances)
-    return _Product(level, usual.spread, n, learned)
+    highest = []
+    for i, each in enumerate(scored):
+        others, places_of_others = places.usual_of_others(i)
+        usual = ProductUsual(others, places_of_others.astype(np.float32), 0.0, 1.0, n)
+        relative = _lowered(usual.relative(each.anomaly_map), each.valid)
+        highest.append(highest_threshold_with_region(relative, min_area))
+    learned = Learned(np.array(list(places.excesses(window))), np.array(highest), distances)
+    return _Product(level, spread.astype(np.float32), n, learned)
 
 
 def _lowered(relative: Maps, valid: Mask | None) -> Maps:
@@ -191,10 +203,14 @@ class _Places:
             squares = squares - self._squares[without]
         return _level_and_spread(n, values, squares, self._reliability)
 
+    def usual_of_others(self, i: int) -> tuple[float, Numbers]:
+        """Return the level and the spread without a picture, or with it if there are no two others."""
+        return self.usual(i if len(self._cells) > 2 else None)
+
     def excesses(self, window: int) -> Iterator[float]:
-        """Yield the excess of each picture by what is usual without it, or with it if there is no other."""
+        """Yield the excess of each picture by what is usual of the others."""
         for i, cells in enumerate(self._cells):
-            level, spread = self.usual(i if len(self._cells) > 2 else None)
+            level, spread = self.usual_of_others(i)
             yield excess_of((cells - level) / spread, window)
 
     def _measured_reliability(self) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +13,7 @@ from understudy.calibrate.conformal import (
     promise,
     smallest_rate,
 )
-from understudy.calibrate.estimate import Figures, Pool, Tail, fit_tail, pool_figures
+from understudy.calibrate.estimate import Pool, ProductFigures, Tail, fit_tail, pool_figures
 from understudy.errors import InputError
 from understudy.runtime.decision import Calibration, Limits, Thresholds
 from understudy.types import LEAST_RATE
@@ -99,8 +101,9 @@ class Rates:
 def promised(held_out: Sequence[HeldOut], rates: Rates, min_area: int = MIN_AREA) -> Calibration:
     """Set thresholds and limits by split conformal prediction, from unseen pictures alone.
 
-    A category with :data:`OWN` times the pictures that the rate needs has limits of its own; the others share
-    those of all pictures.
+    A category with :data:`OWN` times the pictures that the rate needs has limits of its own. The others share
+    those of all pictures, or higher ones, so that the rate also holds for the others together. If they have
+    too few pictures for that, the smallest category with limits of its own shares theirs.
 
     Args:
         held_out: figures of good pictures that the training has not seen.
@@ -112,23 +115,24 @@ def promised(held_out: Sequence[HeldOut], rates: Rates, min_area: int = MIN_AREA
             :func:`understudy.calibrate.conformal.conformal_threshold`.
     """
     n, least = len(held_out), smallest_rate(len(held_out))
-    score, level, distance = (
-        figures_by_category(held_out, figure)
-        for figure in (lambda h: h.score, lambda h: h.level, lambda h: h.distance)
-    )
-    everything = [h.score for h in held_out]
-    fail = _conformal(everything, score, rates.false_alarm)
-    review = _conformal(everything, score, max(rates.review, rates.false_alarm + least))
+
+    def limits(figure: Callable[[HeldOut], float], rate: float) -> Limits:
+        return _conformal(held_out, figure, rate, _with_own_limits(held_out, rate))
+
+    fail, review_rate = limits(_score, rates.false_alarm), max(rates.review, rates.false_alarm + least)
+    review_rate = min(review_rate, 1 - LEAST_RATE)  # of few pictures and a high rate
+    # With the same categories as FAIL; else REVIEW, which lies between, exceeds its budget.
+    review = _conformal(held_out, _score, review_rate, list(fail.categories))
     return _calibration(
         fail,
         review,
-        masks=_conformal([h.level for h in held_out], level, rates.false_alarm),
-        distances=_conformal([h.distance for h in held_out], distance, max(rates.unknown, least)),
+        masks=limits(lambda h: h.level, rates.false_alarm),
+        distances=limits(lambda h: h.distance, max(rates.unknown, least)),
         min_area=min_area,
         n=n,
         sentence=promise(n, rates.false_alarm),
-        rates=tuple(_conformal(everything, score, rate) for rate in RATES_SHOWN if rate >= least),
-        scores=score,
+        rates=tuple(limits(_score, rate) for rate in RATES_SHOWN if rate >= least),
+        scores=figures_by_category(held_out, _score),
     )
 
 
@@ -140,23 +144,38 @@ def figures_by_category(
     return {name: [figure(each) for each in pictures if each.category == name] for name in names}
 
 
+def _score(picture: HeldOut) -> float:
+    return picture.score
+
+
+def _with_own_limits(held_out: Sequence[HeldOut], rate: float) -> list[str]:
+    """Return the categories with a limit of their own; the others keep enough pictures for theirs."""
+    sizes = Counter(h.category for h in held_out if h.category is not None)
+    need = good_pictures_needed(rate)
+    enough = OWN * need if len(sizes) > 1 else need
+    own = [c for c, n in sorted(sizes.items(), key=lambda item: (item[1], item[0])) if n >= enough]
+    others = sizes.total() - sum(sizes[c] for c in own)
+    return own[1:] if 0 < others < need else own
+
+
 def _conformal(
-    everything: Sequence[float], by_category: Mapping[str, Sequence[float]], rate: float
+    held_out: Sequence[HeldOut], figure: Callable[[HeldOut], float], rate: float, own: Sequence[str]
 ) -> Limits:
-    enough = OWN * good_pictures_needed(rate) if len(by_category) > 1 else 1
+    """Set limits that keep the rate for each category of ``own``, and for all others together."""
+    by_category = figures_by_category(held_out, figure)
+    overall = conformal_threshold([figure(h) for h in held_out], rate)
+    others = [x for c, figures in by_category.items() if c not in own for x in figures]
+    if own and others:
+        overall = max(overall, conformal_threshold(others, rate))
     return Limits(
         rate=rate,
-        overall=conformal_threshold(everything, rate),
-        categories={
-            name: conformal_threshold(figures, rate)
-            for name, figures in by_category.items()
-            if len(figures) >= max(enough, good_pictures_needed(rate))
-        },
+        overall=overall,
+        categories={c: conformal_threshold(by_category[c], rate) for c in sorted(own)},
     )
 
 
 def estimated(
-    figures: Mapping[str, Mapping[str, Figures]], rates: Rates, min_area: int = MIN_AREA
+    figures: Mapping[str, Mapping[str, ProductFigures]], rates: Rates, min_area: int = MIN_AREA
 ) -> Calibration:
     """Set thresholds and limits at rates that a fitted tail estimates; see :mod:`.estimate`.
 
@@ -178,9 +197,10 @@ def estimated(
     fail = limits("score", rates.false_alarm)
     interval = tail.interval(tail.limit(rates.false_alarm), pool.error * _mean_views(figures["score"]))
     checked = None
-    if any(len(f.learned) for f in figures["score"].values()):  # else the unseen ones set the limits
+    n_unseen = sum(len(f.unseen) for f in figures["score"].values())
+    if n_unseen < tail.n and n_unseen:  # else the unseen ones set the limits alone
         failed = sum(int((f.unseen > fail.of(c)).sum()) for c, f in figures["score"].items())
-        checked = (failed, sum(len(f.unseen) for f in figures["score"].values()))
+        checked = (failed, n_unseen)
     return _calibration(
         fail,
         limits("score", rates.review),
@@ -197,12 +217,14 @@ def estimated(
 
 
 def _limits(pool: Pool, tail: Tail, rate: float) -> Limits:
-    """Limits of every category, in units of the figure; the highest one serves unknown products."""
+    """Limits of every category, in units of the figure, and one for all, which so many figures exceed."""
     own = {name: norm.back(tail.limit(rate, name)) for name, norm in pool.norms.items()}
-    return Limits(rate=rate, overall=max(own.values()), categories=own)
+    everything = sorted(norm.back(float(z)) for name, norm in pool.norms.items() for z in pool.figures[name])
+    rank = min(math.ceil((len(everything) + 1) * (1 - rate)), len(everything))
+    return Limits(rate=rate, overall=everything[rank - 1], categories=own)
 
 
-def _mean_views(figures: Mapping[str, Figures]) -> float:
+def _mean_views(figures: Mapping[str, ProductFigures]) -> float:
     """How often a picture of the pool was seen, on average; held-out ones were not."""
     n = sum(len(f.learned) + len(f.unseen) for f in figures.values())
     return sum(f.views * len(f.learned) for f in figures.values()) / max(n, 1)

@@ -22,6 +22,7 @@ from understudy.cli.data import data_app
 from understudy.cli.demo import demo
 from understudy.cli.diagnose import diagnose
 from understudy.cli.evaluate import evaluate
+from understudy.cli.explain import explain
 from understudy.cli.export import export
 from understudy.cli.fit import fit
 from understudy.cli.predict import predict
@@ -40,7 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, fit, calibrate, evaluate, predict, diagnose, export, sign, reproduce):
+for verb in (demo, fit, calibrate, evaluate, predict, explain, diagnose, export, sign, reproduce):
     app.command()(verb)
 app.add_typer(data_app)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,6 +15,7 @@ from understudy.cli.arguments import (
     ModelArgument,
     SignatureOption,
     open_data,
+    parse_named,
     parse_rate,
 )
 from understudy.cli.opening import open_inspector
@@ -45,6 +47,15 @@ def calibrate(
     min_area: Annotated[
         int, typer.Option(metavar="N", help="Smallest area of a marked defect, in pixels of the anomaly map.")
     ] = 16,
+    defects: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            parser=parse_named,
+            help="Known defective pictures. Says how many are found at several rates of false alarms; no "
+            "threshold depends on them.",
+        ),
+    ] = None,
     layout: LayoutOption = "auto",
     good: GoodOption = None,
     bad: BadOption = None,
@@ -60,5 +71,6 @@ def calibrate(
             false_alarm_rate=false_alarm_rate,
             review_budget=review_budget,
             min_area=min_area,
+            defects=defects,
             progress=reporter,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -28,7 +28,10 @@ from understudy.cli.arguments import (
 from understudy.cli.opening import open_inspector
 from understudy.progress import reporting
 
-__all__ = ["command_line", "evaluate", "metrics_table", "print_table", "show_table"]
+if TYPE_CHECKING:
+    from understudy.evaluate.report.tables import FoundTable
+
+__all__ = ["command_line", "evaluate", "metrics_table", "print_table", "rates_table", "show_table"]
 
 
 def evaluate(
@@ -96,7 +99,16 @@ def command_line() -> str:
 
 
 def print_table(metrics: dict[str, Any]) -> None:
-    """Print the metrics as a table."""
+    """Print the metrics: first the defects found at rates of false alarms, then all others."""
+    from understudy.evaluate.report.tables import found_table
+
+    if found := found_table(metrics):
+        print(_in_words(found, len(metrics["categories"])))
+        show_table(rates_table(found))
+        print("oracle: its limits are set by the good test pictures themselves", end="\n\n")
+    else:
+        why = "; ".join(dict.fromkeys(metrics["found_at_missing"].values()))
+        print(f"how many defects are found at a rate of false alarms is not known: {why}", end="\n\n")
     show_table(metrics_table(metrics))
 
 
@@ -108,6 +120,34 @@ def show_table(table: Table) -> None:
     console.print(table)
 
 
+def rates_table(found: FoundTable) -> Table:
+    """Return a table of defects found and of true false alarms at each rate, in percent."""
+    table = Table("category", box=None, pad_edge=False)
+    columns = [(what, rate) for what in ("found", "alarms") for rate in found.rates]
+    for what, rate in (*columns, ("oracle", found.lead)):
+        table.add_column(f"{what}\nat {100 * rate:g} %", justify="right")
+    for row in (*found.rows, found.mean, found.all):
+        shares = (*row.found, *row.false_alarms, row.oracle)
+        table.add_row(Text(row.label), *map(_percent, shares), end_section=row is found.rows[-1])
+    return table
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f}"
+
+
+def _in_words(found: FoundTable, n_categories: int) -> str:
+    """Say in a sentence what is found at the rate that comes first."""
+    at = found.lead_row
+    if at["mean"]["found"] is None:
+        return "no test picture is defective, so nothing shows how many defects are found"
+    said = f"at {100 * found.lead:g} % of false alarms {_percent(at['mean']['found'])} % of defects are found"
+    if n_categories == 1:
+        return said
+    worst, least = at["worst"]["found"]
+    return f"{said}, as a mean over categories; {worst} is the worst, {_percent(least)} %"
+
+
 def metrics_table(metrics: dict[str, Any]) -> Table:
     """Return a table of metrics in percent: one row per category, then mean, pooled and worst."""
     names = list(metrics["mean"])
@@ -116,7 +156,7 @@ def metrics_table(metrics: dict[str, Any]) -> Table:
         table.add_column(name.replace("_", " "), justify="right")
     rows = {**metrics["categories"], "mean": metrics["mean"], "pooled": metrics["pooled"]}
     for label, numbers in rows.items():
-        cells = ("–" if numbers[n] is None else f"{100 * numbers[n]:.1f}" for n in names)
+        cells = (_percent(numbers[n]) for n in names)
         table.add_row(Text(label), *cells, end_section=label in list(metrics["categories"])[-1:])
     worst = (metrics["worst"][n] for n in names)
     table.add_row("worst", *(Text(w[0]) if w else "–" for w in worst))

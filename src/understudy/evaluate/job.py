@@ -17,6 +17,7 @@ from understudy.errors import InputError, PictureError
 from understudy.evaluate.figures import NAMES, Figures, Numbers, Recognition, SproFigures, Tested, mean_of
 from understudy.evaluate.marks import ThresholdChoice, read_defects, thresholds_by_category, union_of
 from understudy.evaluate.pixels import count_pixels
+from understudy.evaluate.rates import found_at
 from understudy.methods.saved import versions
 from understudy.metrics import AUPRO_LIMIT, Channel, by_channel, by_region
 from understudy.progress import Progress, Reporter, reporting
@@ -92,6 +93,10 @@ def evaluate(
     with reporting(progress) as reporter:
         evaluation = _evaluate(inspector, found, applied, map_resolution, aupro_limit, reporter)
     evaluation.metrics["thresholds"] = thresholds if applied else None
+    named = {c: inspector.match_category(c) for c in found.categories}
+    evaluation.metrics.update(
+        found_at(evaluation.tested, named, inspector.calibration, one_for_all=thresholds == "global")
+    )
     return evaluation
 
 

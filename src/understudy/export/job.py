@@ -13,7 +13,7 @@ import torch
 
 from understudy import files
 from understudy.calibrate.conformal import good_pictures_needed
-from understudy.calibrate.job import calibrate_on, unseen_pictures
+from understudy.calibrate.job import FEWEST, calibrate_on, unseen_pictures
 from understudy.calibrate.thresholds import Rates
 from understudy.data.layouts import as_picture_set
 from understudy.data.records import PictureData, PictureSet
@@ -26,7 +26,7 @@ from understudy.folders import draft_in, finish, foreign_files, locked, publish,
 from understudy.methods.saved import load_trained
 from understudy.progress import Progress, Reporter, reporting
 from understudy.runtime import manifest as manifests
-from understudy.runtime.bundle import save_calibration, save_rois, write_prototypes
+from understudy.runtime.bundle import save_calibration, save_rois, write_prototypes, write_usual
 from understudy.runtime.graph import open_graph, runtime_name
 from understudy.runtime.inspector import Inspector
 from understudy.runtime.manifest import GraphCard, Manifest, ParityCard
@@ -174,7 +174,10 @@ def _manifest(
 ) -> Manifest:
     write_prototypes(folder, loaded.scorer.prototypes)
     files.write_json(folder / manifests.PICTURES, loaded.seen.model_dump(mode="json"))
-    masks = save_rois(folder, loaded.scorer.rois)
+    others = save_rois(folder, loaded.scorer.rois)
+    if loaded.scorer.usual:
+        write_usual(folder, loaded.scorer.usual)
+        others.append(manifests.USUAL)
     graph = GraphCard(
         format=form,
         file=_FILES[form][0],
@@ -186,7 +189,7 @@ def _manifest(
     )
     hashes = {
         name: files.sha256_of(folder / name)
-        for name in (*_FILES[form], manifests.PROTOTYPES, manifests.PICTURES, *masks)
+        for name in (*_FILES[form], manifests.PROTOTYPES, manifests.PICTURES, *others)
     }
     return loaded.manifest.model_copy(
         update={"bundle_schema": manifests.BUNDLE_SCHEMA, "files": hashes, "graph": graph}
@@ -211,10 +214,10 @@ def _prove(
     parity = measure_parity(
         answers_of(loaded.scorer.network, loaded.scorer.preprocess, windows, batch_size),
         answers_of(open_graph(folder, manifest), loaded.scorer.preprocess, windows, batch_size),
-        loaded.scorer.prototypes,
-        loaded.calibration,
+        loaded.scorer,
         runtime=runtime_name(manifest.graph.format),
         source=source,
+        valid=windows[..., 3] > 0 if windows.shape[3] > 3 else None,
     )
     for line in parity_statement(parity):
         reporter.say(line)
@@ -226,8 +229,8 @@ def _set_thresholds(
 ) -> Manifest:
     """Write the thresholds of the exported model; return its manifest.
 
-    In float32 they are those of the model. Another precision changes the scores, so new thresholds that
-    promise the same are set on good pictures; without enough of them, the export has no thresholds.
+    In float32 they are those of the model. Another precision changes the scores, so new thresholds at the
+    same rates are set on good pictures; without enough of them, the export has no thresholds.
     """
     held = loaded.calibration
     if held is None:
@@ -236,7 +239,7 @@ def _set_thresholds(
     if manifest.graph.precision == "float32" or known is None:
         return save_calibration(folder, manifest, held)
     unseen = unseen_pictures(loaded.seen, known.train() + known.validation())
-    need = good_pictures_needed(held.thresholds.false_alarm_rate)
+    need = min(FEWEST, good_pictures_needed(held.thresholds.false_alarm_rate))
     if len(unseen) < need:
         reporter.say(
             f"scores in {manifest.graph.precision} are others, and {len(unseen)} good pictures that were not "

@@ -9,18 +9,12 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from understudy.progress import untimed
-from understudy.runtime.decision import (
-    Calibration,
-    Prototypes,
-    distances_to,
-    judge,
-    recognise,
-    thresholds_for,
-)
+from understudy.runtime.decision import distances_to, judge, thresholds_for
 from understudy.runtime.graph import Answers, Network
-from understudy.runtime.images import Picture
+from understudy.runtime.images import Mask, Picture
 from understudy.runtime.manifest import ParityCard
 from understudy.runtime.preprocess import Preprocess
+from understudy.runtime.scoring import Scorer
 from understudy.types import GraphPrecision, Verdict
 
 __all__ = ["RANK_FLOOR", "TOLERANCE", "answers_of", "fault_of", "measure_parity", "parity_statement"]
@@ -53,34 +47,37 @@ def answers_of(network: Network, preprocess: Preprocess, windows: Picture, batch
 def measure_parity(
     expected: Answers,
     found: Answers,
-    prototypes: Prototypes,
-    calibration: Calibration | None,
+    scorer: Scorer,
     *,
     runtime: str,
     source: str,
+    valid: Mask | None = None,
 ) -> ParityCard:
     """Compare the answers of a model and of its graph to the same windows.
+
+    Errors and ranks are those of the maps and their maxima. Verdicts rest on the scores that decide.
 
     Args:
         expected: answers of the model in torch.
         found: answers of the graph.
-        prototypes: mean embeddings of the categories, by which both recognise the category of a window.
-        calibration: thresholds and limits of the model; ``None`` leaves verdicts out.
+        scorer: scorer of the model, by which both recognise, score and judge a window; without a calibration
+            verdicts are left out.
         runtime: name and version of what ran the graph.
         source: where the windows come from, in words.
+        valid: (n, S, S) mask, false where a pixel of a window does not count; ``None`` if all pixels count.
     """
     span = max(float(np.ptp(expected.maps)), _FLAT)
     map_error, score_error = (
         float(np.abs(a - b).max()) for a, b in ((expected.maps, found.maps), (expected.scores, found.scores))
     )
     verdicts, at_threshold = None, 0
-    if calibration:
+    if scorer.calibration:
         alike = [
             ours == theirs
             for ours, theirs, is_near in zip(
-                _verdicts(expected, prototypes, calibration),
-                _verdicts(found, prototypes, calibration),
-                _near_threshold(expected, prototypes, calibration, TOLERANCE * span),
+                _verdicts(expected, scorer, valid),
+                _verdicts(found, scorer, valid),
+                _near_threshold(expected, scorer, valid, TOLERANCE * span),
                 strict=True,
             )
             if not is_near
@@ -133,29 +130,37 @@ def parity_statement(parity: ParityCard) -> tuple[str, str]:
     )
 
 
-def _categories(answers: Answers, prototypes: Prototypes, calibration: Calibration) -> list[str | None]:
-    return [recognise(distances_to(e, prototypes), calibration.distances) for e in answers.embeddings]
+def _scores(answers: Answers, scorer: Scorer, valid: Mask | None) -> Iterator[float]:
+    """Yield the score of each window that decides: its comparable score, or the maximum of its map."""
+    if not scorer.usual:
+        yield from map(float, answers.scores)
+        return
+    for i, (anomaly_map, embedding) in enumerate(zip(answers.maps, answers.embeddings, strict=True)):
+        usual = scorer.usual[scorer.nearest(embedding)]
+        yield usual.score(anomaly_map, None if valid is None else valid[i], scorer.preprocess.image_size)
 
 
-def _verdicts(answers: Answers, prototypes: Prototypes, calibration: Calibration) -> Iterator[Verdict | None]:
-    shown = _categories(answers, prototypes, calibration)
-    for score, category in zip(answers.scores, shown, strict=True):
-        yield judge(float(score), calibration, category).verdict
+def _verdicts(answers: Answers, scorer: Scorer, valid: Mask | None) -> Iterator[Verdict | None]:
+    for score, embedding in zip(_scores(answers, scorer, valid), answers.embeddings, strict=True):
+        yield judge(score, scorer.calibration, scorer.recognise(embedding)).verdict
 
 
-def _near_threshold(
-    answers: Answers, prototypes: Prototypes, calibration: Calibration, slack: float
-) -> Iterator[bool]:
-    """Say for each window whether an allowed error, ``slack``, could change its verdict.
+def _near_threshold(answers: Answers, scorer: Scorer, valid: Mask | None, slack: float) -> Iterator[bool]:
+    """Say for each window whether an allowed error of its map, ``slack``, could change its verdict.
 
-    This does happen: a threshold is the score of one held-out picture, which lies exactly on it.
+    This does happen: a threshold can be the score of one held-out picture, which lies exactly on it.
     """
-    shown = _categories(answers, prototypes, calibration)
-    for score, embedding, category in zip(answers.scores, answers.embeddings, shown, strict=True):
-        thresholds = thresholds_for(calibration, category)
-        distances = distances_to(embedding, prototypes)
+    calibration = scorer.calibration
+    assert calibration is not None
+    for score, embedding in zip(_scores(answers, scorer, valid), answers.embeddings, strict=True):
+        thresholds = thresholds_for(calibration, scorer.recognise(embedding))
+        distances = distances_to(embedding, scorer.prototypes)
+        allowed = slack
+        if scorer.usual:
+            usual = scorer.usual[scorer.nearest(embedding)]
+            allowed = slack / (float(usual.spread.min()) * usual.scale)
         yield (
-            min(abs(score - thresholds.fail_above), abs(score - thresholds.review_above)) <= slack
+            min(abs(score - thresholds.fail_above), abs(score - thresholds.review_above)) <= allowed
             or min(abs(d - calibration.distances.of(c)) for c, d in distances.items()) <= TOLERANCE
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -53,6 +54,11 @@ __all__ = [
 
 _DECIMALS = 8  # of a prototype; as fine as float32 near 1
 _SOURCE = "take the model from its source"
+# what numpy raises for a file that holds no such arrays
+_NO_ARRAYS = (
+    *(OSError, ValueError, TypeError, LookupError, EOFError, MemoryError, RuntimeError, SyntaxError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 _FileName = Annotated[str, Field(pattern=r"^roi(-\d+)?\.png$")]
 _Number = Annotated[float, Field(ge=-1.0001, le=1.0001)]  # of a vector of unit length
@@ -177,15 +183,18 @@ def read_usual(folder: Path, manifest: Manifest) -> Usual | None:
         return None
     path = folder / USUAL
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with (
+            np.errstate(over="ignore"),
+            np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as content,
+        ):
             names = [str(name) for name in content["categories"]]
             rows = np.asarray(content["numbers"], np.float64).reshape(len(names), 4)
             spreads = [np.asarray(content[f"spread{i}"], np.float32) for i in range(len(names))]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except _NO_ARRAYS as error:
         raise BundleError(f"{path} is damaged or of another version; {_SOURCE}") from error
     sound = np.isfinite(rows).all() and (rows[:, 2:] > 0).all()
     sound &= all(s.ndim == 2 and s.size and np.isfinite(s).all() and (s > 0).all() for s in spreads)
-    if not sound or set(names) != set(manifest.training.categories):
+    if not sound or sorted(names) != sorted(manifest.training.categories):
         raise BundleError(f"{path} is damaged or of another model; {_SOURCE}")
     return {
         name: ProductUsual(float(level), spread, float(centre), float(scale), int(n_good))

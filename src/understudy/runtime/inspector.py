@@ -167,12 +167,20 @@ class Inspector:
             InputError: a path does not exist, there is no picture, or the model was not trained on the
                 category.
         """
+        self.require_category(category)
+        scored = self.scorer.score(list_sources(pictures), batch_size, repeat(category), lap)
+        return (self.judged(each, category) for each in scored)
+
+    def require_category(self, category: str | None) -> None:
+        """Check that the model knows a product, if one is named.
+
+        Raises:
+            InputError: the model was not trained on it.
+        """
         if category is not None and category not in self.categories:
             raise InputError(
                 f"the model was not trained on category {category!r}; it knows {', '.join(self.categories)}"
             )
-        scored = self.scorer.score(list_sources(pictures), batch_size, repeat(category), lap)
-        return (self._judged(each, category) for each in scored)
 
     def colour_span(self, category: str | None, peaks: Sequence[float]) -> tuple[float, float]:
         """Return the map values of the darkest and the brightest colour of a heat map.
@@ -197,7 +205,13 @@ class Inspector:
         above = self.calibration.masks.of(result.category)
         return large_regions(result.anomaly_map > above, self.calibration.min_area)
 
-    def _judged(self, scored: Scored | PictureError, category: str | None) -> Result:
+    def judged(self, scored: Scored | PictureError, category: str | None) -> Result:
+        """Decide on a picture that was scored.
+
+        Args:
+            scored: what was measured on it, or why it cannot be read.
+            category: product that it shows; ``None`` to recognise it.
+        """
         if isinstance(scored, PictureError):
             return Result(scored.path, np.nan, np.zeros((0, 0), np.float32), (0, 0), error=str(scored))
         shown = category or scored.category or self.scorer.recognise(scored.embedding)

@@ -62,22 +62,27 @@ def highest_threshold_with_region(anomaly_map: NDArray[np.float32], min_area: in
     """(H, W) map -> highest threshold at which a region of ``min_area`` pixels is left.
 
     Pixels at the threshold count as inside. So a map has such a region above a threshold t exactly if the
-    result is above t. Regions only grow when the threshold falls, so bisection over the values of the map is
-    enough.
+    result is above t. Regions only grow when the threshold falls. So the search goes down from the highest
+    values, in steps that double, and then bisects the last step.
 
     Args:
         anomaly_map: map without infinite values or NaN.
         min_area: area in pixels, at most the number of pixels of the map.
     """
     values = np.unique(anomaly_map)
-    low, high = 0, len(values)  # at the lowest value the whole map is one region
+
+    def holds(place: int) -> bool:
+        mask = anomaly_map >= values[place]
+        return bool(mask.sum() >= min_area and _areas(*_runs(mask), mask.shape[1]).max() >= min_area)
+
+    high = len(values)
+    low, step = max(0, high - min_area), min_area
+    while low and not holds(low):  # at the lowest value the whole map is one region
+        high, step = low, 2 * step
+        low = max(0, high - step)
     while high - low > 1:
         middle = (low + high) // 2
-        mask = anomaly_map >= values[middle]
-        if mask.sum() >= min_area and _areas(*_runs(mask), mask.shape[1]).max() >= min_area:
-            low = middle
-        else:
-            high = middle
+        low, high = (middle, high) if holds(middle) else (low, middle)
     return float(values[low])
 
 

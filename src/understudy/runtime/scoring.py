@@ -132,6 +132,11 @@ class Scorer:
         limits = self.calibration.distances if self.calibration else None
         return recognise(distances_to(embedding, self.prototypes), limits)
 
+    def nearest(self, embedding: NDArray[np.float32]) -> str:
+        """Return the category that the score is compared with: the recognised one, else the nearest."""
+        nearest = self.recognise(embedding) or recognise(distances_to(embedding, self.prototypes), None)
+        return nearest or min(self.prototypes)  # an embedding that is not a number is near nothing
+
     def _scored(
         self,
         decoded: Iterator[Decoded | PictureError],
@@ -199,7 +204,7 @@ class Scorer:
         """Return the score and the map of a picture whose windows have all been scored."""
         path, _, digest, size = picture.decoded
         anomaly_map, embedding, valid = picture.joined(), picture.embedding, picture.valid
-        usual = self.usual and self.usual[picture.category or self._nearest(embedding)]
+        usual = self.usual and self.usual[picture.category or self.nearest(embedding)]
         if usual:
             score = usual.score(anomaly_map, valid, self.preprocess.image_size)
             anomaly_map = usual.relative(anomaly_map)
@@ -208,11 +213,6 @@ class Scorer:
         if not usual:
             score = float(anomaly_map.max())
         return Scored(path, size, digest, score, anomaly_map, embedding, picture.category, valid)
-
-    def _nearest(self, embedding: NDArray[np.float32]) -> str:
-        """Return the recognised category; of an unknown product, which has to be judged too, the nearest."""
-        nearest = self.recognise(embedding) or recognise(distances_to(embedding, self.prototypes), None)
-        return nearest or min(self.prototypes)  # an embedding that is not a number is near nothing
 
 
 @dataclass

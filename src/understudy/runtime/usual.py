@@ -39,7 +39,7 @@ class ProductUsual:
             (1, 1) if places mean nothing, because pictures of the product have several shapes.
         centre: mean excess of good pictures.
         scale: standard deviation of their excess, above 0.
-        n_good: number of good pictures that all this was learned from, at least 2.
+        n_good: number of good pictures that all this was learned from, at least 1.
     """
 
     level: float
@@ -57,13 +57,16 @@ class ProductUsual:
         return np.asarray((anomaly_map - np.float32(self.level)) / spread, np.float32)
 
     def score(self, anomaly_map: NDArray[np.float32], valid: Mask | None, window: int) -> float:
-        """(h, w) map -> score of the picture.
+        """(h, w) map -> score of the picture; NaN if a pixel that counts is not a number.
 
         Args:
             anomaly_map: map of the picture.
             valid: (h, w) mask, false where a pixel does not count; ``None`` if all pixels count.
             window: side of a window in pixels.
         """
+        with np.errstate(invalid="ignore"):  # of infinity minus infinity, which is no number either
+            if np.isnan(anomaly_map.sum(dtype=np.float64, where=True if valid is None else valid)):
+                return float("nan")
         cells = cells_of(anomaly_map, valid)
         spread = self.spread if self.spread.shape == cells.shape else self._overall
         return (excess_of((cells - np.float32(self.level)) / spread, window) - self.centre) / self.scale

@@ -90,6 +90,8 @@ def _metrics(scores: Scores, tested: Sequence[Tested], spro: dict[str, Any] | No
         "pooled": _numbers(tested),
         "mean_image_auroc_of_kinds": 0.875,
         "mean_au_spro": spro,
+        "found_at": None,
+        "found_at_missing": {},
         "unreadable": [],
         "versions": {"python": "3.11.7"},
     }

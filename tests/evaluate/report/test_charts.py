@@ -33,6 +33,15 @@ def test_false_alarms_of_pictures_like_the_held_out_ones_are_as_frequent_as_said
         assert chance_of(count, {thresholds: 12}) == pytest.approx((alarms >= count).mean(), abs=0.01)
 
 
+def test_false_alarms_at_an_estimated_rate_are_as_frequent_as_that_rate_makes_them() -> None:
+    thresholds = Thresholds(
+        fail_above=1, review_above=1, false_alarm_rate=0.1, review_rate=0.1, n_good=19, basis="estimated"
+    )
+    alarms = np.random.default_rng(0).binomial(12, 0.1, 100_000)
+    for count in (0, 1, 2, 4):
+        assert chance_of(count, {thresholds: 12}) == pytest.approx((alarms >= count).mean(), abs=0.01)
+
+
 def test_a_curve_of_few_pictures_has_every_corner() -> None:
     path = roc_path(np.array([0, 0, 0.5, 0.5, 1]), np.array([0, 0.5, 0.5, 1, 1]))
     assert path == "M0.0 100.0L0.0 50.0L50.0 50.0L50.0 0.0L100.0 0.0"

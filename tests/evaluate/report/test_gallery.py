@@ -96,3 +96,29 @@ def test_a_wrong_verdict_is_marked_as_such(inspector: Inspector, made: Made) -> 
     assert [c.wrong for c in shown.groups["missed"]] == [True, False, False]
     assert all(c.marked is None for c in shown.groups["good"])
     assert all(c.marked for c in shown.groups["missed"])
+
+
+def test_a_wrong_verdict_says_where_its_score_lies_among_the_good_pictures_and_a_right_one_does_not(
+    inspector: Inspector, made: Made, tmp_path: Path
+) -> None:
+    assert inspector.calibration
+    good = {"nut": tuple(i / 100 for i in range(400)), "linen": (9.0,)}
+    inspector.calibration = inspector.calibration.model_copy(update={"scores": good})
+    thresholds = Thresholds(fail_above=3, review_above=2, false_alarm_rate=0.1, review_rate=0.5, n_good=9)
+    made_of = made({"nut": {"good": [1, 2.5, 3.955], "chip": [1, 2.5, 4]}}, thresholds)
+    (shown,) = galleries(inspector, {"nut": made_of.tested})
+    assert [c.standing for c in shown.groups["good"]] == ["higher than 99 % of 400 good pictures", "", ""]
+    assert [c.standing for c in shown.groups["missed"]] == ["higher than 25 % of 400 good pictures", "", ""]
+    write_report(tmp_path / "report.html", inspector, made_of)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.count("higher than 99 % of 400 good pictures") == 1
+
+
+def test_a_calibration_that_keeps_no_scores_of_good_pictures_leaves_the_place_out(
+    inspector: Inspector, made: Made
+) -> None:
+    assert inspector.calibration
+    inspector.calibration = inspector.calibration.model_copy(update={"scores": {}})
+    thresholds = Thresholds(fail_above=3, review_above=2, false_alarm_rate=0.1, review_rate=0.5, n_good=9)
+    (shown,) = galleries(inspector, {"nut": made({"nut": {"good": [4]}}, thresholds).tested})
+    assert [(c.wrong, c.standing) for c in shown.groups["good"]] == [(True, "")]

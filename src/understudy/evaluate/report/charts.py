@@ -8,10 +8,9 @@ from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import betabinom
 
-from understudy.calibrate.conformal import true_rate
 from understudy.evaluate import Tested
+from understudy.evaluate.rates import false_alarm_chances
 from understudy.metrics import Ranking
 from understudy.runtime.decision import Thresholds
 
@@ -114,11 +113,9 @@ def outcome_of(tested: Iterable[Tested]) -> Outcome:
 
 
 def chance_of(false_alarms: int, n_good: Mapping[Thresholds, int]) -> float:
-    """Probability of this many false alarms or more, if the good pictures are like the held-out ones.
+    """Probability of this many false alarms or more, if the good pictures are as the thresholds say.
 
-    The true rate is beta-distributed over calibrations, so the number of false alarms is beta-binomial. That
-    is wider than binomial if few pictures were held out; see
-    :func:`understudy.calibrate.conformal.true_rate`.
+    See :func:`understudy.evaluate.rates.false_alarm_chances`.
 
     Args:
         false_alarms: number of false alarms in all.
@@ -126,8 +123,9 @@ def chance_of(false_alarms: int, n_good: Mapping[Thresholds, int]) -> float:
     """
     chances = np.ones(1)  # probability of 0, 1, 2, ... false alarms
     for thresholds, n in n_good.items():
-        rate = true_rate(thresholds.n_good, thresholds.false_alarm_rate)
-        chances = np.convolve(chances, betabinom.pmf(np.arange(n + 1), n, *rate))
+        parts = [(thresholds.n_good, n)]
+        own = false_alarm_chances(parts, thresholds.false_alarm_rate, thresholds.basis)
+        chances = np.convolve(chances, own)
     return float(min(chances[false_alarms:].sum(), 1.0))
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from understudy.errors import PictureError
 from understudy.evaluate import Tested, read_masks
+from understudy.evaluate.explain import standing_of
 from understudy.runtime.heatmap import heatmap, outline
 from understudy.runtime.images import read_picture, resize_mask
 from understudy.runtime.inspector import Inspector
@@ -58,6 +59,7 @@ class PictureCard:
         score: image-level anomaly score; larger is more abnormal.
         verdict: PASS, REVIEW or FAIL; empty while the model is not calibrated.
         wrong: whether the verdict is a false alarm or a missed defect.
+        standing: of a wrong verdict, the place of the score among good pictures, in words; else empty.
         picture: thumbnail as a ``data:`` address.
         marked: thumbnail with the marked defect; ``None`` if nothing is marked.
         heat: thumbnail with the anomaly map over it.
@@ -69,6 +71,7 @@ class PictureCard:
     score: float
     verdict: str
     wrong: bool
+    standing: str
     picture: str
     marked: str | None
     heat: str
@@ -167,18 +170,22 @@ def _cards(model: Inspector, chosen: Sequence[_Choice], side: int) -> Iterator[t
 
 
 def _card(t: Tested, result: Scored, model: Inspector, side: int) -> PictureCard:
-    span = model.colour_span(model.match_category(t.record.category), [float(result.anomaly_map.max())])
+    category = model.match_category(t.record.category)
+    span = model.colour_span(category, [float(result.anomaly_map.max())])
     image = Image.fromarray(read_picture(t.record.path, model.scorer.preprocess.depth))
     image.thumbnail((side, side))
     picture = np.asarray(image)
     mask = None if t.record.is_good else read_masks(t.record, result.size)
+    wrong = t.verdict == ("FAIL" if t.record.is_good else "PASS")
+    standing = standing_of(model.calibration, category, t.score) if wrong else None
     return PictureCard(
         name=t.record.path.name,
         is_good=t.record.is_good,
         defect=t.record.defect,
         score=t.score,
         verdict=t.verdict or "",
-        wrong=t.verdict == ("FAIL" if t.record.is_good else "PASS"),
+        wrong=wrong,
+        standing=standing.words() if standing else "",
         picture=data_address(picture),
         marked=None if mask is None else data_address(outline(picture, resize_mask(mask, picture.shape[:2]))),
         heat=data_address(heatmap(picture, result.anomaly_map, *span)),

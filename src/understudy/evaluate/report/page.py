@@ -23,7 +23,7 @@ from understudy.evaluate.report.charts import (
     outcome_of,
 )
 from understudy.evaluate.report.gallery import galleries
-from understudy.evaluate.report.tables import figure_table, kind_rows, spro_rows, worst_first
+from understudy.evaluate.report.tables import figure_table, found_table, kind_rows, spro_rows, worst_first
 from understudy.files import write_text
 from understudy.methods import method_named, settings_for
 from understudy.runtime.decision import Thresholds
@@ -37,6 +37,7 @@ _DASH = "–"
 _FILTERS: dict[str, Callable[[Any], str]] = {
     "percent": lambda v: _DASH if v is None else f"{100 * v:.1f}",
     "points": lambda v: _DASH if v is None else f"{100 * v:+.1f}",
+    "rate": lambda v: f"{100 * v:g}",
     "plain": lambda v: _DASH if v is None else f"{v:.2f}",
     "words": lambda name: name.replace("_", " "),
 }
@@ -141,9 +142,16 @@ def _thresholds(model: Inspector) -> str:
     calibration, t = model.calibration, model.thresholds
     if calibration is None or t is None:
         return "none: the model is not calibrated"
+    fails = promise(t.n_good, t.false_alarm_rate)
+    no_pass = promise(t.n_good, t.review_rate, "are no PASS")
+    if t.basis == "estimated":
+        fails, no_pass = (
+            calibration.promise,
+            f"about {100 * t.review_rate:.3g} % of good pictures are no PASS",
+        )
     return (
-        f"FAIL above {t.fail_above:.6g}: {promise(t.n_good, t.false_alarm_rate)}. "
-        f"REVIEW above {t.review_above:.6g}: {promise(t.n_good, t.review_rate, 'are no PASS')}. "
+        f"FAIL above {t.fail_above:.6g}: {fails}. "
+        f"REVIEW above {t.review_above:.6g}: {no_pass}. "
         f"Categories with thresholds of their own: {', '.join(calibration.categories) or 'none'}. "
         f"A defect is marked where the map is above {calibration.masks.overall:.6g} in a region of at least "
         f"{calibration.min_area} map pixels"
@@ -203,6 +211,7 @@ def write_report(path: Path, model: Inspector, evaluation: Evaluation, command: 
         chance=chance_of(outcome.good.failed, _good_by_thresholds(evaluation)),
         usual_rate=_USUAL_RATE,
         pictures_needed=good_pictures_needed(_USUAL_RATE),
+        found=found_table(metrics),
         table=figure_table(metrics),
         spro_limits=limits,
         spro=spro,

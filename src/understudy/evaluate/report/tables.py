@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,16 +12,21 @@ __all__ = [
     "Cell",
     "FigureRow",
     "FigureTable",
+    "FoundRow",
+    "FoundTable",
     "KindRow",
     "SproRow",
     "figure_table",
+    "found_table",
     "kind_rows",
+    "lead_rate",
     "spro_rows",
     "worst_first",
 ]
 
 
 Metrics = Mapping[str, Any]
+_LEAD_RATE = "0.01"  # rate of false alarms that comes first
 _UNTOLD = {"mean": "no category has this figure", "pooled": "cannot be computed from these pictures"}
 
 
@@ -104,6 +109,89 @@ class SproRow:
     category: str
     kind: str
     values: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class FoundRow:
+    """Defects found at each rate of false alarms: of a category, of the mean, or of all pictures together.
+
+    Attributes:
+        label: name of the category, ``mean`` or ``all``.
+        found: share of the defects found at each rate.
+        false_alarms: share of the good pictures that raise a false alarm, at each rate.
+        as_said: whether this share is within what the rate allows, at each rate; ``None`` if it is unknown.
+        oracle: share of the defects that the oracle finds at the rate that comes first.
+    """
+
+    label: str
+    found: tuple[float | None, ...]
+    false_alarms: tuple[float | None, ...]
+    as_said: tuple[bool | None, ...]
+    oracle: float | None
+
+
+@dataclass(frozen=True)
+class FoundTable:
+    """The first table.
+
+    Attributes:
+        rates: rates of false alarms, smallest first.
+        lead: the rate that comes first.
+        lead_row: everything known at that rate: an entry of ``found_at`` in ``metrics.json``.
+        rows: one row a category, the one with the fewest defects found first.
+        mean: means over the categories.
+        all: all pictures together.
+        reasons: why other rates are missing.
+    """
+
+    rates: tuple[float, ...]
+    lead: float
+    lead_row: Mapping[str, Any]
+    rows: list[FoundRow]
+    mean: FoundRow
+    all: FoundRow
+    reasons: list[str]
+
+
+def lead_rate(metrics: Metrics) -> str | None:
+    """Return the rate of ``found_at`` that comes first: 1 %, else the nearest one; ``None`` without any."""
+    known = [rate for rate, entry in (metrics["found_at"] or {}).items() if entry]
+    return min(known, key=lambda rate: abs(float(rate) - float(_LEAD_RATE)), default=None)
+
+
+def found_table(metrics: Metrics) -> FoundTable | None:
+    """Build the table of defects found at rates of false alarms; ``None`` for a model without such limits."""
+    if (lead := lead_rate(metrics)) is None:
+        return None
+    known = {rate: entry for rate, entry in metrics["found_at"].items() if entry}
+    at_lead = known[lead]
+
+    def place(category: str) -> tuple[bool, float, str]:
+        value = at_lead["categories"][category]["found"]
+        return value is None, value or 0.0, category
+
+    def row(label: str, at: Sequence[Metrics], first: Metrics) -> FoundRow:
+        return FoundRow(
+            label,
+            tuple(each["found"] for each in at),
+            tuple(each["false_alarms"] for each in at),
+            tuple(each.get("as_said") for each in at),
+            first["oracle_found"],
+        )
+
+    entries = known.values()
+    return FoundTable(
+        tuple(map(float, known)),
+        float(lead),
+        at_lead,
+        [
+            row(c, [entry["categories"][c] for entry in entries], at_lead["categories"][c])
+            for c in sorted(at_lead["categories"], key=place)
+        ],
+        row("mean", [entry["mean"] for entry in entries], at_lead["mean"]),
+        row("all", [entry["all"] for entry in entries], at_lead["all"]),
+        [f"{100 * float(rate):g} %: {why}" for rate, why in metrics["found_at_missing"].items()],
+    )
 
 
 def worst_first(metrics: Metrics) -> list[str]:
