@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from understudy.calibrate.estimate import ProductFigures
+from understudy.calibrate.estimate import ProductFigures, fit_tail
 from understudy.calibrate.thresholds import HeldOut, Rates, estimated, promised
 from understudy.runtime.decision import Calibration, Limits
 
@@ -99,7 +99,7 @@ def test_products_that_share_a_limit_keep_it_together_though_brighter_than_those
 @pytest.mark.parametrize(
     ("products", "pictures", "shape", "optimism", "factor"),
     [
-        (10, 25, "normal", 0.035, 1.3),
+        (10, 25, "normal", 0.035, 1.5),  # a lighter tail than the exponential: fewer fail than asked
         (10, 25, "exponential", 0.035, 1.4),
         (10, 25, "heavy", 0.035, 1.7),  # too optimistic
         (10, 25, "rare pose", 0.035, 1.9),  # too optimistic
@@ -116,6 +116,12 @@ def test_an_estimated_rate_is_near_the_one_asked_for(
     assert sim.is_near(drawn.together(0.01), 0.01, factor)
     assert sim.covered(drawn) >= 0.8
     assert (drawn.looked_at @ drawn.weights).mean() <= 1.3 * 0.05
+
+
+def test_an_estimate_of_which_nothing_is_known_has_an_interval_of_everything() -> None:
+    low, high = fit_tail({"nut": np.arange(20.0)}).interval(30.0, more=1e6)
+    assert 0 <= low < 1e-100
+    assert high == 1
 
 
 def uncorrected(sim: Any) -> Any:

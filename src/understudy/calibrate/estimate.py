@@ -168,6 +168,10 @@ class Tail:
     def limit(self, rate: float, product: str | None = None) -> float:
         """Return the limit that a share ``rate`` of good pictures exceeds, as estimated.
 
+        The mean of few excesses is uncertain. So the limit is the quantile of the next excess, whatever the
+        true mean is: of k exponential excesses it is mean · k · ((share / rate) ^ (1 / k) - 1), which tends
+        to mean · log(share / rate).
+
         Args:
             rate: share of good pictures, in (0, 1).
             product: product whose own tail counts; that of all products by default.
@@ -177,7 +181,7 @@ class Tail:
             below = self.figures
             at = (1 - rate) / (1 - share) * len(below)
             return float(below[min(max(math.ceil(at) - 1, 0), len(below) - 1)]) if len(below) else self.start
-        return self.start + mean * math.log(share / rate)
+        return self.start + mean * self._k * math.expm1(math.log(share / rate) / self._k)
 
     def interval(self, limit: float, more: float = 0.0) -> tuple[float, float]:
         """Return the 95 % interval of the share of good pictures above a limit, all products together.
@@ -189,12 +193,16 @@ class Tail:
             limit: limit at or above the start.
             more: standard error of the figures themselves, such as that of their optimism.
         """
-        beyond = max(0.0, limit - self.start)
-        rate = self.share * math.exp(-beyond / self.mean)
-        k = max(1.0, self.share * self.n)
+        beyond, k = max(0.0, limit - self.start), self._k
+        rate = self.share * math.exp(-k * math.log1p(beyond / self.mean / k))
         error = math.sqrt((1 - self.share) / k + (beyond / self.mean) ** 2 / k + (more / self.mean) ** 2)
         factor = math.exp(min(NORMAL_95 * error, 700.0))  # the largest that a number can hold
         return rate / factor, min(1.0, rate * factor)
+
+    @property
+    def _k(self) -> float:
+        """Number of figures above the start."""
+        return max(1.0, self.share * self.n)
 
 
 def fit_tail(figures: Mapping[str, Numbers]) -> Tail:
