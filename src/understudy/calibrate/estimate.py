@@ -194,7 +194,7 @@ class Tail:
             more: standard error of the figures themselves, such as that of their optimism.
         """
         beyond, k = max(0.0, limit - self.start), self._k
-        rate = self.share * math.exp(-k * math.log1p(beyond / self.mean / k))
+        rate = self.share * math.exp(-beyond / self.mean)
         error = math.sqrt((1 - self.share) / k + (beyond / self.mean) ** 2 / k + (more / self.mean) ** 2)
         factor = math.exp(min(NORMAL_95 * error, 700.0))  # the largest that a number can hold
         return rate / factor, min(1.0, rate * factor)
