@@ -16,6 +16,7 @@ from understudy.calibrate.thresholds import MIN_AREA, REVIEW_BUDGET, Rates
 from understudy.data.records import PictureData
 from understudy.distill.distiller import Distiller
 from understudy.distill.network import resolve_device
+from understudy.evaluate.explain import Explanation, explain
 from understudy.evaluate.job import Evaluation, MapResolution, evaluate
 from understudy.evaluate.marks import ThresholdChoice
 from understudy.export.job import export
@@ -241,6 +242,25 @@ class Model:
             map_resolution=map_resolution,
             aupro_limit=aupro_limit,
             thresholds=thresholds,
+            progress=progress,
+        )
+
+    def explain(
+        self,
+        pictures: PictureInput,
+        *,
+        data: PictureData | None = None,
+        category: str | None = None,
+        batch_size: int = 8,
+        progress: Progress = True,
+    ) -> Iterator[Explanation]:
+        """Judge pictures and say why; see :func:`understudy.evaluate.explain.explain`."""
+        return explain(
+            self.inspector,
+            pictures,
+            data=data,
+            category=category,
+            batch_size=batch_size,
             progress=progress,
         )
 

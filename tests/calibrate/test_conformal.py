@@ -110,7 +110,14 @@ def test_the_promise_that_the_docs_quote_is_the_one_made() -> None:
     assert promise(99, 0.01).endswith("below 3 %")
     assert promise(1000, 0.01).endswith("below 1.6 %")
     assert "with 99 it is 3 %, with 1,000 it is 1.6 %." in flowing
-    for n in (9, 24, 60, 99):
-        rate = smallest_rate(n)
-        row = [_percent(share, 2) for share in (rate, rate_bound(n, rate), min(0.5, 5 * rate))]
-        assert f"| {n} | {' | '.join(row)} |" in page
+
+
+def test_a_share_is_said_in_percent_and_never_smaller_than_it_is() -> None:
+    for share, said in (
+        (0.01, "1 %"),
+        (0.0101, "1.1 %"),
+        (1 / 3, "34 %"),
+        (0.005, "0.5 %"),
+        (1 / 99, "1.1 %"),
+    ):
+        assert _percent(share, 2) == said

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from understudy import BundleError, InputError, Model, WorkError
 from understudy.calibrate import calibrate
+from understudy.calibrate import job as calibration_job
 from understudy.data.layouts import open_pictures
 from understudy.export import export, job, parity
 from understudy.progress import Lap, Reporter
 from understudy.runtime import manifest as manifests
-from understudy.runtime.bundle import read_calibration
+from understudy.runtime.bundle import read_calibration, save_calibration
 from understudy.runtime.graph import Answers, Network, open_graph
 from understudy.runtime.inspector import Inspector
 from understudy.runtime.sources import digest_of
@@ -215,6 +216,30 @@ def test_an_export_in_int8_without_unseen_pictures_has_no_thresholds_and_says_so
     export(model_folder, tmp_path / "out", precision="int8", data=known, progress=Reporter(say=lines.append))
     assert "scores in int8 are others, and 0 good pictures" in lines[-1]
     assert Inspector.load(tmp_path / "out").calibration is None
+
+
+@pytest.mark.usefixtures("written")
+def test_an_export_in_int8_estimates_what_its_pictures_are_too_few_to_promise(
+    model_folder: Path, factory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job, "quantise", lambda graph, path, inputs: shutil.copyfile(graph, path))
+    for module in (job, calibration_job):
+        monkeypatch.setattr(module, "FEWEST", 16)
+    strict = Model.load(shutil.copytree(model_folder, tmp_path / "strict"), "cpu")
+    assert strict.calibration is not None
+    rates = {"false_alarm_rate": 0.01, "review_rate": 0.05}
+    thresholds = strict.calibration.thresholds.model_copy(update=rates)
+    asked = strict.calibration.model_copy(update={"thresholds": thresholds})
+    save_calibration(strict.folder, strict.manifest, asked)
+    for path in factory.glob("*/*/good/*.png"):
+        product = tmp_path / "data" / path.parts[-4]
+        product.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, product / f"{path.parts[-3]}-{path.name}")
+    export(strict.folder, tmp_path / "out", precision="int8", data=tmp_path / "data")
+    found = Inspector.load(tmp_path / "out", threads=1).calibration
+    assert found is not None
+    assert (found.thresholds.basis, found.thresholds.n_good) == ("estimated", 16)
+    assert found.thresholds.false_alarm_rate == 0.01
 
 
 def test_what_an_export_that_was_killed_has_left_is_in_nobodys_way(

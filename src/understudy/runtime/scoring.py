@@ -112,7 +112,7 @@ class Scorer:
     def score_windows(
         self, windows: Iterable[Picture | NDArray[np.float32]], batch_size: int = 8
     ) -> Iterator[tuple[float, NDArray[np.float32]]]:
-        """(S, S, 3) windows, uint8 or float32 in [0, 1] -> score and (S, S) map of each, in order.
+        """(S, S, 3) windows, uint8 or float32 in [0, 1] -> (S, S) map of each and its maximum, in order.
 
         Windows are taken one batch at a time, so windows from a generator are never all in memory.
         """
