@@ -132,8 +132,8 @@ def test_no_file_of_the_package_has_more_than_400_lines() -> None:
     assert {name: n for name, n in lengths.items() if n > 400} == {}
 
 
-def test_about_130_modules() -> None:
-    assert sum(path.name != "__init__.py" for path in KNOWN.values()) <= 132
+def test_the_number_of_modules_stays_in_bounds() -> None:
+    assert sum(path.name != "__init__.py" for path in KNOWN.values()) <= 136
 
 
 def test_a_public_name_means_one_thing() -> None:

@@ -38,7 +38,7 @@ def test_every_command_runs_in_the_order_shown(workplace: Path) -> None:
     assert made == [["make", "demo"], ["make", "test"]]  # run by .ci/run
     assert all(" ".join(c) in (ROOT / ".ci" / "run").read_text(encoding="utf-8") for c in made)
     verbs = [c[1:] for c in commands if c[0] == "understudy"]
-    assert [v[0] for v in verbs] == ["data", "fit", "calibrate", "evaluate", "export", "predict"]
+    assert [v[0] for v in verbs] == ["data", "fit", "calibrate", "evaluate", "explain", "export", "predict"]
     assert len(installed) + len(made) + len(verbs) == len(commands)
     verbs[1] += [f"--{k.replace('_', '-')}={v}" for k, v in QUICK.items()] + [f"--holdout={HELD_OUT}"]
     assert [main(v) for v in verbs] == [0] * len(verbs)
@@ -56,10 +56,10 @@ def test_the_python_lines_run(
     )
     (shown,) = blocks("python")
     exec(compile(shown, "README.md", "exec"), {})
-    *results, auroc = capsys.readouterr().out.splitlines()
+    *results, share = capsys.readouterr().out.splitlines()
     assert len(results) == 6
     assert len([line for line in results if "broken.png is no picture" in line]) == 1
-    assert 0 <= float(auroc) <= 1
+    assert 0 <= float(share) <= 1
     found = list(understudy.load("line").predict("demo/pictures/nut/test"))
     assert [result.ok for result in found].count(False) == 1
 
