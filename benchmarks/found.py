@@ -82,6 +82,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=_numbers, default=(0,))
     parser.add_argument("--methods", type=lambda text: text.split(","), default=["snl-rd"])
     parser.add_argument("--sizes", type=_numbers, default=(0,), help="good pictures of each product; 0: all")
+    parser.add_argument("--folds", type=int, default=FOLDS, help="of the cross-fit; 0 leaves it out")
     parser.add_argument("--scores", action="store_true", help="compare ways of scoring")
     asked = parser.parse_args()
     everything = open_pictures(asked.data)
@@ -92,7 +93,7 @@ def main() -> None:
                 if (method, str(seed), str(size)) in done:
                     continue
                 facts = {"method": method, "seed": seed, "size": size}
-                rows = measured(everything, method, seed, size, asked.scores)
+                rows = measured(everything, method, seed, size, asked.scores, asked.folds)
                 append(asked.out, [facts | row | provenance() for row in rows])
 
 
@@ -100,7 +101,9 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(","))
 
 
-def measured(everything: PictureSet, method: str, seed: int, size: int, scores: bool) -> list[dict[str, Any]]:
+def measured(
+    everything: PictureSet, method: str, seed: int, size: int, scores: bool, folds: int
+) -> list[dict[str, Any]]:
     """Train a model and return the rows of all ways."""
     chosen = _some(everything, size, seed) if size else everything
     rows: list[dict[str, Any]] = []
@@ -118,8 +121,8 @@ def measured(everything: PictureSet, method: str, seed: int, size: int, scores: 
         tested, limits = by_estimate(trained, "comparable")
         rows += rows_of("estimated", tested, limits)
         rows += rows_of("promised", tested, by_promise(trained))
-        if size:
-            rows += rows_of("cross-fitted", tested, by_cross_fit(chosen, Path(folder), method, seed))
+        if size and folds:
+            rows += rows_of("cross-fitted", tested, by_cross_fit(chosen, Path(folder), method, seed, folds))
         rows += rows_of("oracle", tested, None)
     return rows
 
@@ -203,12 +206,14 @@ def _pooled(scores: Sequence[float], tested: Sequence[Record]) -> dict[float, Li
     return {rate: dict.fromkeys(categories, float(ordered[rank - 1])) for rate, rank in ranks.items()}
 
 
-def by_cross_fit(pictures: PictureSet, folder: Path, method: str, seed: int) -> dict[float, Limits]:
+def by_cross_fit(
+    pictures: PictureSet, folder: Path, method: str, seed: int, folds: int
+) -> dict[float, Limits]:
     """Limits from pictures that were each scored by a model that had not seen them."""
     scores: dict[str, list[float]] = {c: [] for c in pictures.categories}
     good = sorted(r for r in pictures.train())
-    for fold in range(FOLDS):
-        out = {r for i, r in enumerate(good) if i % FOLDS == fold}
+    for fold in range(folds):
+        out = {r for i, r in enumerate(good) if i % folds == fold}
         kept = tuple(r for r in pictures.records if r not in out and r.split == "train")
         model = Model.fit(
             replace(pictures, records=kept),
