@@ -35,7 +35,7 @@ from understudy.train.job import train_model
 from understudy.train.options import FitOptions, fit_options
 from understudy.train.plan import recipe_of
 from understudy.train.split import Parts
-from understudy.types import DeviceChoice, GraphFormat, GraphPrecision, Result
+from understudy.types import Basis, DeviceChoice, GraphFormat, GraphPrecision, Result
 
 __all__ = ["FitCall", "Model", "fit"]
 
@@ -207,6 +207,7 @@ class Model:
         false_alarm_rate: float = 0.01,
         review_budget: float = REVIEW_BUDGET,
         min_area: int = MIN_AREA,
+        basis: Basis | None = None,
         defects: PictureData | None = None,
         progress: Progress = True,
     ) -> Calibration:
@@ -220,6 +221,7 @@ class Model:
             false_alarm_rate=false_alarm_rate,
             review_budget=review_budget,
             min_area=min_area,
+            basis=basis,
             defects=defects,
             progress=progress,
         )

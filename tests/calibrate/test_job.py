@@ -99,6 +99,21 @@ def test_too_few_pictures_for_a_promise_give_an_estimate_and_it_says_so(
     assert load(copy).calibration == promised
 
 
+def test_the_basis_of_a_calibration_can_be_chosen(
+    model_folder: Path, factory: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(model_folder, tmp_path / "m"))
+    many = without_test(factory, tmp_path / "many")
+    as_promised = calibrated(copy, many, 0.2)
+    as_estimated = calibrated(copy, many, 0.2, basis="estimated")
+    assert (as_promised.thresholds.basis, as_estimated.thresholds.basis) == ("promised", "estimated")
+    assert as_promised.interval is None
+    assert set(as_estimated.categories) == {"capsule", "linen", "nut", "veneer"}
+    assert json.loads((copy / "calibration.json").read_text())["thresholds"]["basis"] == "estimated"
+    with pytest.raises(InputError, match="a rate of 0.001 needs at least 999 good pictures"):
+        calibrated(copy, many, 0.001, basis="promised")
+
+
 def test_pictures_of_a_model_of_one_product_are_this_product_whatever_their_folder(
     factory: Path, tmp_path: Path
 ) -> None:

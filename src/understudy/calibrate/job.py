@@ -37,7 +37,7 @@ from understudy.runtime.regions import highest_threshold_with_region
 from understudy.runtime.scoring import Scored
 from understudy.runtime.signature import is_signed
 from understudy.runtime.sources import digest_of
-from understudy.types import ImageScore
+from understudy.types import Basis, ImageScore
 
 __all__ = ["calibrate", "calibrate_fresh", "calibrate_on", "seen_pictures", "unseen_pictures"]
 
@@ -52,6 +52,7 @@ def calibrate(
     false_alarm_rate: float = 0.01,
     review_budget: float = REVIEW_BUDGET,
     min_area: int = MIN_AREA,
+    basis: Basis | None = None,
     defects: PictureData | None = None,
     progress: Progress = True,
 ) -> Calibration:
@@ -68,6 +69,9 @@ def calibrate(
         review_budget: share of good pictures that a person can look at, in (0, 1): a REVIEW by its score, or
             a picture taken for an unknown product.
         min_area: smallest area of a defect, in pixels of the anomaly map.
+        basis: ``promised`` insists on a promise, ``estimated`` sets limits for each category from the same
+            pictures by a fitted tail, which finds more and promises nothing; by default a promise where
+            there are enough pictures, else an estimate.
         defects: folder or list of known defective pictures. What is found of them at several rates is said;
             no threshold depends on them.
         progress: see :data:`understudy.progress.Progress`.
@@ -87,7 +91,7 @@ def calibrate(
         announce(known, reporter.say)
         defective = None if defects is None else list_defects(inspector, defects, reporter)
         unseen = unseen_pictures(inspector.seen, known.train() + known.validation(), reporter)
-        calibration = calibrate_on(inspector, unseen, rates, reporter, min_area)
+        calibration = calibrate_on(inspector, unseen, rates, reporter, min_area, basis)
         if defective:
             for line in find_defects(inspector, defective, reporter).lines():
                 reporter.say(line)
@@ -198,31 +202,34 @@ def calibrate_on(
     rates: Rates,
     reporter: Reporter,
     min_area: int = MIN_AREA,
+    basis: Basis | None = None,
 ) -> Calibration:
     """Score good pictures that the training has not seen, set the thresholds and save them.
 
     Args:
         inspector: model; gets the calibration at once.
         unseen: good pictures that the training has not seen.
-        rates: rates to promise, or to estimate if there are too few pictures for a promise.
+        rates: rates to promise or to estimate.
         reporter: takes progress.
         min_area: smallest area of a defect, in pixels of the map.
+        basis: see :func:`calibrate`.
 
     Raises:
         InputError: there are too few pictures, a picture cannot be used, or the area is out of range.
     """
     need, n = good_pictures_needed(rates.false_alarm), len(unseen)
-    if n < min(need, FEWEST):  # fail before the work, not after it
+    if n < (need if basis == "promised" else min(need, FEWEST)):  # fail before the work, not after it
         conformal_threshold([0.0] * n, rates.false_alarm)
     figures = _measure(inspector, unseen, min_area, reporter)
     _refuse_constant([each.score for each in figures])
-    if n >= need:
+    if n >= need and basis != "estimated":
         calibration = promised(figures, rates, min_area)
     else:
-        reporter.say(
-            f"{n} good pictures that the training has not seen are too few to promise {rates.false_alarm:g}, "
-            f"which takes {need}: the rate is estimated"
-        )
+        if basis is None:
+            reporter.say(
+                f"{n} good pictures that the training has not seen are too few to promise "
+                f"{rates.false_alarm:g}, which takes {need}: the rate is estimated"
+            )
         calibration = estimated(_together({}, figures, {}), rates, min_area)
     _save(inspector, calibration, reporter)
     return calibration

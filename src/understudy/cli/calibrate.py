@@ -20,6 +20,7 @@ from understudy.cli.arguments import (
 )
 from understudy.cli.opening import open_inspector
 from understudy.progress import reporting
+from understudy.types import Basis
 
 __all__ = ["calibrate"]
 
@@ -44,6 +45,13 @@ def calibrate(
             "looks like no known product.",
         ),
     ] = 0.05,
+    basis: Annotated[
+        Basis | None,
+        typer.Option(
+            help="Insist on a promise, or estimate from the same pictures, which finds more and promises "
+            "nothing; by default a promise where there are enough pictures."
+        ),
+    ] = None,
     min_area: Annotated[
         int, typer.Option(metavar="N", help="Smallest area of a marked defect, in pixels of the anomaly map.")
     ] = 16,
@@ -71,6 +79,7 @@ def calibrate(
             false_alarm_rate=false_alarm_rate,
             review_budget=review_budget,
             min_area=min_area,
+            basis=basis,
             defects=defects,
             progress=reporter,
         )
