@@ -22,6 +22,7 @@ from scipy.special import ndtr, stdtr
 
 from machine import append, provenance, read
 from understudy.calibrate.conformal import good_pictures_needed, rate_bound
+from understudy.calibrate.estimate import MOST_VIEWS as VIEWS
 from understudy.calibrate.estimate import PER_VIEW, ProductFigures
 from understudy.calibrate.job import FEWEST
 from understudy.calibrate.thresholds import RATES_SHOWN, HeldOut, Rates, estimated, promised
@@ -33,7 +34,6 @@ Basis = Literal["promised", "estimated"]
 ASKED = Rates(0.01, 0.05)
 SEEN, SEEN_EACH = 3200, 160  # pictures that a training shows at least: of all products, and of each
 SCORED, SCORED_EACH = 2000, 50  # pictures learned from that are scored again, as the two above
-VIEWS = 30  # more views lower a score no more; nobody has measured more than 27
 HELD_OUT = 0.1  # share of a product's pictures that a training does not see
 POSE, POSE_AWAY = 0.03, 4.0  # share of a rare pose, and how far above the others its scores are
 MOST = 600_000  # pictures of a setting, all draws together; the largest settings have fewer draws

@@ -13,9 +13,10 @@ import torch
 
 from understudy.calibrate.job import calibrate, calibrate_fresh, seen_pictures
 from understudy.calibrate.thresholds import MIN_AREA, REVIEW_BUDGET, Rates
-from understudy.data.records import PictureData
+from understudy.data.records import PictureData, Record
 from understudy.distill.distiller import Distiller
 from understudy.distill.network import resolve_device
+from understudy.errors import InputError
 from understudy.evaluate.explain import Explanation, explain
 from understudy.evaluate.job import Evaluation, MapResolution, evaluate
 from understudy.evaluate.marks import ThresholdChoice
@@ -114,16 +115,22 @@ class Model:
         out = named_path(asked.out, "the folder for the model")
         rates, image_score = Rates(asked.false_alarm_rate, asked.review_budget), recipe_of(asked).image_score
         with reporting(asked.progress) as reporter:
+            tried = False
 
             def calibrate_in(folder: Path, parts: Parts) -> Inspector:
+                nonlocal tried
+                tried = True
                 inspector = Model.load(folder, asked.device, calibrated=False).inspector
                 calibrate_fresh(inspector, parts.learn, parts.held_out, image_score, rates, reporter)
                 return inspector
 
             parts = train_model(data, out, asked, reporter, calibrate_in)
             model = Model.load(out, asked.device)
-            if model.calibration is None:  # trained already, and stopped before its thresholds were set
+            if (
+                model.calibration is None and not tried
+            ):  # trained already, and stopped before its thresholds were set
                 learned = seen_pictures(model.inspector.seen, parts.learn)
+                _refuse_other_products(learned, model.inspector.categories)
                 model.inspector = calibrate_in(out, replace(parts, learn=learned))
         return model
 
@@ -311,6 +318,17 @@ class Model:
             overwrite=overwrite,
             require_signature=require_signature,
             progress=progress,
+        )
+
+
+def _refuse_other_products(learned: Sequence[Record], categories: Sequence[str]) -> None:
+    """Make sure that the pictures a model learned from are still there, for each of its products."""
+    found = sorted({record.category for record in learned})
+    if found != list(categories):
+        raise InputError(
+            f"the model learned from pictures of {', '.join(categories)}, and those that are still there are "
+            f"of {', '.join(found) or 'none of them'}; put the pictures back, or set thresholds by "
+            "understudy calibrate"
         )
 
 

@@ -11,8 +11,8 @@ from understudy.calibrate import advice as module
 from understudy.calibrate.advice import MISSED, advice, missed
 
 
-def of(**products: int) -> dict[str, list[float]]:
-    return {name: [0.0] * n for name, n in products.items()}
+def of(**products: int) -> dict[str, int]:
+    return products
 
 
 def test_what_is_missed_is_that_of_the_study_and_between_its_sizes_in_between() -> None:

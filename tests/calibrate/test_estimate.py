@@ -187,8 +187,10 @@ def test_the_interval_is_wider_for_fewer_pictures_and_for_uncertain_figures() ->
 
     assert width(few.interval(few.limit(0.01))) > width(many.interval(many.limit(0.01)))
     assert width(many.interval(many.limit(0.01), 0.5)) > width(many.interval(many.limit(0.01)))
-    low, high = few.interval(few.start - 1)  # at the least where the tail begins
-    assert 0 < low < few.share < high <= 1
+    below = few.start - 1
+    above = few.share + float((few.figures > below).sum()) / few.n  # below the tail pictures are counted
+    low, high = few.interval(below)
+    assert few.share < low < above < high <= 1
 
 
 def test_a_product_has_its_own_tail_the_more_the_more_pictures_it_has() -> None:

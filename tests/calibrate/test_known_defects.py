@@ -177,16 +177,21 @@ def test_a_folder_of_defects_that_cannot_be_read_is_told_before_the_work(model: 
 @pytest.mark.parametrize(
     ("found", "rate"),
     [
-        ({0.005: 50, 0.01: 51, 0.02: 60, 0.05: 90}, 0.005),
+        ({0.005: 50, 0.01: 51, 0.02: 52, 0.05: 53}, 0.005),
+        ({0.005: 50, 0.01: 51, 0.02: 60, 0.05: 62}, 0.02),  # one flat step is not the end
+        ({0.005: 0, 0.01: 0, 0.02: 0, 0.05: 33}, 0.05),
+        ({0.005: 50, 0.01: 40, 0.02: 50, 0.05: 50}, 0.005),  # back to what a smaller rate finds is no gain
+        ({0.005: 50, 0.01: 40, 0.02: 60, 0.05: 55}, 0.02),
         ({0.005: 40, 0.01: 50, 0.02: 60, 0.05: 62}, 0.02),  # 0.05 is 1.3 doublings of 0.02
         ({0.005: 40, 0.01: 50, 0.02: 60, 0.05: 63}, 0.05),
-        ({0.005: 40, 0.01: 50, 0.02: 51, 0.05: 90}, 0.01),
+        ({0.005: 40, 0.01: 50, 0.02: 51, 0.05: 90}, 0.05),
+        ({0.005: 0, 0.01: 0, 0.02: 0, 0.05: 0}, None),
         ({0.01: 40, 0.02: 42}, 0.02),
         ({0.02: 40}, None),
         ({}, None),
     ],
 )
-def test_the_suggested_rate_is_the_smallest_from_which_doubling_finds_less_than_two_points_more(
+def test_the_suggested_rate_is_the_smallest_beyond_which_no_doubling_finds_two_points_more(
     found: dict[float, int], rate: float | None
 ) -> None:
     assert suggest_rate(found, 100) == rate
@@ -199,14 +204,25 @@ def test_the_lines_say_each_share_and_the_rule_of_the_suggestion() -> None:
     assert found.lines() == [
         "of 40 defective pictures 50 % FAIL and 25 % go to REVIEW",
         "this many would FAIL, by the rate of false alarms: 50 % at 1 %, 55 % at 2 %, 55 % at 5 %",
-        "suggested: --false-alarm-rate 0.02, the smallest rate from which doubling it finds less than 2 "
-        "points more; no defect has changed a threshold",
+        "suggested: --false-alarm-rate 0.02, the smallest rate beyond which no doubling finds 2 points more; "
+        "no defect has changed a threshold",
         "one picture of 40 is 2.5 %, so this is rough",
     ]
     assert "rough" not in replace(found, n=50).lines()[-1]
     assert replace(found, found={}).lines()[1:] == [
         "other rates of false alarms are not compared: the good pictures are too few for them"
     ]
+
+
+def test_where_no_rate_finds_anything_none_is_suggested_and_a_line_says_so() -> None:
+    nothing = DefectsFound(
+        n=40, failed=0, reviewed=0, unknown=0, found={0.01: 0, 0.02: 0}, seen=0, broken=()
+    ).lines()
+    assert nothing[-1] == (
+        "no rate of these finds any of the defective pictures, so none is suggested; "
+        "see understudy explain for where their scores lie"
+    )
+    assert not any("--false-alarm-rate" in line for line in nothing)
 
 
 def test_good_pictures_that_are_left_out_of_the_defects_are_counted_in_a_line(

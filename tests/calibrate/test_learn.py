@@ -308,15 +308,22 @@ def test_of_many_pictures_so_many_of_each_product_are_looked_at(
     assert network.windows == 16
 
 
-def test_maps_that_do_not_fit_into_memory_are_left_out(
+def test_of_maps_that_do_not_fit_into_memory_evenly_spread_ones_are_made_and_it_is_said(
     inspector: Inspector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(learn, "MEMORY", 5 * SIDE * SIDE * 4)
-    found = learned_from(inspector, all_products(tmp_path / "data"))
-    assert {len(f.scores) for f in found.values()} == {5}
-    assert {usual_of(inspector, p).n_good for p in PRODUCTS} == {5}
+    monkeypatch.setattr(learn, "LEAST", 1)
+    said: list[str] = []
+    records = all_products(tmp_path / "data")
+    found = learn_usual(inspector, records, "comparable", 16, Reporter(say=said.append))
+    assert {len(f.scores) for f in found.values()} == {4}  # every second of eight
+    assert {usual_of(inspector, p).n_good for p in PRODUCTS} == {4}
+    network = inspector.scorer.network
+    assert isinstance(network, Brightness)
+    assert network.windows == 16  # the others are not even scored
+    assert said[0] == "the maps of capsule are large: what is usual is learned from 4 of its 8 pictures"
     monkeypatch.setattr(learn, "MEMORY", 1)
-    assert {len(f.scores) for f in learned_from(inspector, all_products(tmp_path / "data")).values()} == {1}
+    assert {len(f.scores) for f in learned_from(inspector, records).values()} == {1}
 
 
 def test_a_copy_of_a_picture_teaches_nothing_more(inspector: Inspector, tmp_path: Path) -> None:
@@ -337,7 +344,7 @@ def test_a_prototype_is_as_far_as_it_would_be_without_the_picture(
     towards = TOWARDS["nut"] * np.float32(0.9)
     inspector.scorer = replace(inspector.scorer, prototypes={**TOWARDS, "nut": towards})
     found = learned_from(inspector, all_products(tmp_path / "data"))
-    np.testing.assert_allclose(found["nut"].distances, 0.1 * 8 / 7, rtol=1e-5)
+    np.testing.assert_allclose(found["nut"].distances, 0.1 * 4 / 3, rtol=1e-5)  # of four
     assert (found["linen"].distances == 0).all()
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -192,6 +193,41 @@ def test_of_many_good_pictures_some_are_looked_at_spread_evenly(
     assert (nearest.looked_at, nearest.of) == (2, 6)
     assert {"001.png", "004.png"} <= {path.name for path in scored if path.parent == good}
     assert {path.name for path in scored if path.parent == good} == {"001.png", "004.png"}
+
+
+def test_while_good_pictures_are_compared_their_maps_are_not_kept(
+    inspector: Inspector, chip: Path, factory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score, scored, most = type(inspector.scorer).score, list[ref[Scored]](), 0
+
+    def noted(self: object, *given: object, **more: object) -> Iterator[Scored]:
+        nonlocal most
+        for each in score(self, *given, **more):  # type: ignore[arg-type]
+            assert isinstance(each, Scored)
+            scored.append(ref(each))
+            most = max(most, sum(one() is not None for one in scored))
+            yield each
+
+    monkeypatch.setattr(type(inspector.scorer), "score", noted)
+    nearest = the_only(inspector, chip, data=factory, category="nut", batch_size=1).nearest
+    assert nearest
+    assert nearest.looked_at == 8
+    assert nearest.result.anomaly_map.size
+    assert most <= 3  # of the picture, of the last good one, and of the one that follows it
+
+
+def test_a_product_without_good_pictures_in_the_last_calibration_is_told_apart(
+    inspector: Inspector, chip: Path
+) -> None:
+    def without(scores: Mapping[str, Sequence[float]]) -> bool:
+        own = replace(inspector)
+        own.calibration = with_scores(inspector, scores)
+        return the_only(own, chip, category="nut").no_good_pictures
+
+    assert without({"linen": [1, 2]})
+    assert not without({"nut": [1], "linen": [1, 2]})
+    assert not without({"nut": [], "linen": [1, 2]})  # its only picture had nothing to be compared with
+    assert not without({})  # an older calibration keeps none
 
 
 def test_data_of_other_products_alone_is_named_by_its_products(

@@ -16,7 +16,8 @@ from scipy.stats import betabinom, binom, binomtest
 
 from understudy import evaluate as evaluation
 from understudy.calibrate.conformal import true_rate
-from understudy.calibrate.thresholds import HeldOut, Rates, promised
+from understudy.calibrate.estimate import ProductFigures
+from understudy.calibrate.thresholds import HeldOut, Rates, estimated, promised
 from understudy.data.records import Record
 from understudy.evaluate.rates import (
     false_alarm_chances,
@@ -179,6 +180,36 @@ def test_pictures_like_those_that_set_a_promised_limit_are_as_said_in_95_of_100_
     assert shifted["all"]["as_said"] is False
 
 
+def test_with_own_and_shared_promised_limits_good_pictures_are_as_said_in_95_of_100_tests() -> None:
+    """Chance is as wide as the pictures of those that share make it, not as narrow as all pictures would."""
+    rng = np.random.default_rng(3)
+    known, centre = {c: c for c in ("own", "nut", "bolt")}, {"own": -3, "nut": 0, "bolt": 0}
+    wrong = []
+    for _ in range(300):
+        sizes = {"own": 450, "nut": 25, "bolt": 25}
+        held_out = [
+            HeldOut(c, x, 0.1, x) for c, n in sizes.items() for x in rng.normal(centre[c], 1, n).tolist()
+        ]
+        made = promised(held_out, Rates(0.02))
+        pictures = [
+            t
+            for c, n in {"own": 50, "nut": 200, "bolt": 200}.items()
+            for t in pictures_of(c, rng.normal(centre[c], 1, n))
+        ]
+        wrong.append(at("0.02", found_at(pictures, known, made))["all"]["as_said"] is False)
+    assert [*made.rates[2].categories] == ["own"]
+    assert 0.01 < np.mean(wrong) < 0.085
+
+
+def test_what_chance_allows_under_a_shared_promised_limit_depends_on_those_that_share_it_alone() -> None:
+    made = calibration({"own": 3.0}, basis="promised", overall=3.0, n_good=900, shared=("nut", "bolt"))
+    pictures = [*pictures_of("nut", [0.0] * 200), *pictures_of("bolt", [0.0] * 200)]
+    row = at("0.01", found_at(pictures, NUT_AND_BOLT, made))["all"]
+    assert row["allowed"] == [0, betabinom.ppf(0.95, 400, *true_rate(600, 0.01)) / 400]
+    row = at("0.01", found_at(pictures, NUT_AND_BOLT, made, one_for_all=True))["all"]
+    assert row["allowed"] == [0, betabinom.ppf(0.95, 400, *true_rate(900, 0.01)) / 400]
+
+
 def test_a_promise_that_categories_share_says_nothing_of_one_of_them() -> None:
     made = calibration({}, basis="promised", overall=3.0, shared=("nut", "bolt"))
     pictures = [*pictures_of("nut", [0, 9]), *pictures_of("bolt", [0] * 10)]
@@ -190,15 +221,35 @@ def test_a_promise_that_categories_share_says_nothing_of_one_of_them() -> None:
     assert "as_said" not in found["all"]["missing"]
 
 
-def test_one_limit_for_all_is_used_where_it_is_asked_for_and_has_no_rate_if_it_was_estimated() -> None:
+def test_one_limit_for_all_is_used_where_it_is_asked_for_and_its_rate_is_that_of_all_together() -> None:
     pictures = [*pictures_of("nut", [4, 6], [4, 6]), *pictures_of("bolt", [4, 6], [4, 6])]
     own = calibration({"nut": 3.0, "bolt": 5.0})
     found = at("0.01", found_at(pictures, NUT_AND_BOLT, own, one_for_all=True))
     assert {row["found"] for row in found["categories"].values()} == {0.5}
-    assert found["all"]["as_said"] is None
-    assert "the highest of all categories" in found["all"]["missing"]["as_said"]
+    assert found["all"]["as_said"] is False  # two of four
+    assert {row["as_said"] for row in found["categories"].values()} == {None}
+    assert {row["missing"]["as_said"] for row in found["categories"].values()} == {
+        "all pictures together set the limit for all, so its rate is not that of one category"
+    }
     shared = calibration({"nut": 3.0, "bolt": 3.0}, basis="promised", overall=5.0)
     assert at("0.01", found_at(pictures, NUT_AND_BOLT, shared, one_for_all=True))["all"]["as_said"] is False
+
+
+def test_good_pictures_are_as_said_by_the_estimated_limit_for_all_though_not_each_category_is() -> None:
+    rng = np.random.default_rng(4)
+    said, of_bolt = [], []
+    for _ in range(30):
+        draw = {
+            c: ProductFigures(rng.normal(i, 1 + i, 1000), np.zeros(0), 0.0)
+            for i, c in enumerate(NUT_AND_BOLT)
+        }
+        made = estimated(dict.fromkeys(("score", "level", "distance"), draw), Rates(0.01))
+        pictures = [t for i, c in enumerate(NUT_AND_BOLT) for t in pictures_of(c, rng.normal(i, 1 + i, 150))]
+        found = at("0.05", found_at(pictures, NUT_AND_BOLT, made, one_for_all=True))
+        said.append(found["all"]["as_said"])
+        of_bolt.append(found["categories"]["bolt"]["false_alarms"])
+    assert np.mean(said) > 0.8
+    assert np.mean(of_bolt) > 0.08
 
 
 def test_a_category_that_the_model_does_not_know_has_the_limit_for_all_and_nothing_is_said_of_it() -> None:
@@ -207,6 +258,18 @@ def test_a_category_that_the_model_does_not_know_has_the_limit_for_all_and_nothi
     row = found["categories"]["pin"]
     assert (row["found"], row["as_said"], found["all"]["as_said"]) == (0.5, None, None)
     assert row["missing"]["as_said"] == "no good picture of this category set the limits"
+
+
+@pytest.mark.parametrize("basis", ["promised", "estimated"])
+def test_nothing_is_said_of_a_category_that_kept_its_limit_from_an_earlier_calibration(basis: Basis) -> None:
+    made = calibration({"nut": 3.0, "bolt": 5.0}, basis=basis)
+    made = made.model_copy(update={"scores": {"nut": made.scores["nut"]}})
+    pictures = [*pictures_of("nut", [0] * 9), *pictures_of("bolt", [4, 6], [4, 6])]
+    found = at("0.01", found_at(pictures, NUT_AND_BOLT, made))
+    bolt = found["categories"]["bolt"]
+    assert (bolt["found"], bolt["as_said"], found["all"]["as_said"]) == (0.5, None, None)
+    assert bolt["missing"]["as_said"] == "the last calibration had no good pictures of this category"
+    assert found["categories"]["nut"]["as_said"] is True
 
 
 def test_what_the_pictures_cannot_tell_is_missing_with_the_reason() -> None:

@@ -65,6 +65,18 @@ def test_a_promise_and_an_estimate_are_told_apart() -> None:
     assert "at most 1 % of good pictures, promised" in row(explained(1, limits=promised), "limits")
 
 
+@pytest.mark.parametrize("basis", ["promised", "estimated"])
+def test_limits_of_a_product_without_good_pictures_have_no_rate_and_say_so(basis: str) -> None:
+    limits = LIMITS.model_copy(update={"basis": basis})
+    why = "the last calibration had no good pictures of nut"
+    rows = reasons_for(explained(4, limits=limits, no_good_pictures=True))
+    (fail, review) = (text for _, text in rows if text.startswith(("FAIL ab", "REVIEW ab")))
+    assert fail == f"FAIL above 3.00 ({why}): the score is 1.00 above it"
+    assert review.startswith(f"REVIEW above 2.00 ({why})")
+    assert dict(rows)["score"] == f"4.00; {why} to compare it with"
+    assert not any(word in text for _, text in rows for word in ("promised", "estimated", "%"))
+
+
 @given(st.floats(-50, 50), st.floats(-50, 50), st.floats(0, 50))
 def test_a_score_and_a_limit_that_differ_never_look_the_same(
     score: float, review: float, more: float

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 __all__ = ["MISSED", "advice"]
 
@@ -12,14 +12,14 @@ MISSED = {10: 0.72, 20: 0.52, 50: 0.46, 100: 0.43}
 twelve real products, from benchmarks/results/few_pictures.csv."""
 
 
-def advice(scores: Mapping[str, Sequence[float]]) -> str:
+def advice(numbers: Mapping[str, int]) -> str:
     """Say how many good pictures would halve what is missed; if no number does, what the largest would gain.
 
     Args:
-        scores: scores of the good pictures of each product.
+        numbers: number of good pictures of each product.
     """
-    fewest = min(scores, key=lambda product: (len(scores[product]), product))
-    n = len(scores[fewest])
+    fewest = min(numbers, key=lambda product: (numbers[product], product))
+    n = numbers[fewest]
     now = missed(n)
     more = [size for size in MISSED if size > n and missed(size) < 0.99 * now]
     begin = f"{fewest} has the fewest good pictures, {n}"

@@ -26,6 +26,7 @@ __all__ = ["Norm", "Pool", "ProductFigures", "Tail", "fit_tail", "pool_figures",
 
 OTHERS = 5  # pictures that the spread of the other products weighs as much as
 PER_VIEW = 0.035  # optimism a view, in standard deviations; docs/decisions/0047 measured it
+MOST_VIEWS = 30  # more views lower a figure no more; nobody has measured more than 27
 BELIEF = 15  # held-out pictures, seen five times, that PER_VIEW weighs as much as
 OWN = 100  # pictures of a product with which its own tail weighs as much as that of all
 SHARE, LEAST, MOST = 0.1, 50, 0.25  # of the figures above the start of the tail
@@ -187,15 +188,20 @@ class Tail:
         """Return the 95 % interval of the share of good pictures above a limit, all products together.
 
         It says how sure the number of pictures makes the fit. It does not cover that the tail may go on in
-        another way than it begins.
+        another way than it begins. Below the start of the tail the pictures above the limit are counted.
 
         Args:
-            limit: limit at or above the start.
+            limit: limit on standardised figures.
             more: standard error of the figures themselves, such as that of their optimism.
         """
-        beyond, k = max(0.0, limit - self.start), self._k
-        rate = self.share * math.exp(-beyond / self.mean)
-        error = math.sqrt((1 - self.share) / k + (beyond / self.mean) ** 2 / k + (more / self.mean) ** 2)
+        below = float((self.figures > limit).sum()) / self.n  # of those at the start or below it
+        beyond, share = max(0.0, limit - self.start), self.share + below
+        rate = share * math.exp(-beyond / self.mean)
+        error = math.sqrt(
+            (1 - share) / max(1.0, share * self.n)
+            + (beyond / self.mean) ** 2 / self._k
+            + (more / self.mean) ** 2
+        )
         factor = math.exp(min(NORMAL_95 * error, 700.0))  # the largest that a number can hold
         return rate / factor, min(1.0, rate * factor)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -10,25 +11,26 @@ import numpy as np
 
 from understudy.calibrate.advice import advice
 from understudy.calibrate.conformal import conformal_threshold, good_pictures_needed
-from understudy.calibrate.estimate import Numbers, ProductFigures
+from understudy.calibrate.estimate import MOST_VIEWS, Numbers, ProductFigures
 from understudy.calibrate.known_defects import find_defects, list_defects
 from understudy.calibrate.learn import Learned, learn_usual
 from understudy.calibrate.thresholds import (
     MIN_AREA,
-    OWN,
     REVIEW_BUDGET,
+    TIMES_FOR_OWN,
     HeldOut,
     Rates,
     estimated,
     figures_by_category,
+    keep_others,
     promised,
 )
 from understudy.data.layouts import as_picture_set
 from understudy.data.overview import announce
 from understudy.data.records import PictureData, Record
-from understudy.errors import InputError, PictureError
+from understudy.errors import BundleError, InputError, PictureError
 from understudy.progress import Progress, Reporter, reporting
-from understudy.runtime.bundle import SeenPictures, save_calibration
+from understudy.runtime.bundle import SeenPictures, read_calibration, save_calibration
 from understudy.runtime.decision import Calibration, distances_to
 from understudy.runtime.images import read_bytes
 from understudy.runtime.inspector import Inspector
@@ -126,10 +128,12 @@ def calibrate_fresh(
     if n < 10:  # a product's only picture has nothing to be compared with
         reporter.say(f"{n} good pictures are too few for thresholds, which take ten")
         return None
-    views = _views(inspector.manifest.training)
+    training = inspector.manifest.training
+    views = _views(training, {c: f.windows for c, f in figures.items()})
     calibration = estimated(_together(figures, measured, views), rates)
     _save(inspector, calibration, reporter)
-    reporter.say(advice(calibration.scores))
+    held = Counter(each.category for each in measured)
+    reporter.say(advice({c: n + held[c] for c, n in training.categories.items()}))
     return calibration
 
 
@@ -158,12 +162,20 @@ def _together(
     }
 
 
-def _views(training: TrainingCard) -> dict[str, float]:
-    """How often a training has seen a picture of each category, on average."""
-    shown = training.steps * training.batch_size
+def _views(training: TrainingCard, windows: Mapping[str, float]) -> dict[str, float]:
+    """How often a training has seen each window of a category, on average; more than counts is cut off.
+
+    Args:
+        training: how the model was trained.
+        windows: number of windows of a picture of each category, on average.
+    """
+    shown, numbers = training.steps * training.batch_size, training.categories
+    of_category = {c: n * windows.get(c, 1.0) for c, n in numbers.items()}
     if training.sampling == "balanced":
-        return {c: shown / len(training.categories) / n for c, n in training.categories.items()}
-    return dict.fromkeys(training.categories, shown / sum(training.categories.values()))
+        views = {c: shown / len(numbers) / n for c, n in of_category.items()}
+    else:
+        views = dict.fromkeys(numbers, shown / sum(of_category.values()))
+    return {c: min(each, MOST_VIEWS) for c, each in views.items()}
 
 
 def seen_pictures(pictures: SeenPictures, records: Sequence[Record]) -> list[Record]:
@@ -218,8 +230,13 @@ def calibrate_on(
         InputError: there are too few pictures, a picture cannot be used, or the area is out of range.
     """
     need, n = good_pictures_needed(rates.false_alarm), len(unseen)
-    if n < (need if basis == "promised" else min(need, FEWEST)):  # fail before the work, not after it
+    if n < need and (basis == "promised" or not n):  # fail before the work, not after it
         conformal_threshold([0.0] * n, rates.false_alarm)
+    if n < min(need, FEWEST):
+        raise InputError(
+            f"{n} good pictures that the training has not seen are too few: {FEWEST} are the least for an "
+            f"estimate, and {need} promise a rate of {rates.false_alarm:g}; add pictures"
+        )
     figures = _measure(inspector, unseen, min_area, reporter)
     _refuse_constant([each.score for each in figures])
     if n >= need and basis != "estimated":
@@ -231,8 +248,35 @@ def calibrate_on(
                 f"{rates.false_alarm:g}, which takes {need}: the rate is estimated"
             )
         calibration = estimated(_together({}, figures, {}), rates, min_area)
-    _save(inspector, calibration, reporter)
-    return calibration
+    old = _calibration_before(inspector)
+    _save(inspector, keep_others(calibration, old, inspector.categories), reporter)
+    _report_others(calibration, old, inspector.categories, reporter)
+    return inspector.calibration or calibration
+
+
+def _calibration_before(inspector: Inspector) -> Calibration | None:
+    """Return the calibration that the model has; ``None`` if it has none or it is damaged."""
+    if inspector.calibration:
+        return inspector.calibration
+    try:
+        return read_calibration(inspector.folder, inspector.manifest)
+    except BundleError:
+        return None
+
+
+def _report_others(
+    new: Calibration, old: Calibration | None, categories: Sequence[str], reporter: Reporter
+) -> None:
+    """Report which products have no pictures in a new calibration, and whether the old one was surer."""
+    others = [c for c in categories if c not in new.scores]
+    if others:
+        what = "keep the thresholds that they had" if old else "have thresholds that rest on other products"
+        reporter.say(f"no good pictures were given of {', '.join(others)}: they {what}")
+    if old and new.interval and new.thresholds.n_good < old.thresholds.n_good:
+        reporter.say(
+            f"the thresholds before came from {old.thresholds.n_good} good pictures, these from "
+            f"{new.thresholds.n_good}, so they are less sure"
+        )
 
 
 def _measure(
@@ -292,8 +336,9 @@ def _report(calibration: Calibration, reporter: Reporter) -> None:
     t = calibration.thresholds
     reporter.say(calibration.promise)
     budget = t.review_rate - t.false_alarm_rate + calibration.distances.rate
+    how = "no more than" if t.basis == "promised" else "about"
     reporter.say(
-        f"a person looks at {100 * budget:.3g} % of good pictures at most (REVIEW): "
+        f"a person looks at {how} {100 * budget:.3g} % of good pictures (REVIEW): "
         f"{100 * (t.review_rate - t.false_alarm_rate):.3g} % by their score, and "
         f"{100 * calibration.distances.rate:.3g} % because they look like no known product"
     )
@@ -302,7 +347,7 @@ def _report(calibration: Calibration, reporter: Reporter) -> None:
             f"{c} ({len(x)})" for c, x in calibration.scores.items() if c not in calibration.categories
         ]
         if without:
-            need = OWN * good_pictures_needed(t.false_alarm_rate)
+            need = TIMES_FOR_OWN * good_pictures_needed(t.false_alarm_rate)
             reporter.say(
                 f"these share the thresholds of all pictures, and the promise holds for them together: "
                 f"{', '.join(without)}; {need} pictures of a category give it its own"

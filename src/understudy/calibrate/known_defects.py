@@ -88,11 +88,16 @@ class DefectsFound:
             )
         if (rate := suggest_rate(self.found, self.n)) is not None:
             said.append(
-                f"suggested: --false-alarm-rate {rate:g}, the smallest rate from which doubling it finds "
-                f"less than {100 * LESS_THAN:g} points more; no defect has changed a threshold"
+                f"suggested: --false-alarm-rate {rate:g}, the smallest rate beyond which no doubling finds "
+                f"{100 * LESS_THAN:g} points more; no defect has changed a threshold"
             )
             if self.n * LESS_THAN < 1:
                 said.append(f"one picture of {self.n} is {self._percent(1)}, so this is rough")
+        elif self.found and not any(self.found.values()):
+            said.append(
+                "no rate of these finds any of the defective pictures, so none is suggested; see understudy "
+                "explain for where their scores lie"
+            )
         return said
 
     def _percent(self, count: int) -> str:
@@ -100,22 +105,27 @@ class DefectsFound:
 
 
 def suggest_rate(found: Mapping[float, int], n: int) -> float | None:
-    """Return the smallest rate from which doubling it finds less than 2 points more defects.
+    """Return the smallest rate beyond which no doubling finds 2 points more of the defects.
+
+    A rate can find less than a smaller one, because other products have limits of their own there. A step
+    then counts by what it finds more than any rate before it.
 
     Args:
         found: rate of false alarms -> number of defective pictures found, smallest rate first.
         n: number of defective pictures, at least 1.
 
     Returns:
-        The rate; the largest one if more is found at every step; ``None`` if there are not two rates.
+        The rate; ``None`` if there are not two rates, or none of them finds anything.
     """
-    steps = list(found.items())
-    if len(steps) < 2:
+    if len(found) < 2 or not any(found.values()):
         return None
-    for (rate, less), (next_rate, more) in pairwise(steps):
-        if (more - less) / n < LESS_THAN * math.log2(next_rate / rate):
-            return rate
-    return steps[-1][0]
+    suggested = min(found)
+    most = found[suggested]
+    for rate, next_rate in pairwise(found):
+        if (found[next_rate] - most) / n >= LESS_THAN * math.log2(next_rate / rate):
+            suggested = next_rate
+        most = max(most, found[next_rate])
+    return suggested
 
 
 def list_defects(inspector: Inspector, data: PictureData, reporter: Reporter) -> list[DefectPicture]:

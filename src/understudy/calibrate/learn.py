@@ -15,8 +15,9 @@ from understudy.errors import InputError, PictureError
 from understudy.progress import Reporter
 from understudy.runtime.bundle import save_usual
 from understudy.runtime.decision import distances_to
-from understudy.runtime.images import Mask
+from understudy.runtime.images import Mask, read_size
 from understudy.runtime.inspector import Inspector
+from understudy.runtime.preprocess import Preprocess
 from understudy.runtime.regions import highest_threshold_with_region
 from understudy.runtime.scoring import Scored, Scorer
 from understudy.runtime.usual import ProductUsual, Usual, cells_of, excess_of
@@ -26,11 +27,11 @@ __all__ = ["Learned", "learn_usual"]
 
 
 ENOUGH, EACH = 2000, 50  # pictures that are looked at, of all products together, and of each at least
-MEMORY = 2**28  # bytes of one product's maps that are held at once
+MEMORY, LEAST = 2**28, 10  # bytes of one product's maps that are held at once; pictures of it, at least
 FLOOR = 0.1  # share of a product's variance that is added at each place, so that no place is too quiet
 HALVINGS = 8  # random halves of a product's pictures, to see whether its places mean anything
 MOST_CELLS = 2**16  # of a map; larger ones have one spread
-FEWEST = 4  # pictures of a product whose places can be told apart
+FOR_PLACES = 4  # pictures of a product whose places can be told apart
 
 Maps = NDArray[np.float32]
 
@@ -42,12 +43,15 @@ class Learned:
     Attributes:
         scores: (n,) image-level scores.
         levels: (n,) highest thresholds at which the map has a region of the smallest defect area.
-        distances: (n,) distances from the prototype of the product.
+        distances: (n,) distances from the prototype of the product; (0,) for a single picture, which is its
+            own prototype.
+        windows: number of windows of a picture, on average.
     """
 
     scores: Numbers
     levels: Numbers
     distances: Numbers
+    windows: float
 
 
 def learn_usual(
@@ -77,9 +81,9 @@ def learn_usual(
     """
     window = inspector.scorer.preprocess.image_size
     products: dict[str, _Product] = {}
-    chosen = list(_some_of_each(records))
+    chosen = list(_some_of_each(records, inspector.scorer.preprocess, reporter))
     for product, scored in _by_product(inspector.scorer, chosen, reporter):
-        products[product] = _figures(product, scored, inspector.scorer, image_score, min_area, window)
+        products[product] = _figures(product, scored, inspector, image_score, min_area, window)
     if image_score == "maximum":
         return {product: each.learned for product, each in products.items()}
     norms, _ = standardise({product: each.learned.scores for product, each in products.items()})
@@ -105,24 +109,32 @@ class _Product:
     learned: Learned
 
 
-def _some_of_each(records: Sequence[Record]) -> Iterator[Record]:
-    """Yield evenly spread pictures of each product, product by product; enough of them for the tail."""
+def _some_of_each(records: Sequence[Record], preprocess: Preprocess, reporter: Reporter) -> Iterator[Record]:
+    """Yield evenly spread pictures of each product, product by product, as many as fit in memory."""
     groups = [list(group) for _, group in groupby(sorted(records), key=lambda record: record.category)]
     most = max(EACH, ENOUGH // max(len(groups), 1))
     for members in groups:
-        yield from members[:: -(-len(members) // most)]
+        height, width = preprocess.canvas(read_size(members[0].path))
+        room = max(LEAST, MEMORY // (4 * height * width))  # bytes of float32
+        chosen = members[:: -(-len(members) // min(most, room))]
+        if room < min(most, len(members)):
+            reporter.say(
+                f"the maps of {members[0].category} are large: what is usual is learned from {len(chosen)} "
+                f"of its {len(members)} pictures"
+            )
+        yield from chosen
 
 
 def _by_product(
     scorer: Scorer, records: Sequence[Record], reporter: Reporter
 ) -> Iterator[tuple[str, list[Scored]]]:
-    """Score pictures and yield those of one product at a time, as many as the memory allows, copies once."""
+    """Score pictures and yield those of one product at a time, copies once."""
     raw = replace(scorer, calibration=None, usual=None)
     scored = raw.score([r.path for r in records], categories=[r.category for r in records])
     done = 0
     for product, group in groupby(zip(records, scored, strict=True), key=lambda pair: pair[0].category):
         kept: list[Scored] = []
-        held, digests = 0, set()
+        digests = set()
         for _, each in group:
             if isinstance(each, PictureError):
                 raise each
@@ -133,24 +145,30 @@ def _by_product(
                 )
             done += 1
             reporter.advance("what is usual", done, len(records), "")
-            fits = not kept or held + each.anomaly_map.nbytes <= MEMORY
-            if fits and each.digest not in digests:
+            if each.digest not in digests:
                 kept.append(each)
                 digests.add(each.digest)
-                held += each.anomaly_map.nbytes
         yield product, kept
 
 
 def _figures(
-    product: str, scored: list[Scored], scorer: Scorer, image_score: ImageScore, min_area: int, window: int
+    product: str,
+    scored: list[Scored],
+    inspector: Inspector,
+    image_score: ImageScore,
+    min_area: int,
+    window: int,
 ) -> _Product:
-    n = len(scored)
+    n, trained = len(scored), inspector.manifest.training.categories[product]
+    scorer, preprocess = inspector.scorer, inspector.scorer.preprocess
+    windows = float(np.mean([len(preprocess.corners(s.anomaly_map.shape, s.valid)) for s in scored]))
     away = np.array([distances_to(each.embedding, scorer.prototypes)[product] for each in scored])
-    distances = away * n / max(n - 1, 1)  # the prototype without the picture lies as much farther
+    # The prototype without the picture lies as much farther; a single picture is its own prototype.
+    distances = away * trained / (trained - 1) if trained > 1 else np.zeros(0)
     if image_score == "maximum":
         scores = np.array([each.score for each in scored], np.float64)
         levels = np.array([highest_threshold_with_region(each.anomaly_map, min_area) for each in scored])
-        return _Product(0.0, np.ones((1, 1), np.float32), n, Learned(scores, levels, distances))
+        return _Product(0.0, np.ones((1, 1), np.float32), n, Learned(scores, levels, distances, windows))
     places = _Places([cells_of(each.anomaly_map, each.valid) for each in scored])
     level, spread = places.usual()
     highest = []
@@ -159,7 +177,7 @@ def _figures(
         usual = ProductUsual(others, places_of_others.astype(np.float32), 0.0, 1.0, n)
         relative = _lowered(usual.relative(each.anomaly_map), each.valid)
         highest.append(highest_threshold_with_region(relative, min_area))
-    learned = Learned(np.array(list(places.excesses(window))), np.array(highest), distances)
+    learned = Learned(np.array(list(places.excesses(window))), np.array(highest), distances, windows)
     return _Product(level, spread.astype(np.float32), n, learned)
 
 
@@ -179,7 +197,7 @@ class _Places:
 
     def __init__(self, cells: Sequence[Maps]) -> None:
         alike = len({c.shape for c in cells}) == 1 and cells[0].size <= MOST_CELLS
-        self._by_place = alike and len(cells) >= FEWEST
+        self._by_place = alike and len(cells) >= FOR_PLACES
         self._cells = [c.astype(np.float64) for c in cells]
         pictures = self._cells if self._by_place else [_summed(c) for c in self._cells]
         counts = [~np.isnan(c) for c in self._cells] if self._by_place else [p[0] for p in pictures]
@@ -204,8 +222,8 @@ class _Places:
         return _level_and_spread(n, values, squares, self._reliability)
 
     def usual_of_others(self, i: int) -> tuple[float, Numbers]:
-        """Return the level and the spread without a picture, or with it if there are no two others."""
-        return self.usual(i if len(self._cells) > 2 else None)
+        """Return the level and the spread without a picture, or with it if it is the only one."""
+        return self.usual(i if len(self._cells) > 1 else None)
 
     def excesses(self, window: int) -> Iterator[float]:
         """Yield the excess of each picture by what is usual of the others."""

@@ -15,18 +15,19 @@ from understudy.calibrate.conformal import (
 )
 from understudy.calibrate.estimate import Pool, ProductFigures, Tail, fit_tail, pool_figures
 from understudy.errors import InputError
-from understudy.runtime.decision import Calibration, Limits, Thresholds
+from understudy.runtime.decision import Calibration, Limits, Thresholds, thresholds_for
 from understudy.types import LEAST_RATE
 
 __all__ = [
     "MIN_AREA",
-    "OWN",
     "RATES_SHOWN",
     "REVIEW_BUDGET",
+    "TIMES_FOR_OWN",
     "HeldOut",
     "Rates",
     "estimated",
     "figures_by_category",
+    "keep_others",
     "promised",
 ]
 
@@ -35,7 +36,7 @@ REVIEW_BUDGET = 0.05  # default: share of good pictures that a person looks at
 UNKNOWN = 0.2  # part of the review budget that pictures of unknown products take
 MIN_AREA = 16  # default: regions of fewer pixels of the map are no defect
 RATES_SHOWN = (0.005, 0.01, 0.02, 0.05)  # false-alarm rates that reports compare
-OWN = 3  # a category has limits of its own with so many times the pictures that its promise needs
+TIMES_FOR_OWN = 3  # a category has limits of its own with so many times the pictures that its promise needs
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,9 @@ class Rates:
 def promised(held_out: Sequence[HeldOut], rates: Rates, min_area: int = MIN_AREA) -> Calibration:
     """Set thresholds and limits by split conformal prediction, from unseen pictures alone.
 
-    A category with :data:`OWN` times the pictures that the rate needs has limits of its own. The others share
-    those of all pictures, or higher ones, so that the rate also holds for the others together. If they have
-    too few pictures for that, the smallest category with limits of its own shares theirs.
+    A category with :data:`TIMES_FOR_OWN` times the pictures that the rate needs has limits of its own. The
+    others share those of all pictures, or higher ones, so that the rate also holds for the others together.
+    If they have too few pictures for that, the smallest category with limits of its own shares theirs.
 
     Args:
         held_out: figures of good pictures that the training has not seen.
@@ -152,7 +153,7 @@ def _with_own_limits(held_out: Sequence[HeldOut], rate: float) -> list[str]:
     """Return the categories with a limit of their own; the others keep enough pictures for theirs."""
     sizes = Counter(h.category for h in held_out if h.category is not None)
     need = good_pictures_needed(rate)
-    enough = OWN * need if len(sizes) > 1 else need
+    enough = TIMES_FOR_OWN * need if len(sizes) > 1 else need
     own = [c for c, n in sorted(sizes.items(), key=lambda item: (item[1], item[0])) if n >= enough]
     others = sizes.total() - sum(sizes[c] for c in own)
     return own[1:] if 0 < others < need else own
@@ -231,12 +232,17 @@ def _mean_views(figures: Mapping[str, ProductFigures]) -> float:
 
 
 def _estimate(rate: float, interval: tuple[float, float], n: int, checked: tuple[int, int] | None) -> str:
-    low, high = (f"{100 * share:.2g} %" for share in interval)
+    low, high = map(_in_percent, interval)
     of_unseen = f"; of {checked[1]} that the training never saw, {checked[0]} FAIL" if checked else ""
     return (
         f"about {100 * rate:.3g} % of good pictures fail, as estimated from {n} of them ({low} to {high} by "
         f"their number alone); this is no promise{of_unseen}"
     )
+
+
+def _in_percent(share: float) -> str:
+    """Write a share with two digits; very small ones as below a hundredth of a percent."""
+    return "under 0.01 %" if share < 1e-4 else f"{float(f'{100 * share:.2g}'):g} %"
 
 
 def _calibration(
@@ -277,4 +283,30 @@ def _calibration(
         scores={c: tuple(sorted(float(f"{s:.6g}") for s in x)) for c, x in scores.items()},
         interval=interval,
         checked=checked,
+    )
+
+
+def keep_others(new: Calibration, old: Calibration | None, categories: Sequence[str]) -> Calibration:
+    """Give categories that no picture of a new calibration shows the thresholds and limits of the old one.
+
+    Args:
+        new: calibration from good pictures of some categories.
+        old: calibration before; ``None`` keeps nothing.
+        categories: categories of the model.
+    """
+    kept = [c for c in categories if c not in new.scores] if old else []
+    if old is None or not kept:
+        return new
+
+    def limits(ours: Limits, theirs: Limits) -> Limits:
+        return ours.model_copy(update={"categories": ours.categories | {c: theirs.of(c) for c in kept}})
+
+    before = {each.rate: each for each in old.rates}
+    return new.model_copy(
+        update={
+            "categories": new.categories | {c: thresholds_for(old, c) for c in kept},
+            "masks": limits(new.masks, old.masks) if new.min_area == old.min_area else new.masks,
+            "distances": limits(new.distances, old.distances),
+            "rates": tuple(limits(r, before[r.rate]) if r.rate in before else r for r in new.rates),
+        }
     )

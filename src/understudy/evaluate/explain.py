@@ -78,7 +78,11 @@ def standing_of(calibration: Calibration | None, category: str | None, score: fl
     Returns:
         The place; ``None`` if it is not known, or if the score is not a number.
     """
-    scores = _good_scores(calibration, category)
+    return _among(_good_scores(calibration, category), score)
+
+
+def _among(scores: tuple[float, ...], score: float) -> Standing | None:
+    """Return the place of a score among sorted ones; ``None`` if there are none, or it is NaN."""
     return Standing(bisect_left(scores, score), len(scores)) if scores and not np.isnan(score) else None
 
 
@@ -134,6 +138,8 @@ class Explanation:
         thresholds: thresholds that its score is compared with; ``None`` if the model is not calibrated, or
             the product unknown.
         good_scores: scores of the good pictures of its product that set the thresholds, sorted.
+        no_good_pictures: whether the last calibration had no good pictures of its product, so that no rate is
+            known of the thresholds; ``False`` for a calibration that keeps no scores at all.
         map_limit: map value above which a region is a defect; ``None`` if the model is not calibrated.
         min_area: smallest area of a defect in pixels of the map; ``None`` if the model is not calibrated.
         nearest: the nearest good picture; ``None`` if there is none.
@@ -144,6 +150,7 @@ class Explanation:
     product: ProductMatch | None = None
     thresholds: Thresholds | None = None
     good_scores: tuple[float, ...] = ()
+    no_good_pictures: bool = False
     map_limit: float | None = None
     min_area: int | None = None
     nearest: NearestGood | None = None
@@ -152,9 +159,7 @@ class Explanation:
     @property
     def standing(self) -> Standing | None:
         """Place of the score among ``good_scores``; ``None`` if there are none, or the score is NaN."""
-        if not self.good_scores or np.isnan(self.result.score):
-            return None
-        return Standing(bisect_left(self.good_scores, self.result.score), len(self.good_scores))
+        return _among(self.good_scores, self.result.score)
 
 
 def explain(
@@ -209,6 +214,9 @@ def _explained(
         product,
         thresholds=thresholds_for(calibration, result.category) if calibration and known else None,
         good_scores=_good_scores(calibration, result.category),
+        no_good_pictures=bool(
+            calibration and known and calibration.scores and result.category not in calibration.scores
+        ),
         map_limit=calibration.masks.of(result.category) if calibration else None,
         min_area=calibration.min_area if calibration else None,
         nearest=None if isinstance(nearest, str) else nearest,
@@ -287,16 +295,23 @@ class _GoodPictures:
         return f"; its products are {', '.join(self._names[:_NAMED])}{more}"
 
     def _compare(self, product: str, paths: list[Path]) -> _Compared:
-        """Score some of the good pictures of a product, spread evenly; leave out what cannot be read."""
+        """Score some of the good pictures of a product, spread evenly; leave out what cannot be read.
+
+        No map is kept: :data:`LOOKED_AT` maps of large pictures would fill the memory.
+        """
         n = min(LOOKED_AT, len(paths))
         chosen = [paths[int((i + 0.5) * len(paths) / n)] for i in range(n)]
-        read: list[Scored] = []
+        embeddings: list[NDArray[np.float32]] = []
+        read: list[Path] = []
+        digests: list[str] = []
         with reporting(self._progress) as reporter:
             scored = self._inspector.scorer.score(chosen, self._batch_size, repeat(product))
             for done, each in enumerate(scored, start=1):
                 reporter.advance(f"good {product}", done, n, "")
                 if isinstance(each, Scored):
-                    read.append(each)
+                    embeddings.append(each.embedding)
+                    read.append(each.path)
+                    digests.append(each.digest)
         size = len(next(iter(self._inspector.scorer.prototypes.values())))
-        embeddings = np.array([each.embedding for each in read], np.float32).reshape(len(read), size)
-        return _Compared(embeddings, [each.path for each in read], [each.digest for each in read], len(paths))
+        together = np.array(embeddings, np.float32).reshape(len(read), size)
+        return _Compared(together, read, digests, len(paths))

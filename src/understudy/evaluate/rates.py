@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import betaln, xlog1py, xlogy
 
 from understudy.calibrate.conformal import smallest_rate, true_rate
+from understudy.calibrate.estimate import NORMAL_95
 from understudy.calibrate.thresholds import RATES_SHOWN
 from understudy.evaluate.figures import Tested, mean_of
 from understudy.runtime.decision import Calibration, Limits
@@ -26,7 +27,6 @@ from understudy.types import Basis
 __all__ = ["Judged", "false_alarm_chances", "found_at", "mean_interval", "oracle_limit", "share_interval"]
 
 
-NORMAL_95 = 1.959964  # 97.5 % quantile of the normal distribution
 _SHARES = ("found", "false_alarms", "oracle_found", "oracle_false_alarms")
 
 Interval = tuple[float, float]
@@ -171,16 +171,32 @@ def _limit(limits: Limits, calibration: Calibration, known: str | None, one_for_
     """Find the limit of a category of the model, and what its rate says."""
     promised = calibration.thresholds.basis == "promised"
     own = not one_for_all and known in limits.categories
-    n_set = len(calibration.scores[known]) if promised and own and known else calibration.thresholds.n_good
     alone = among = None
-    if known not in calibration.scores:
+    if known is None:
         among = "no good picture of this category set the limits"
-    elif not own and not promised:
-        among = "the limit for all is the highest of all categories, so it has no rate"
+    elif known not in calibration.scores:
+        among = "the last calibration had no good pictures of this category"
     elif not own and len(calibration.scores) > 1:
-        alone = "the promise holds for all categories that share the limit together"
+        alone = (
+            "the promise holds for all categories that share the limit together"
+            if promised
+            else "all pictures together set the limit for all, so its rate is not that of one category"
+        )
     above = limits.of(known) if own else limits.overall
-    return _Limit(above, known if own and known else "", n_set, alone, among)
+    group = known if own and known else ""
+    return _Limit(above, group, _n_set(limits, calibration, group, one_for_all), alone, among)
+
+
+def _n_set(limits: Limits, calibration: Calibration, own: str, one_for_all: bool) -> int:
+    """Count the good pictures that set the limit of a category, or of those that share one.
+
+    A shared limit is one of all pictures, or a higher one of those alone that share it. So the latter tell
+    how far the true rate may be from the promised one.
+    """
+    if own in calibration.scores:
+        return len(calibration.scores[own]) or calibration.thresholds.n_good
+    shared = sum(len(scores) for c, scores in calibration.scores.items() if c not in limits.categories)
+    return shared if shared and limits.categories and not one_for_all else calibration.thresholds.n_good
 
 
 def _judged(good: Scores, bad: Scores, above: float, rate: float) -> Judged:

@@ -31,7 +31,7 @@ def reasons_for(explanation: Explanation) -> list[Row]:
         ("verdict", _verdict(explanation)),
         ("product", _product(product)),
         ("score", _score(explanation, product)),
-        *_limits(explanation),
+        *_limits(explanation, product),
         *_regions(explanation),
         ("nearest", _nearest(explanation, product) or explanation.no_nearest or ""),
     ]
@@ -72,7 +72,7 @@ def _score(explanation: Explanation, product: ProductMatch) -> str:
     if product.how == "unknown":
         return f"{number}, which means nothing for an unknown product"
     if standing is None:
-        missing = "" if math.isnan(score) or explanation.good_scores else _no_scores(explanation)
+        missing = "" if math.isnan(score) or explanation.good_scores else _no_scores(explanation, product)
         return number + missing
     text = f"{number}, {standing.words()} of {product.name}"
     if limits and standing.below == standing.n and standing.n * limits.false_alarm_rate < 1:
@@ -81,13 +81,15 @@ def _score(explanation: Explanation, product: ProductMatch) -> str:
     return text
 
 
-def _no_scores(explanation: Explanation) -> str:
+def _no_scores(explanation: Explanation, product: ProductMatch) -> str:
     if explanation.result.verdict is None:
         return ""
+    if explanation.no_good_pictures:
+        return f"; the last calibration had no good pictures of {product.name} to compare it with"
     return "; the calibration keeps no scores of good pictures to compare it with"
 
 
-def _limits(explanation: Explanation) -> Iterator[Row]:
+def _limits(explanation: Explanation, product: ProductMatch) -> Iterator[Row]:
     limits, score = explanation.thresholds, explanation.result.score
     if limits is None:
         return
@@ -95,13 +97,19 @@ def _limits(explanation: Explanation) -> Iterator[Row]:
     if limits.review_above < limits.fail_above:
         pairs.append(("REVIEW", limits.review_above, limits.review_rate))
     for i, (name, limit, rate) in enumerate(pairs):
-        yield "limits" if i == 0 else "", _limit(name, limit, rate, score, limits)
+        says = _share(rate, limits)
+        if explanation.no_good_pictures:
+            says = f"the last calibration had no good pictures of {product.name}"
+        yield "limits" if i == 0 else "", _limit(name, limit, says, score, limits)
 
 
-def _limit(name: str, limit: float, rate: float, score: float, limits: Thresholds) -> str:
+def _share(rate: float, limits: Thresholds) -> str:
     share = f"{100 * rate:.3g} % of good pictures"
-    share = f"at most {share}, promised" if limits.basis == "promised" else f"about {share}, estimated"
-    text = f"{name} above {number_of(limit, limits, score)} ({share})"
+    return f"at most {share}, promised" if limits.basis == "promised" else f"about {share}, estimated"
+
+
+def _limit(name: str, limit: float, says: str, score: float, limits: Thresholds) -> str:
+    text = f"{name} above {number_of(limit, limits, score)} ({says})"
     if math.isnan(score):
         return text
     apart = f"{abs(score - limit):.{_decimals(limits, score)}f}"

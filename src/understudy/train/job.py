@@ -197,7 +197,8 @@ def _train_and_save(
                 journal=journal_file(out),
             )
             failed = _failure(calibrate, draft, parts) if calibrate else None
-        if failed:  # the model is kept: it can be calibrated with other pictures
+        if failed:  # the model is kept
+            reporter.say(f"{out} is trained and has no thresholds; the same command with --resume sets them")
             raise failed
 
 
