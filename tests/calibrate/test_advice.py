@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -55,3 +57,11 @@ def test_what_is_gained_is_never_nothing_and_never_all() -> None:
 
 def test_of_products_with_as_few_pictures_the_first_by_name_is_named() -> None:
     assert advice(of(nut=10, bolt=10, axle=30)).startswith("bolt has the fewest good pictures, 10:")
+
+
+def test_what_is_missed_is_what_the_study_measured() -> None:
+    with (Path(__file__).parents[2] / "benchmarks" / "results" / "few_pictures.csv").open() as file:
+        rows = [r for r in csv.DictReader(file) if (r["way"], r["rate"]) == ("estimated", "0.01")]
+    for size, share in MISSED.items():
+        found = [int(r["found"]) / int(r["n_defect"]) for r in rows if int(r["size"]) == size]
+        assert 1 - sum(found) / len(found) == pytest.approx(share, abs=0.005)

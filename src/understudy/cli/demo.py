@@ -16,7 +16,7 @@ __all__ = ["demo"]
 
 HOLDOUT = 0.2
 MARKER = ".understudy-demo"
-FALSE_ALARM_RATE = 0.05  # the few held-out pictures can promise no less
+FALSE_ALARM_RATE = 0.05
 
 
 def demo(
