@@ -311,3 +311,16 @@ def test_a_calibration_of_older_models_promises_and_has_no_rates_to_compare() ->
     )
     assert old.thresholds.basis == "promised"
     assert (old.rates, old.scores, old.interval, old.checked) == ((), {}, None, None)
+
+
+def test_a_product_whose_pictures_lie_close_together_does_not_lose_its_defects_as_unknown() -> None:
+    rng = np.random.default_rng(5)
+    close, wide = rng.normal(0.2, 0.02, 400), rng.normal(0.6, 0.1, 400)
+    pictures = [HeldOut("close", float(rng.normal()), float(d), 1.0) for d in close]
+    pictures += [HeldOut("wide", float(rng.normal()), float(d), 1.0) for d in wide]
+    none = np.zeros(0)
+    distances = {"close": ProductFigures(close, none, 0.0), "wide": ProductFigures(wide, none, 0.0)}
+    figures = unseen(pictures) | {"distance": distances}
+    for made in (promised(pictures, Rates(0.01)), estimated(figures, Rates(0.01))):
+        assert made.distances.of("close") >= made.distances.overall > 0.5  # its own would be 0.25
+        assert (wide > made.distances.of("wide")).mean() <= 0.02

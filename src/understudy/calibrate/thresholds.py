@@ -128,7 +128,7 @@ def promised(held_out: Sequence[HeldOut], rates: Rates, min_area: int = MIN_AREA
         fail,
         review,
         masks=limits(lambda h: h.level, rates.false_alarm),
-        distances=limits(lambda h: h.distance, max(rates.unknown, least)),
+        distances=_generous(limits(lambda h: h.distance, max(rates.unknown, least))),
         min_area=min_area,
         n=n,
         sentence=promise(n, rates.false_alarm),
@@ -206,7 +206,7 @@ def estimated(
         fail,
         limits("score", rates.review),
         masks=limits("level", rates.false_alarm),
-        distances=limits("distance", rates.unknown),
+        distances=_generous(limits("distance", rates.unknown)),
         min_area=min_area,
         n=tail.n,
         sentence=_estimate(rates.false_alarm, interval, tail.n, checked),
@@ -223,6 +223,16 @@ def _limits(pool: Pool, tail: Tail, rate: float) -> Limits:
     everything = sorted(norm.back(float(z)) for name, norm in pool.norms.items() for z in pool.figures[name])
     rank = min(math.ceil((len(everything) + 1) * (1 - rate)), len(everything))
     return Limits(rate=rate, overall=everything[rank - 1], categories=own)
+
+
+def _generous(limits: Limits) -> Limits:
+    """Give no category a lower limit than all have together.
+
+    A defect moves a picture away from its prototype. With a tight limit of its own it would often be an
+    unknown product, hence a REVIEW in place of a FAIL.
+    """
+    generous = {c: max(limit, limits.overall) for c, limit in limits.categories.items()}
+    return limits.model_copy(update={"categories": generous})
 
 
 def _mean_views(figures: Mapping[str, ProductFigures]) -> float:
