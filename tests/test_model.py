@@ -101,7 +101,7 @@ def test_thresholds_that_are_set_hold_in_the_object_at_once(copy: Path, factory:
 def test_a_calibration_that_fails_leaves_the_thresholds_as_they_were(copy: Path, factory: Path) -> None:
     model = Model.load(copy, "cpu")
     before = model.calibration
-    with pytest.raises(InputError, match="needs at least 99 good pictures"):
+    with pytest.raises(InputError, match="are too few: 20 are the least for an estimate, and 99 promise"):
         model.calibrate(factory, progress=False)
     assert model.calibration == before is not None
 

@@ -174,9 +174,10 @@ def test_its_command_line_calibrates(
     copy = uncalibrate(Path(shutil.copytree(exported, tmp_path / "copy")))
     done = light.understudy("calibrate", copy, factory, "--false-alarm-rate", "0.15")
     assert done.returncode == 0, done.stderr
-    ours, theirs = (read_calibration(at, read_manifest(at)) for at in (copy, model_folder))
+    ours = read_calibration(copy, read_manifest(copy))
+    trained = Path(shutil.copytree(model_folder, tmp_path / "trained"))
+    theirs = Model.load(trained, "cpu").calibrate(factory, false_alarm_rate=0.15, progress=False)
     assert ours is not None
-    assert theirs is not None
     assert ours.thresholds.fail_above == pytest.approx(theirs.thresholds.fail_above, rel=1e-4)
     assert ours.promise == theirs.promise
 

@@ -39,7 +39,7 @@ def run(*arguments: object) -> int:
         ),
         (
             "calibrate",
-            ["MODEL", "DATA", "--false-alarm-rate", "--review-rate", "--unknown-rate", "--min-area"],
+            ["MODEL", "DATA", "--false-alarm-rate", "--review-budget", "--min-area", "--basis", "--defects"],
         ),
         ("evaluate", ["MODEL", "DATA", "--out", "--categories", "--map-resolution", "--thresholds"]),
         (
@@ -104,7 +104,7 @@ def test_fit_calibrate_evaluate_predict_in_a_row(
     model = tmp_path / "model"
     assert run("fit", data, "--out", model, "--holdout", 0.5, "--set", "centers=5", *SMALL) == 0
     assert json.loads((model / "manifest.json").read_text())["settings"]["centers"] == 5
-    assert run("calibrate", model, data, "--false-alarm-rate", 0.1, "--review-rate", 0.5) == 0
+    assert run("calibrate", model, data, "--false-alarm-rate", 0.1, "--review-budget", 0.5) == 0
     thresholds = json.loads((model / "calibration.json").read_text())["thresholds"]
     assert (thresholds["false_alarm_rate"], thresholds["n_good"]) == (0.1, 12)
     assert run("evaluate", model, data, "--categories", "nut,linen", "--device", "cpu") == 0
@@ -143,7 +143,7 @@ def test_fit_calibrate_evaluate_predict_in_a_row(
         (["predict", "MODEL", "EMPTY", "--out", "EMPTY/found"], "lies among the pictures"),
         (["fit", "DATA", "--out", "OUT", "--resume", "--overwrite"], "choose one"),
         (["demo", "--out", "MODEL"], "holds something that no demo made"),
-        (["calibrate", "MODEL", "DATA"], "needs at least 99 good pictures"),
+        (["calibrate", "MODEL", "DATA"], "20 are the least for an estimate, and 99 promise a rate of 0.01"),
     ],
 )
 def test_bad_input_gives_one_sentence_and_exit_code_2(

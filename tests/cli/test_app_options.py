@@ -21,6 +21,7 @@ from understudy.cli.app import app
 from understudy.cli.arguments import split_names, split_numbers
 from understudy.cli.diagnose import parse_pairs
 from understudy.evaluate import evaluate
+from understudy.evaluate.explain import explain
 from understudy.export import export
 from understudy.lab.diagnose import diagnose
 from understudy.lab.reproduce import reproduce
@@ -90,6 +91,12 @@ VERBS = {
         other_name={"format_": "format"},  # the name of a built-in function
         only_typed=READING,
         only_python=PROGRESS,
+    ),
+    "explain": Verb(
+        explain,
+        as_text={"pictures": list},
+        only_typed=MODEL | RESULTS | DEVICE | SIGNATURE | READING | {"overwrite": "an earlier run's results"},
+        only_python=INSPECTOR | PROGRESS | {"batch_size": "pictures to explain are few"},
     ),
     "sign": Verb(sign_model),
     "reproduce": Verb(

@@ -60,7 +60,7 @@ def test_what_cannot_be_promised_leaves_the_old_thresholds(
 ) -> None:
     before = (folder / "calibration.json").read_bytes()
     assert run("calibrate", folder, factory, "--false-alarm-rate", 0.01) == 2
-    assert "needs at least 99 good pictures" in the_error()
+    assert "8 good pictures that the training has not seen are too few: 20 are the least" in the_error()
     assert run("calibrate", folder, factory, "--false-alarm-rate", 0.15, "--min-area", 5000) == 2
     assert "choose another --min-area" in the_error()
     assert (folder / "calibration.json").read_bytes() == before

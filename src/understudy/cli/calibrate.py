@@ -45,6 +45,9 @@ def calibrate(
             "looks like no known product.",
         ),
     ] = 0.05,
+    min_area: Annotated[
+        int, typer.Option(metavar="N", help="Smallest area of a marked defect, in pixels of the anomaly map.")
+    ] = 16,
     basis: Annotated[
         Basis | None,
         typer.Option(
@@ -52,9 +55,6 @@ def calibrate(
             "nothing; by default a promise where there are enough pictures."
         ),
     ] = None,
-    min_area: Annotated[
-        int, typer.Option(metavar="N", help="Smallest area of a marked defect, in pixels of the anomaly map.")
-    ] = 16,
     defects: Annotated[
         Path | None,
         typer.Option(
