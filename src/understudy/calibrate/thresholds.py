@@ -221,7 +221,7 @@ def _limits(pool: Pool, tail: Tail, rate: float) -> Limits:
     """Limits of every category, in units of the figure, and one for all, which so many figures exceed."""
     own = {name: norm.back(tail.limit(rate, name)) for name, norm in pool.norms.items()}
     everything = sorted(norm.back(float(z)) for name, norm in pool.norms.items() for z in pool.figures[name])
-    rank = min(math.ceil((len(everything) + 1) * (1 - rate)), len(everything))
+    rank = min(math.ceil(round((len(everything) + 1) * (1 - rate), 9)), len(everything))
     return Limits(rate=rate, overall=everything[rank - 1], categories=own)
 
 
