@@ -79,7 +79,8 @@ class FitOptions(BaseModel):
     categories: tuple[str, ...] | None = Field(default=None, min_length=1)
     """Products to train on; all by default."""
     holdout: float = Field(default=0.1, ge=0, lt=1)
-    """Share of each product's good pictures that is kept from training to set the thresholds, in [0, 1)."""
+    """Share of each product's good pictures, in [0, 1), that is kept from training to show how new pictures
+    score."""
     validation: float | None = Field(default=None, ge=0, lt=1)
     """Share of the other good pictures, in [0, 1), that chooses an epoch or scales maps and is not learned
     from; validation pictures of the data set take their place."""
