@@ -15,7 +15,7 @@ from understudy.errors import InputError, PictureError
 from understudy.progress import Reporter
 from understudy.runtime.bundle import save_usual
 from understudy.runtime.decision import distances_to
-from understudy.runtime.images import Mask, read_size
+from understudy.runtime.images import lower_ignored, read_size
 from understudy.runtime.inspector import Inspector
 from understudy.runtime.preprocess import Preprocess
 from understudy.runtime.regions import highest_threshold_with_region
@@ -175,17 +175,10 @@ def _figures(
     for i, each in enumerate(scored):
         others, places_of_others = places.usual_of_others(i)
         usual = ProductUsual(others, places_of_others.astype(np.float32), 0.0, 1.0, n)
-        relative = _lowered(usual.relative(each.anomaly_map), each.valid)
+        relative = lower_ignored(usual.relative(each.anomaly_map), each.valid)
         highest.append(highest_threshold_with_region(relative, min_area))
     learned = Learned(np.array(list(places.excesses(window))), np.array(highest), distances, windows)
     return _Product(level, spread.astype(np.float32), n, learned)
-
-
-def _lowered(relative: Maps, valid: Mask | None) -> Maps:
-    """Give pixels that do not count the lowest value."""
-    if valid is not None:
-        relative[~valid] = relative.min(where=valid, initial=np.inf)
-    return relative
 
 
 class _Places:
@@ -199,13 +192,9 @@ class _Places:
         alike = len({c.shape for c in cells}) == 1 and cells[0].size <= MOST_CELLS
         self._by_place = alike and len(cells) >= FOR_PLACES
         self._cells = [c.astype(np.float64) for c in cells]
-        pictures = self._cells if self._by_place else [_summed(c) for c in self._cells]
-        counts = [~np.isnan(c) for c in self._cells] if self._by_place else [p[0] for p in pictures]
-        self._n = [np.asarray(c, np.float64) for c in counts]
-        values = [np.nan_to_num(p) for p in pictures] if self._by_place else [p[1] for p in pictures]
-        self._values = values
-        self._squares = [v**2 for v in values] if self._by_place else [p[2] for p in pictures]
-        self._sums = tuple(np.sum(x, axis=0) for x in (self._n, values, self._squares))
+        moments = [_moments(c) if self._by_place else _summed(c) for c in self._cells]
+        self._n, self._values, self._squares = (list(each) for each in zip(*moments, strict=True))
+        self._sums = tuple(np.sum(x, axis=0) for x in (self._n, self._values, self._squares))
         self._reliability = self._measured_reliability() if self._by_place else 0.0
 
     def usual(self, without: int | None = None) -> tuple[float, Numbers]:
@@ -256,6 +245,12 @@ class _Places:
         )
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(np.log(squares / n - (values / n) ** 2))
+
+
+def _moments(cells: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+    """(h, w) cells -> (h, w) whether each counts, its value and its square; 0 where it does not count."""
+    values = np.nan_to_num(cells)
+    return (~np.isnan(cells)).astype(np.float64), values, values**2
 
 
 def _summed(cells: Numbers) -> tuple[Numbers, Numbers, Numbers]:

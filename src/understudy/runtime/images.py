@@ -25,6 +25,7 @@ __all__ = [
     "Size",
     "decode_picture",
     "enlarge_valid",
+    "lower_ignored",
     "picture_of",
     "read_bytes",
     "read_picture",
@@ -141,6 +142,13 @@ def resize_map(anomaly_map: NDArray[np.float32], size: tuple[int, int]) -> NDArr
     """(h, w) map -> map of ``size`` = (height, width), bilinear."""
     height, width = size
     return np.asarray(Image.fromarray(anomaly_map).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def lower_ignored(anomaly_map: NDArray[np.float32], valid: Mask | None) -> NDArray[np.float32]:
+    """(h, w) map -> the same array; pixels that do not count have its lowest value that does."""
+    if valid is not None:
+        anomaly_map[~valid] = anomaly_map.min(where=valid, initial=np.inf)
+    return anomaly_map
 
 
 def enlarge_valid(valid: Mask, size: tuple[int, int]) -> Mask:

@@ -15,7 +15,7 @@ from understudy.errors import PictureError
 from understudy.progress import Lap, untimed
 from understudy.runtime.decision import Calibration, Prototypes, distances_to, recognise
 from understudy.runtime.graph import Answers, Network
-from understudy.runtime.images import Mask, Picture, unit
+from understudy.runtime.images import Mask, Picture, lower_ignored, unit
 from understudy.runtime.preprocess import Corner, Preprocess
 from understudy.runtime.roi import NO_ROIS, Rois, uses_valid_mask
 from understudy.runtime.sources import Decoded, Source, decode_ahead, decode_one_by_one, is_stream
@@ -208,8 +208,7 @@ class Scorer:
         if usual:
             score = usual.score(anomaly_map, valid, self.preprocess.image_size)
             anomaly_map = usual.relative(anomaly_map)
-        if valid is not None:
-            anomaly_map[~valid] = anomaly_map.min(where=valid, initial=np.inf)
+        anomaly_map = lower_ignored(anomaly_map, valid)
         if not usual:
             score = float(anomaly_map.max())
         return Scored(path, size, digest, score, anomaly_map, embedding, picture.category, valid)
