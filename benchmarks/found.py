@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from halves import half_of
 from machine import append, provenance, read
 from understudy import Model, PictureError, Reporter
 from understudy.calibrate import learn
@@ -38,7 +39,6 @@ from understudy.types import ImageScore
 
 QUIET = Reporter()
 FOLDS = 4
-HALF_A = ("ballscrew", "cookie", "pcb", "laser_film", "four_screws", "lens")  # of realbench, see its README
 SHARES = (0.00025, 0.001, 0.0025, 0.005, 0.01, 0.02)
 DEFAULT = usual_module.HIGHEST
 
@@ -256,7 +256,7 @@ def rows_of(way: str, tested: Tested, limits: Mapping[float, Limits] | None) -> 
                     "way": way,
                     "rate": rate,
                     "category": category,
-                    "half": "A" if category in HALF_A else "B",
+                    "half": half_of(category),
                     "n_good": len(good),
                     "n_defect": len(bad),
                     "false_alarms": int((good > limit).sum()),

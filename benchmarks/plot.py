@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable
 from io import StringIO
 
 from matplotlib import rc_context
@@ -13,9 +14,10 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import LogLocator, NullLocator
 
 from tables.choices import points_of, recipes_of
+from tables.choose import models_of
 from tables.wording import Row, chosen
 
-__all__ = ["affinity", "recipe"]
+__all__ = ["affinity", "presets", "recipe"]
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # safe for colour-blind readers
 
@@ -55,9 +57,47 @@ def recipe(rows: list[Row]) -> str:
     return _svg(axes)
 
 
-def _axes(x: str, y: str) -> Axes:
-    figure = Figure(figsize=(7, 4.2), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
-    axes = figure.add_subplot(xlabel=x, ylabel=y)
+def presets(read: Callable[[str], list[Row]]) -> str:
+    """Draw image AUROC over milliseconds a picture, by runtime, and over minutes of training.
+
+    Args:
+        read: name of a results file -> its rows: times of ``presets``, figures of ``choose``.
+
+    Returns:
+        SVG; empty if no candidate has both.
+    """
+    timed = read("presets")
+    models = models_of(read("choose"), list(dict.fromkeys(row["candidate"] for row in timed)))
+    if not models:
+        return ""
+    auroc = {
+        n: 100 * statistics.mean(float(r["image_auroc"]) for r in own if r["image_auroc"])
+        for n, own in models.items()
+    }
+    figure = _figure()
+    left = _axes("milliseconds a picture", "image AUROC, percent", figure, 121)
+    right = _axes("minutes of training", "", figure, 122)
+    for runtime, colour in zip(dict.fromkeys(row["runtime"] for row in timed), COLOURS, strict=False):
+        own = [r for r in chosen(timed, runtime=runtime) if r["candidate"] in models and r["milliseconds"]]
+        points = sorted((float(r["milliseconds"]), auroc[r["candidate"]]) for r in own)
+        if points:
+            left.plot(*zip(*points, strict=True), "o", color=colour, label=runtime)
+    minutes = {n: statistics.median(float(r["train_seconds"]) / 60 for r in own) for n, own in models.items()}
+    right.plot(list(minutes.values()), [auroc[n] for n in minutes], "o", color="#333333")
+    for n, at in minutes.items():
+        right.annotate(n, (at, auroc[n]), xytext=(4, 4), textcoords="offset points")
+    for axes in (left, right):
+        axes.set(xscale="log", ylim=left.get_ylim())
+        _plain_numbers(axes.xaxis, (1, 2, 5))
+    return _svg(left)
+
+
+def _figure() -> Figure:
+    return Figure(figsize=(7, 4.2), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
+
+
+def _axes(x: str, y: str, figure: Figure | None = None, place: int = 111) -> Axes:
+    axes = (figure or _figure()).add_subplot(place, xlabel=x, ylabel=y)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#dddddd")
     return axes

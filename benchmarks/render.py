@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import plot
+from candidates import QUESTIONS
 from machine import read
 from tables import (
     ceilings,
     choices,
+    choose,
     comparison,
     cost,
     export,
@@ -85,6 +88,10 @@ TABLES: dict[str, Callable[[list[Row]], str]] = {
     "ceilings": ceilings.ceilings,
     "export_parity": export.parity,
     "export_precision": export.precision,
+    "presets_by_product": choose.by_product,
+    "choose_one_class": choose.one_class,
+    "presets": choose.speed,
+    **{f"choose_{name}": partial(choose.question, name=name) for name in QUESTIONS},
     **versus.TABLES,
 }
 JOINT: dict[str, Callable[[Callable[[str], list[Row]]], str]] = {  # made from several files
@@ -104,11 +111,15 @@ FILES = {  # table -> results file, where the names differ
     "reproduction_centres": "reproduction",
     "recipe_step_by_step": "variations",
     "variations_once": "variations",
+    "presets_by_product": "choose",
+    "choose_one_class": "choose",
+    **{f"choose_{name}": "choose" for name in QUESTIONS},
 }
 DRAWINGS: dict[str, Callable[[list[Row]], str]] = {
     "affinity": plot.affinity,
     "recipe": plot.recipe,
 }
+JOINT_DRAWINGS: dict[str, Callable[[Callable[[str], list[Row]]], str]] = {"presets": plot.presets}
 
 
 def main() -> None:
@@ -146,7 +157,9 @@ def _read(name: str) -> list[Row]:
 def drawn() -> dict[Path, str]:
     """Make every drawing that has results: file -> SVG."""
     found = {name: _read(name) for name in DRAWINGS}
-    return {IMAGES / f"{name}.svg": DRAWINGS[name](rows) for name, rows in found.items() if rows}
+    drawings = {name: DRAWINGS[name](rows) for name, rows in found.items() if rows}
+    drawings |= {name: drawing(_read) for name, drawing in JOINT_DRAWINGS.items()}
+    return {IMAGES / f"{name}.svg": drawing for name, drawing in drawings.items() if drawing}
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ class SubspaceStudent(nn.Module):
 def subspace(teacher: Teacher, settings: SubspaceSettings) -> Distiller:
     """Compose teacher, student, loss and map."""
     student = SubspaceStudent(teacher.levels, settings.rank)
-    cosine = Term("cosine", 1.0, lambda pair, shift: channel_distillation(pair))
+    cosine = Term("cosine", 1.0, lambda pair, shift, done: channel_distillation(pair))
     return Distiller(teacher, student, [cosine], MapRecipe(sigma=4.0))
 
 

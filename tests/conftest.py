@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
 from rich.console import Console
+from timm.models._builder import build_model_with_cfg
+from timm.models.vision_transformer import VisionTransformer
 
 from understudy import Inspector, Model, fit
 from understudy.distill.teacher import Teacher
@@ -42,6 +45,28 @@ def embedded() -> Teacher:
     """The embedded teacher with its real weights."""
     teacher, _, _ = load_teacher("tf_efficientnet_lite0", (8, 16, 32))
     return teacher
+
+
+@pytest.fixture(scope="session")
+def teacher_of(embedded: Teacher) -> Callable[[str], Teacher]:
+    """Choose a teacher for a method: the embedded one, or a tiny transformer where no other will do."""
+    transformer = Teacher("test_vit", (16, 16), 64)
+    return lambda method: transformer if method == "dinomaly" else embedded
+
+
+@timm.models.register_model
+def tiny_dinov2(pretrained: bool = False, **options: Any) -> VisionTransformer:
+    """A DINOv2 of 12 blocks and 32 channels with two register tokens; cells of 14 pixels."""
+    shape = {"patch_size": 14, "embed_dim": 32, "depth": 12, "num_heads": 2, "init_values": 0.3}
+    options["pretrained_cfg"] = {"num_classes": 1000, "classifier": "head", "first_conv": "patch_embed.proj"}
+    made: VisionTransformer = build_model_with_cfg(
+        VisionTransformer,
+        "tiny_dinov2",
+        pretrained,
+        feature_cfg={"out_indices": 3, "feature_cls": "getter"},
+        **{**shape, "img_size": 70, "reg_tokens": 2, "no_embed_class": True, **options},
+    )
+    return made
 
 
 @pytest.fixture(scope="session")

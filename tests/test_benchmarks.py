@@ -20,7 +20,7 @@ from understudy.data.layouts import open_pictures
 from understudy.evaluate import read_masks
 from understudy.methods import settings_for
 from understudy.runtime.images import read_picture
-from understudy.train.options import fit_options
+from understudy.train.options import FitOptions, fit_options
 from understudy.train.plan import recipe_of
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
@@ -153,6 +153,15 @@ def test_every_variation_can_be_asked_of_a_fit_and_changes_something() -> None:
     variants = load("variations").VARIANTS
     unified = [trained_as(own) for name, own in variants.items() if not name.startswith("one-class")]
     assert len(set(unified)) == len(unified)
+
+
+def test_every_candidate_for_a_default_can_be_asked_of_a_fit_and_answers_a_question() -> None:
+    candidates = load("candidates")
+    assert {n for names in candidates.QUESTIONS.values() for n in names} == set(candidates.CANDIDATES)
+    for name, options in candidates.CANDIDATES.items():
+        assert "," not in name
+        if "preset" not in options or "preset" in FitOptions.model_fields:
+            recipe_of(fit_options(options))
 
 
 def test_a_memory_bank_finds_its_own_cells_and_is_evaluated_without_a_training(factory: Path) -> None:

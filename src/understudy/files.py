@@ -15,6 +15,7 @@ from understudy.errors import BundleError, InputError, WorkError
 
 __all__ = [
     "PART",
+    "cache_folder",
     "check_writable",
     "missing_room",
     "named_path",
@@ -34,6 +35,19 @@ def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def cache_folder(part: str) -> Path:
+    """Return the folder of the user's cache for one kind of file, which may not exist yet.
+
+    Args:
+        part: name of the folder below the program's own.
+
+    Raises:
+        RuntimeError: the user has no home folder.
+    """
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "understudy" / part
 
 
 @contextmanager

@@ -24,6 +24,7 @@ __all__ = [
     "Level",
     "Pair",
     "PrecisionChoice",
+    "PresetName",
     "RecipeName",
     "Region",
     "Result",
@@ -43,6 +44,7 @@ Verdict: TypeAlias = Literal["PASS", "REVIEW", "FAIL"]
 DeviceChoice: TypeAlias = Literal["auto", "cpu", "cuda"]
 LayoutChoice: TypeAlias = Literal["auto", "mvtec", "loco", "visa", "products", "good", "list"]
 PrecisionChoice: TypeAlias = Literal["auto", "32", "bf16"]
+PresetName: TypeAlias = Literal["fast", "balanced", "accurate"]
 RecipeName: TypeAlias = Literal["tuned", "paper"]
 Sampling: TypeAlias = Literal["natural", "balanced"]
 Schedule: TypeAlias = Literal["constant", "cosine"]

@@ -18,11 +18,13 @@ from understudy.cli import main
 from understudy.cli.app import app
 from understudy.progress import Reporter
 from understudy.train.options import FitOptions, fit_options
+from understudy.train.presets import PRESET_FIELDS
 
 Asked = dict[str, Any]
 
 # What is typed for each option, and what it means; none of these is the default.
 TYPED: dict[str, tuple[list[str], object]] = {
+    "preset": (["--preset", "accurate"], "accurate"),
     "method": (["--method", "stpm"], "stpm"),
     "recipe": (["--recipe", "paper"], "paper"),
     "settings": (["--set", "centers=7", "--set", "cosine=hard"], {"centers": 7, "cosine": "hard"}),
@@ -121,7 +123,7 @@ def test_what_is_not_typed_has_the_functions_default(asked: Callable[..., Asked]
     assert fit_options(found) == FitOptions()
     defaults = {name: FitOptions.model_fields[name].get_default() for name in found}
     shown = {name: OPTIONS[name].default for name in found}
-    assert shown == defaults | {"settings": None}
+    assert shown == defaults | dict.fromkeys(["settings", *PRESET_FIELDS])
 
 
 @pytest.mark.parametrize("name", FitOptions.model_fields)

@@ -53,7 +53,7 @@ def test_every_normalisation_makes_unit_length_along_its_axis(norm: str) -> None
 def test_a_weight_falls_linearly_to_zero_only_where_it_is_to() -> None:
     shares = (0.0, 0.25, 1.0)
     falling, constant = (
-        Term("a", 2.0, lambda pair, shift: pair.student.sum(), anneals=a) for a in (True, False)
+        Term("a", 2.0, lambda pair, shift, done: pair.student.sum(), anneals=a) for a in (True, False)
     )
     assert [falling.weight_after(done) for done in shares] == [2.0, 1.5, 0.0]
     assert [constant.weight_after(done) for done in shares] == [2.0, 2.0, 2.0]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from understudy.distill.embedded import EMBEDDED, TorchPackage
 from understudy.distill.teacher import Teacher, default_strides
-from understudy.distill.weights import EMBEDDED
 from understudy.types import Level
 
 
@@ -33,5 +33,16 @@ def test_whether_features_can_be_negative_is_seen(embedded: Teacher) -> None:
 
 def test_default_levels_are_the_papers_but_for_the_embedded_teachers() -> None:
     assert default_strides("wide_resnet50_2") == (4, 8, 16)
-    assert all(default_strides(name) == (8, 16, 32) for name in EMBEDDED)
+    lite = [name for name, packaged in EMBEDDED.items() if isinstance(packaged, TorchPackage)]
+    assert all(default_strides(name) == (8, 16, 32) for name in lite)
     assert default_strides("vit_tiny_patch16_224", 64) == (16, 16, 16)
+    assert default_strides("vit_small_patch14_dinov2.lvd142m", 252) == (14, 14)
+
+
+def test_a_network_of_the_same_levels_has_weights_of_its_own() -> None:
+    for name, strides, blocks in (("test_resnet", (8, 16), None), ("tiny_dinov2", (14,), ((2, 3),))):
+        teacher = Teacher(name, strides, 70, blocks)
+        picture = torch.randn(1, 3, 70, 70)
+        for theirs, ours in zip(teacher(picture), teacher.new_network()(picture), strict=True):
+            assert theirs.shape == ours.shape
+            assert not torch.equal(theirs, ours)

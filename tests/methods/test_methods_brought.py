@@ -44,7 +44,7 @@ class Student(nn.Module):
 
 
 def compose(teacher, settings):
-    cosine = Term("cosine", 1.0, lambda pair, shift: channel_distillation(pair))
+    cosine = Term("cosine", 1.0, lambda pair, shift, done: channel_distillation(pair))
     return Distiller(teacher, Student(teacher.levels, settings.rank), [cosine], MapRecipe(sigma=1.0))
 
 
@@ -120,7 +120,7 @@ def test_they_train_in_one_process_and_load_in_another(run: Run, factory: Path, 
     broken, unknown, cards, again = run(LOAD, factory, tmp_path / "model")
     assert json.loads(again) == scores
     assert "the entry point 'broken' of group understudy.methods is int, not an" in broken
-    assert unknown.endswith("there are stpm, rd, snl-fd, snl-rd, dskd, squeezed, broken")
+    assert unknown.endswith("there are stpm, rd, snl-fd, snl-rd, dskd, dinomaly, squeezed, broken")
     method, teacher = json.loads(cards)
     assert method == "squeezed"
     assert (teacher["name"], teacher["origin"]) == ("resnet18.tv_in1k", "registered")

@@ -24,6 +24,7 @@ from understudy.methods import METHODS, build, settings_for
 from understudy.types import Pair
 
 B, SIZE = 3, (32, 32)
+_TRANSFORMER = Teacher("test_vit", (16, 16), 32)
 
 READINGS: dict[str, list[dict[str, object]]] = {
     "stpm": [{}, {"half": True, "combine": "sum", "smoothing": 1.5}],
@@ -31,6 +32,7 @@ READINGS: dict[str, list[dict[str, object]]] = {
     "snl-fd": [{"affinity_form": "abs", "affinity_map_form": "abs", "affinity_norm": "map"}],
     "snl-rd": [{}, {"affinity_map_form": "squared", "affinity_norm": "tensor", "combine": "product"}],
     "dskd": [{}, {"against": "teacher", "measure": "kl", "global_cosine": 0.5, "lambda_cosine": 2.0}],
+    "dinomaly": [{}, {"easy_share": 0, "smoothing": 0}],
 }
 every_method = pytest.mark.parametrize(
     ("method", "settings"), [(name, one) for name in METHODS for one in READINGS[name]]
@@ -45,14 +47,15 @@ def teacher() -> Teacher:
 
 def made(method: str, settings: dict[str, object], teacher: Teacher) -> tuple[Distiller, list[Pair], Tensor]:
     """A method with scales, a pair of random features for each of its levels, and what counts."""
-    distiller = build(method, teacher, settings_for(method, settings))
+    alike = method == "dinomaly"  # its levels have one grid
+    distiller = build(method, _TRANSFORMER if alike else teacher, settings_for(method, settings))
     students = 1
     if isinstance(distiller.to_map, Fusion):
         students = len(distiller.to_map.parts)
         distiller.to_map.fit({"local": np.linspace(0.1, 0.7, 99), "global": np.linspace(0.5, 0.9, 99)})
     valid = torch.ones(B, 1, *SIZE)
     valid[0, :, 19:], valid[1, :, :, :5], valid[1, :, 11:21, 13:25] = 0, 0, 0
-    shapes = [(B, 6, 8, 8), (B, 20, 4, 4)] * students
+    shapes = [(B, 6, 8, 8), (B, 6, 8, 8) if alike else (B, 20, 4, 4)] * students
     pairs = [Pair(torch.randn(s), torch.randn(s), valid_cells(valid, s[2:])) for s in shapes]
     return distiller, pairs, valid
 

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from understudy.methods import METHODS, method_named
-from understudy.methods.recipe import Adam, Recipe, Sgd, share_of_rate
+from understudy.methods.recipe import Adam, Recipe, Sgd, StableAdamW, share_of_rate
+from understudy.methods.stable_adamw import StableAdamWOptimiser
 
 STEPS = 200
 
@@ -26,6 +27,14 @@ def test_a_constant_rate_stays_and_a_cosine_rises_and_falls() -> None:
     assert all(
         math.isfinite(share_of_rate("cosine", step, steps)) for steps in (1, 2) for step in range(steps)
     )
+
+
+def test_a_cosine_falls_to_the_least_share_and_rises_as_without_one() -> None:
+    shares = [share_of_rate("cosine", step, STEPS, 0.1) for step in range(STEPS + 1)]
+    assert shares[:11] == [share_of_rate("cosine", step, STEPS) for step in range(11)]
+    assert shares[105] == pytest.approx(0.55)
+    assert shares[STEPS] == pytest.approx(0.1)
+    assert (Adam.least, Sgd.least, StableAdamW().least) == (0, 0, 0.1)
 
 
 def test_a_recipe_sees_at_least_so_many_pictures_of_each_category() -> None:
@@ -53,11 +62,16 @@ def test_scores_are_comparable_but_for_the_papers_recipe_whose_score_is_the_maxi
     ("optimiser", "kind", "options"),
     [
         (Adam(0.1, (0.4, 0.9)), torch.optim.Adam, {"lr": 0.1, "betas": (0.4, 0.9)}),
+        (
+            StableAdamW(0.3, (0.5, 0.6), 1e-5, 0.7),
+            StableAdamWOptimiser,
+            {"lr": 0.3, "betas": (0.5, 0.6), "eps": 1e-5, "weight_decay": 0.7, "amsgrad": True},
+        ),
         (Sgd(0.2, 0.8, 1e-3), torch.optim.SGD, {"lr": 0.2, "momentum": 0.8, "weight_decay": 1e-3}),
     ],
 )
 def test_an_optimiser_takes_its_numbers(
-    optimiser: Adam | Sgd, kind: type[torch.optim.Optimizer], options: dict[str, object]
+    optimiser: Adam | Sgd | StableAdamW, kind: type[torch.optim.Optimizer], options: dict[str, object]
 ) -> None:
     made = optimiser.over(nn.Linear(2, 2).parameters())
     assert isinstance(made, kind)

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from understudy import METHODS, BundleError, Model, load
 from understudy.distill.fusion import Fusion
 from understudy.distill.network import TorchNetwork
+from understudy.distill.teacher import Teacher
 from understudy.files import sha256_of
 from understudy.folders import read_sealed, write_sealed
 from understudy.methods import build, settings_for
@@ -56,7 +57,12 @@ def test_a_model_is_scored_alike_before_and_after_saving(
     method: str, model: Model, factory: Path, tmp_path: Path
 ) -> None:
     prototypes = model.inspector.scorer.prototypes
-    distiller = build(method, model.distiller.teacher, settings_for(method)).eval()
+    teacher, card = model.distiller.teacher, model.manifest.teacher
+    if method == "dinomaly":
+        teacher = Teacher("test_vit", (16, 16), 64)
+        card = card.model_copy(update={"name": "test_vit", "strides": (16, 16)})
+        prototypes = {name: vector[:64] for name, vector in prototypes.items()}
+    distiller = build(method, teacher, settings_for(method)).eval()
     if isinstance(distiller.to_map, Fusion):
         distiller.to_map.fit({"local": np.arange(9.0), "global": np.arange(3.0)})
     paths = find_pictures(factory / "nut" / "test")
@@ -69,7 +75,7 @@ def test_a_model_is_scored_alike_before_and_after_saving(
         NO_ROIS,
         method=method,
         settings={},
-        teacher=model.manifest.teacher,
+        teacher=card,
         preprocess=model.preprocess,
         training=model.manifest.training,
     )
@@ -123,7 +129,7 @@ def test_an_altered_or_cut_manifest_is_refused(copy: Path) -> None:
 
 def test_a_newer_format_asks_for_an_update(copy: Path) -> None:
     edit(copy / "manifest.json", bundle_schema=manifests.BUNDLE_SCHEMA + 1)
-    with pytest.raises(BundleError, match=r"model of format 7, this version reads 6; update"):
+    with pytest.raises(BundleError, match=r"model of format 8, this version reads 7; update"):
         load(copy)
 
 
@@ -223,6 +229,19 @@ def test_a_model_of_the_first_edition_loads_with_its_thresholds(copy: Path, mode
     assert load(first_edition(copy)).thresholds == model.thresholds
 
 
+def test_a_model_of_format_6_which_names_no_blocks_of_its_teacher_scores_as_before(
+    copy: Path, model: Model, factory: Path
+) -> None:
+    teacher = json.loads((copy / "manifest.json").read_text())["teacher"]
+    edit(copy / "calibration.json", bundle_schema=6)
+    listed = without(copy, "") | {"calibration.json": sha256_of(copy / "calibration.json")}
+    reseal(copy, bundle_schema=6, teacher={k: teacher[k] for k in teacher if k != "blocks"}, files=listed)
+    old, pictures = Model.load(copy, "cpu"), find_pictures(factory / "nut" / "test")
+    assert old.manifest.teacher.blocks is None
+    for ours, theirs in zip(old.predict(pictures), model.predict(pictures), strict=True):
+        assert (ours.score, ours.verdict) == (theirs.score, theirs.verdict)
+
+
 @pytest.mark.parametrize("schema", [4, 5])
 def test_the_score_of_a_model_of_an_older_format_is_still_the_maximum_of_its_map(
     copy: Path, model: Model, factory: Path, schema: int
@@ -259,7 +278,7 @@ def test_calibrating_a_model_of_the_first_edition_puts_its_thresholds_on_the_lis
         load(copy)
 
 
-@pytest.mark.parametrize(("schema", "way_out"), [(3, "calibrate again"), (7, "update understudy")])
+@pytest.mark.parametrize(("schema", "way_out"), [(3, "calibrate again"), (8, "update understudy")])
 def test_a_calibration_of_another_format_says_what_to_do(copy: Path, schema: int, way_out: str) -> None:
     edit(first_edition(copy) / "calibration.json", bundle_schema=schema)
     with pytest.raises(
@@ -283,7 +302,7 @@ def test_files_can_be_read_by_whom_the_umask_lets(model_folder: Path, exported: 
 
 def test_an_older_model_asks_to_be_trained_again(copy: Path) -> None:
     edit(copy / "manifest.json", bundle_schema=3)
-    with pytest.raises(BundleError, match=r"model of format 3, this version reads 6; train it again"):
+    with pytest.raises(BundleError, match=r"model of format 3, this version reads 7; train it again"):
         load(copy)
 
 

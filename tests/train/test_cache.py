@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,7 +30,7 @@ from understudy.train.plan import TrainingPlan
 
 LOOK = Preprocess(image_size=64, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 CARD = TeacherCard(name="embedded", strides=(8, 16, 32), origin="test", sha256="0")
-REVERSE = ["rd", "snl-rd", "dskd"]
+REVERSE = ["rd", "snl-rd", "dskd", "dinomaly"]
 EACH = 4 * (8 * 8 * 40 + 4 * 4 * 112 + 2 * 2 * 320)  # bytes of a picture's features at 64 pixels
 QUIET = Reporter()
 QUICK = {"image_size": 64, "max_steps": 7, "batch_size": 5, "precision": "32", "device": "cpu"}
@@ -94,12 +96,14 @@ def close(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 
 @pytest.mark.parametrize("method", REVERSE)
 def test_a_training_on_kept_features_ends_as_one_on_pictures(
-    method: str, embedded: Teacher, pictures: PictureStore, tmp_path: Path
+    method: str, teacher_of: Callable[[str], Teacher], pictures: PictureStore, tmp_path: Path
 ) -> None:
-    plain = learned(fresh(embedded, method), pictures, tmp_path / "a")
-    kept = features(embedded, pictures)
-    assert close(learned(fresh(embedded, method), pictures, tmp_path / "b", features=kept), plain)
-    other = learned(fresh(embedded, method), pictures, tmp_path / "c", plan(seed=1), features=kept)
+    teacher, how = teacher_of(method), plan(optimiser=METHODS[method].recipes["paper"].optimiser)
+    plain = learned(fresh(teacher, method), pictures, tmp_path / "a", how)
+    kept = features(teacher, pictures, method=method)
+    assert close(learned(fresh(teacher, method), pictures, tmp_path / "b", how, features=kept), plain)
+    how = replace(how, seed=1)
+    other = learned(fresh(teacher, method), pictures, tmp_path / "c", how, features=kept)
     assert not close(other, plain)
 
 
@@ -184,9 +188,11 @@ def test_auto_keeps_features_that_fit_and_are_used_again_and_says_so_in_one_line
 
 
 @pytest.mark.parametrize("method", list(METHODS))
-def test_what_the_student_looks_at_decides_and_not_the_method(method: str, embedded: Teacher) -> None:
-    assert decide(embedded, "off", method) == (None, [])
-    cache, said = decide(embedded, "auto", method)
+def test_what_the_student_looks_at_decides_and_not_the_method(
+    method: str, teacher_of: Callable[[str], Teacher]
+) -> None:
+    assert decide(teacher_of(method), "off", method) == (None, [])
+    cache, said = decide(teacher_of(method), "auto", method)
     assert (cache is not None) == (method in REVERSE) == bool(said)
 
 

@@ -25,6 +25,9 @@ QUICK = {"image_size": 64, "max_steps": 4, "batch_size": 4, "precision": "32", "
 QUICK |= {"strides": (8, 16), "holdout": 0.34, "false_alarm_rate": 0.2}
 
 
+TEACHERS = {"dinomaly": {"teacher": "test_vit", "teacher_weights": "random", "strides": (16, 16)}}
+
+
 def lower_half(path: Path, size: tuple[int, int] = (64, 64)) -> Path:
     """A mask by which the upper half does not count."""
     mask = np.zeros(size, bool)
@@ -63,7 +66,7 @@ def test_nothing_shown_where_nothing_counts_changes_the_training_or_a_result(
     noisy = rewritten(factory, tmp_path / "noisy", noisy_above)
     roi = lower_half(tmp_path / "roi.png")
     clean, other = (
-        fit(data, tmp_path / name, method=method, roi=roi, **QUICK | framing)
+        fit(data, tmp_path / name, method=method, roi=roi, **QUICK | TEACHERS.get(method, {}) | framing)
         for data, name in ((factory, "clean-model"), (noisy, "noisy-model"))
     )
     for key, value in clean.distiller.learned().items():
@@ -155,7 +158,7 @@ def test_a_model_of_tiles_learns_scores_and_is_saved_as_such(factory: Path, tmp_
 def test_every_method_learns_and_scores_tiles_with_a_region(
     method: str, factory: Path, tmp_path: Path
 ) -> None:
-    options = QUICK | {"image_size": 32, "tile": 40, "overlap": 8, "max_steps": 2}
+    options = QUICK | {"image_size": 32, "tile": 40, "overlap": 8, "max_steps": 2} | TEACHERS.get(method, {})
     roi = lower_half(tmp_path / "roi.png")
     model = fit(factory, tmp_path / "model", method=method, categories=("nut",), roi=roi, **options)
     (found, *_) = scored(model, factory / "nut" / "test")

@@ -24,8 +24,9 @@ from understudy.data.store import PictureStore
 from understudy.distill.distiller import Distiller
 from understudy.distill.network import resolve_precision
 from understudy.distill.teacher import Teacher
-from understudy.methods import Adam, Sgd, build, settings_for
+from understudy.methods import Adam, Sgd, StableAdamW, build, settings_for
 from understudy.methods.recipe import share_of_rate
+from understudy.methods.stable_adamw import StableAdamWOptimiser
 from understudy.runtime.preprocess import Preprocess
 from understudy.train.loop import TrainingModule, _partner_shift, checkpoint_file, train
 from understudy.train.plan import TrainingPlan
@@ -94,25 +95,60 @@ def run_until_a_power_cut(
 
 @pytest.mark.parametrize("method", list(METHODS))
 def test_the_same_seed_gives_the_same_student_and_another_seed_another(
-    method: str, embedded: Teacher, pictures: PictureStore, tmp_path: Path
+    method: str, teacher_of: Callable[[str], Teacher], pictures: PictureStore, tmp_path: Path
 ) -> None:
-    first = run(fresh(embedded, method), pictures, tmp_path / "a", plan(4))
-    again = run(fresh(embedded, method), pictures, tmp_path / "b", plan(4))
-    other = run(fresh(embedded, method), pictures, tmp_path / "c", plan(4, seed=1))
+    teacher = teacher_of(method)
+    first = run(fresh(teacher, method), pictures, tmp_path / "a", plan(4))
+    again = run(fresh(teacher, method), pictures, tmp_path / "b", plan(4))
+    other = run(fresh(teacher, method), pictures, tmp_path / "c", plan(4, seed=1))
     assert same(first, again)
     assert not same(first, other)
 
 
-@pytest.mark.parametrize("changes", [{}, {"schedule": "cosine"}, {"averaging": 0.5}])
+@pytest.mark.parametrize(
+    ("method", "changes"),
+    [
+        ("snl-rd", {}),
+        ("snl-rd", {"schedule": "cosine"}),
+        ("snl-rd", {"averaging": 0.5}),
+        ("dinomaly", {"schedule": "cosine", "optimiser": StableAdamW()}),
+    ],
+)
 @pytest.mark.parametrize("stop", [3, 6])
 def test_a_broken_training_goes_on_to_the_result_of_an_unbroken_one(
-    stop: int, changes: dict[str, object], embedded: Teacher, pictures: PictureStore, tmp_path: Path
+    stop: int,
+    method: str,
+    changes: dict[str, object],
+    teacher_of: Callable[[str], Teacher],
+    pictures: PictureStore,
+    tmp_path: Path,
 ) -> None:
-    how = plan(**changes)
-    unbroken = run(fresh(embedded), pictures, tmp_path / "a", how)
-    run_until_a_power_cut(stop, fresh(embedded), pictures, tmp_path / "b", how)
-    resumed = run(fresh(embedded, seed=9), pictures, tmp_path / "b", how, resume=True)
+    how, teacher = plan(**changes), teacher_of(method)
+    unbroken = run(fresh(teacher, method), pictures, tmp_path / "a", how)
+    run_until_a_power_cut(stop, fresh(teacher, method), pictures, tmp_path / "b", how)
+    resumed = run(fresh(teacher, method, seed=9), pictures, tmp_path / "b", how, resume=True)
     assert same(unbroken, resumed)
+
+
+def test_gradients_are_clipped_to_the_length_that_the_optimiser_says(
+    teacher_of: Callable[[str], Teacher], pictures: PictureStore, tmp_path: Path
+) -> None:
+    lengths: list[float] = []
+    step = StableAdamWOptimiser.step
+
+    def measuring(self: StableAdamWOptimiser, closure: Callable[[], float]) -> float | None:
+        loss = step(self, closure)
+        given = [p.grad.norm() for group in self.param_groups for p in group["params"]]
+        lengths.append(float(torch.stack(given).norm()))
+        return loss
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StableAdamWOptimiser, "step", measuring)
+        for clip, precision in ((None, "32"), (1e-3, "32"), (1e-3, "bf16")):
+            how = plan(2, optimiser=StableAdamW(clip=clip), precision=precision)
+            run(fresh(teacher_of("dinomaly"), "dinomaly"), pictures, tmp_path / f"{clip}{precision}", how)
+    assert min(lengths[:2]) > 2e-3
+    assert lengths[2:] == pytest.approx([1e-3] * 4, rel=1e-2)
 
 
 def test_each_step_takes_the_rate_of_its_schedule(
@@ -157,19 +193,21 @@ def test_a_cosine_rises_in_a_twentieth_of_the_steps_and_falls_to_nothing() -> No
 
 @pytest.mark.parametrize("method", list(METHODS))
 def test_the_loss_falls_and_the_teacher_stays_as_it_was(
-    method: str, embedded: Teacher, pictures: PictureStore, tmp_path: Path
+    method: str, teacher_of: Callable[[str], Teacher], pictures: PictureStore, tmp_path: Path
 ) -> None:
-    before = {k: v.clone() for k, v in embedded.state_dict().items()}
-    distiller = fresh(embedded, method)
+    teacher = teacher_of(method)
+    before = {k: v.clone() for k, v in teacher.state_dict().items()}
+    distiller = fresh(teacher, method)
     losses: list[float] = []
 
     def note(what: str, done: int, total: int, text: str) -> None:
-        assert not embedded.training
+        assert not teacher.training
         losses.append(float(text.removeprefix("loss ")))
 
-    run(distiller, pictures, tmp_path, plan(40, checkpoint_every=100), note)
+    how = plan(40, checkpoint_every=100, optimiser=METHODS[method].recipes["paper"].optimiser)
+    run(distiller, pictures, tmp_path, how, note)
     assert losses[-1] < 0.8 * losses[0]
-    assert all(torch.equal(before[k], v) for k, v in embedded.state_dict().items())
+    assert all(torch.equal(before[k], v) for k, v in teacher.state_dict().items())
     assert not any(m.training for m in distiller.modules())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,8 @@ QUICK = {"image_size": 64, "max_steps": 2, "batch_size": 4, "holdout": 0.0}
 @pytest.mark.parametrize("method", METHODS)
 def test_the_papers_recipe_has_the_papers_choices(method: str) -> None:
     recipe = recipe_of(fit_options({"method": method, "recipe": "paper"}))
-    assert (recipe.sampling, recipe.statistics, recipe.schedule) == ("natural", "running", "constant")
+    schedule = "cosine" if method == "dinomaly" else "constant"
+    assert (recipe.sampling, recipe.statistics, recipe.schedule) == ("natural", "running", schedule)
     assert recipe.averaging == 0
     assert settings_for(method, recipe.settings) == settings_for(method)
 
@@ -123,6 +125,22 @@ def test_what_was_measured_for_the_reverse_base_is_not_claimed_for_others(method
     recipe, paper = (recipe_of(fit_options({"method": method, "recipe": r})) for r in ("tuned", "paper"))
     assert (recipe.settings, recipe.averaging) == ({}, 0)
     assert (recipe.batch_size, recipe.seen(6)) == (paper.batch_size, paper.seen(6))
+
+
+@pytest.mark.parametrize("name", ["paper", "tuned"])
+@pytest.mark.parametrize("method", ["rd", "snl-rd"])
+def test_a_transformer_as_student_is_trained_by_dinomalys_recipe_with_the_methods_own_settings(
+    method: str, name: str
+) -> None:
+    of_dinomaly, own, changed = (
+        recipe_of(fit_options({"method": m, "recipe": name, "settings": s, "seed": 0}))
+        for m, s in (("dinomaly", {}), (method, {}), (method, {"student": "transformer"}))
+    )
+    assert changed == replace(of_dinomaly, settings={**own.settings, "student": "transformer"})
+    asked = fit_options(
+        {"method": method, "settings": {"student": "transformer"}, "lr": 0.5, "batch_size": 3}
+    )
+    assert (recipe_of(asked).optimiser.lr, recipe_of(asked).batch_size) == (0.5, 3)
 
 
 @pytest.mark.parametrize(("categories", "pictures"), [(1, 3200), (6, 3200), (20, 3200), (50, 8000)])

@@ -32,7 +32,7 @@ def learned(
     torch.manual_seed(0)
     teacher = Teacher(NAME, (8, 16), 64)
     student = reverse_student("resnet18", teacher.levels, signed=False)
-    cosine = Term("cosine", 1.0, lambda pair, shift: channel_distillation(pair))
+    cosine = Term("cosine", 1.0, lambda pair, shift, done: channel_distillation(pair))
     distiller = Distiller(teacher, student, [cosine], MapRecipe())
     pictures = PictureStore([r.path for r in open_pictures(factory).train()], LOOK)
     plan = TrainingPlan(steps, 6, Sgd(lr=0.05), 0, "32", torch.device("cpu"), 100, compiled)

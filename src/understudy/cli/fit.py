@@ -26,6 +26,7 @@ from understudy.cli.arguments import (
 from understudy.errors import InputError
 from understudy.progress import reporting
 from understudy.train.options import FitOptions
+from understudy.train.presets import PRESET_FIELDS
 from understudy.types import LayoutChoice
 
 __all__ = ["fit"]
@@ -34,6 +35,7 @@ _LISTS: dict[str, Callable[[str, str], object]] = {  # given as A,B,C
     "strides": split_numbers,
     "categories": split_names,
 }
+_ABSENT = {"settings", *PRESET_FIELDS}  # an option that is not typed is left to the preset
 _RATES = ("false_alarm_rate", "review_budget")
 _DATA_OPTIONS = (("layout", LayoutOption, "auto"), ("good", GoodOption, None), ("bad", BadOption, None))
 
@@ -69,7 +71,7 @@ def _parameters() -> Iterator[inspect.Parameter]:
         kind, flag, metavar = _typed(name, field)
         parser = parse_rate if name in _RATES else None
         option = typer.Option(flag, metavar=metavar, help=help_text, parser=parser)
-        yield _parameter(name, kind, option, None if name == "settings" else field.get_default())
+        yield _parameter(name, kind, option, None if name in _ABSENT else field.get_default())
 
 
 def _typed(name: str, field: FieldInfo) -> tuple[Any, str, str | None]:
@@ -83,7 +85,7 @@ def _typed(name: str, field: FieldInfo) -> tuple[Any, str, str | None]:
         return float, flag, "RATE"
     if name == "workers":
         return str | None, flag, "auto|N"
-    return field.annotation, flag, None
+    return field.annotation if name not in PRESET_FIELDS else field.annotation | None, flag, None
 
 
 def _parameter(name: str, kind: Any, typed: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from understudy.errors import InputError, UnderstudyError, WorkError, extra_needed
+from understudy.files import cache_folder
 
 __all__ = ["fetch", "fetch_all", "is_uri", "uri_of"]
 
@@ -125,7 +126,7 @@ def _cached(system: Any, path: str, uri: str) -> Path:
         if (plain := key.lower().replace("-", "").replace("_", "")) in _CHANGING and value
     )
     stamp = hashlib.sha256(f"{uri} {marks} {told.get('size')}".encode()).hexdigest()[:16]
-    file = _cache().joinpath(scheme.lower(), *folders, stamp, name)
+    file = cache_folder("remote").joinpath(scheme.lower(), *folders, stamp, name)
     if marks and file.is_file():
         return file
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -141,9 +142,3 @@ def _cached(system: Any, path: str, uri: str) -> Path:
         with contextlib.suppress(FileNotFoundError):
             Path(part).unlink()
     return file
-
-
-def _cache() -> Path:
-    """Return the folder of the user that holds fetched files."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "understudy" / "remote"

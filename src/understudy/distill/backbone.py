@@ -82,6 +82,8 @@ def plug_in_behind_levels(network: nn.Module, plug_ins: Sequence[nn.Module]) -> 
     Raises:
         InputError: a level is not the output of a module, as with the tokens of a transformer.
     """
+    if not hasattr(network, "feature_info"):
+        raise InputError("nothing can be put in line behind means of blocks; set cram_in_line=false")
     names: list[str] = network.feature_info.module_name()  # type: ignore[operator, union-attr]
     channels: list[int] = network.feature_info.channels()  # type: ignore[operator, union-attr]
     modules = dict(network.named_modules())

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from understudy.distill.acceleration import one_batch
+from understudy.distill.codebook import Codebook
 from understudy.distill.fusion import Fusion
 from understudy.distill.losses import Term
 from understudy.distill.maps import MapRecipe, image_score
@@ -33,6 +34,10 @@ class Distiller(nn.Module):
         terms: the summands of the training loss.
         to_map: (pairs, (H, W), valid) -> anomaly map. A :class:`understudy.distill.fusion.Fusion` learns its
             scales after the training.
+
+    Attributes:
+        codebook: once it is filled, the anomaly map is the mean of the student's map and the codebook's;
+            ``None`` for the student's map alone.
     """
 
     def __init__(
@@ -43,10 +48,11 @@ class Distiller(nn.Module):
         self.student = student
         self.terms = tuple(terms)
         self.to_map = to_map
+        self.codebook: Codebook | None = None
         self._warned = False
 
     def learned(self) -> dict[str, Tensor]:
-        """State to save beside the teacher: the student, and the scales of a fusion."""
+        """State to save beside the teacher: the student, the scales of a fusion, and the codebook."""
         return {k: v for k, v in self.state_dict().items() if not k.startswith("teacher.")}
 
     def load_learned(self, state: Mapping[str, Tensor]) -> None:
@@ -77,7 +83,14 @@ class Distiller(nn.Module):
         return [pair._replace(valid=valid_cells(valid, _size(pair.teacher))) for pair in pairs]
 
     def forward(self, images: Tensor, valid: Tensor | None = None) -> Tensor:  # noqa: D102
-        return self.to_map(self.pairs(images, valid), _size(images), valid)
+        features = self.teacher(images)
+        return self._map(self.pairs_from(features, images, valid), features, images, valid)
+
+    def _map(self, pairs: list[Pair], features: Features, images: Tensor, valid: Tensor | None) -> Tensor:
+        students = self.to_map(pairs, _size(images), valid)
+        if self.codebook is None or not self.codebook.filled:
+            return students
+        return self.codebook.beside(students, features, valid)
 
     def score(self, images: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(B, 3, H, W) -> (B, 1, H, W) map and (B,) image-level score; larger is more abnormal."""
@@ -98,7 +111,7 @@ class Distiller(nn.Module):
         with lap("student", images.shape[0]):
             pairs = self.pairs_from(features, images, valid)
         with lap("map", images.shape[0]):
-            anomaly_map = self.to_map(pairs, _size(images), valid)
+            anomaly_map = self._map(pairs, features, images, valid)
             return anomaly_map, image_score(anomaly_map), embedding(features)
 
     def training_loss(self, images: Tensor, shift: int = 1, valid: Tensor | None = None) -> dict[str, Tensor]:
@@ -123,7 +136,7 @@ class Distiller(nn.Module):
         with torch.autocast(pairs[0].teacher.device.type, enabled=False), one_batch():
             return {
                 term.name: term.weight_after(done)
-                * torch.stack([term.error(pair, shift) for pair in pairs[term.levels]]).sum()
+                * torch.stack([term.error(pair, shift, done) for pair in pairs[term.levels]]).sum()
                 for term in terms
             }
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from understudy.distill.acceleration import prepare_convolutions
-from understudy.distill.backbone import channels_first, create_network, plug_in_behind_levels
+from understudy.distill.backbone import channels_first, plug_in_behind_levels
 from understudy.distill.teacher import Teacher
 from understudy.types import Features, Pair
 
@@ -35,7 +35,7 @@ class ForwardStudent(nn.Module):
     def __init__(self, teacher: Teacher, plug_ins: Sequence[nn.Module] = (), *, in_line: bool = True) -> None:
         super().__init__()
         self.levels = teacher.levels
-        self.network = create_network(teacher.name, teacher.image_size, out_indices=teacher.indices)
+        self.network = teacher.new_network()
         _open_residual_branches(self.network)
         prepare_convolutions(self.network)
         self.plug_ins = nn.ModuleList()

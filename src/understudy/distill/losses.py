@@ -27,12 +27,16 @@ from understudy.distill.valid import (
 from understudy.types import Pair
 
 __all__ = [
+    "CosineLoss",
     "CosineReading",
     "SpatialReduction",
     "SpatialScale",
     "Term",
     "channel_distillation",
     "cosine_distance",
+    "cosine_loss",
+    "easing_cosine_distance",
+    "easy_share",
     "global_cosine_distance",
     "hard_cosine_distance",
     "position_sharpness",
@@ -42,11 +46,12 @@ __all__ = [
 ]
 
 CosineReading = Literal["local", "global", "hard"]
+CosineLoss = Literal["local", "global", "hard", "easy"]
 SpatialReduction = Literal["mean_d", "sum_d", "mean_all"]
 SpatialScale = Literal["teacher", "none"]
 
 _HARD = 0.1  # share of a batch's cells
-_EASY = 0.1  # weight of the other cells, which keeps them from drifting off
+_EASY = 0.1  # weight of easy cells, which keeps them from drifting off
 _DEAD_CHANNEL = 1e-3  # of a picture's mean spread: a channel below it says nothing about position
 
 
@@ -57,7 +62,8 @@ class Term:
     Attributes:
         name: as it appears in ``training.jsonl``, which has the value times the weight of that step.
         weight: its lambda, at least 0.
-        error: (pair of one level, partner shift) -> scalar over the valid cells; summed over the levels.
+        error: (pair of one level, partner shift, share of the training that is over) -> scalar over the valid
+            cells; summed over the levels.
         needs_partner: compares different pictures, so a batch of one has nothing to give.
         levels: which of the student's pairs it looks at; all by default.
         anneals: its weight falls linearly to zero over the training.
@@ -65,7 +71,7 @@ class Term:
 
     name: str
     weight: float
-    error: Callable[[Pair, int], Tensor]
+    error: Callable[[Pair, int, float], Tensor]
     needs_partner: bool = False
     levels: slice = field(default_factory=lambda: slice(None))
     anneals: bool = False
@@ -120,6 +126,48 @@ def hard_cosine_distance(pair: Pair) -> Tensor:
     easy = int((1 - _HARD) * each.numel())
     weight = torch.where(distance.detach() < each.sort().values[easy], _EASY, 1.0)
     return (weight * distance).sum() / weight.sum()
+
+
+def easing_cosine_distance(pair: Pair, share: float) -> Tensor:
+    """(B, D, H, W) pair -> scalar in [0, 2]: :func:`global_cosine_distance`; easy cells teach less.
+
+    The student's gradient is a tenth of itself at the cells that differ least. Dinomaly, arXiv:2405.14325.
+
+    Args:
+        pair: one level's features.
+        share: share of the batch's cells with a tenth of the gradient, in [0, 1).
+    """
+    each = cosine_distance(pair).detach()
+    counted = each.flatten() if pair.valid is None else each[pair.valid > 0]
+    if not counted.numel():
+        return global_cosine_distance(pair)
+    hard = max(1, int(counted.numel() * (1 - share)))
+    easy = each < counted.kthvalue(counted.numel() - hard + 1).values
+    fixed = pair.student.detach()
+    student = fixed + torch.where(easy, _EASY, 1.0) * (pair.student - fixed)  # the same numbers
+    return global_cosine_distance(pair._replace(student=student))
+
+
+def easy_share(done: float, most: float = 0.9, until: float = 0.3) -> float:
+    """Share of the cells that are easy once a share ``done`` of the training is over.
+
+    It rises linearly from 0 to ``most`` over the share ``until`` of the training.
+    """
+    return most * min(1.0, done / until)
+
+
+def cosine_loss(pair: Pair, reading: CosineLoss, done: float) -> Tensor:
+    """(B, D, H, W) pair -> scalar in [0, 2]: the channel term once a share ``done`` of the training is over.
+
+    Args:
+        pair: one level's features.
+        reading: as for :func:`channel_distillation`, or ``easy``: :func:`easing_cosine_distance` with a share
+            that rises to 0.9 over the first three tenths of the training, as ``dinomaly``'s tuned recipe says.
+        done: share of the training that is over, in [0, 1].
+    """
+    if reading == "easy":
+        return easing_cosine_distance(pair, easy_share(done))
+    return channel_distillation(pair, reading)
 
 
 def position_softmax(features: Tensor, sharpness: Tensor, valid: Tensor | None = None) -> Tensor:

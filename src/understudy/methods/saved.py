@@ -148,7 +148,7 @@ def load_distiller(folder: Path, manifest: Manifest) -> Distiller:
             "the model that it was made of"
         )
     card = manifest.teacher
-    teacher = Teacher(card.name, card.strides, manifest.preprocess.image_size)
+    teacher = Teacher(card.name, card.strides, manifest.preprocess.image_size, card.blocks)
     _load_weights(teacher.load_state_dict, folder / TEACHER)
     distiller = build(manifest.method, teacher, settings_for(manifest.method, manifest.settings))
     _load_weights(distiller.load_learned, folder / STUDENT)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import nn
 
 from understudy.distill.affinity import (
@@ -18,36 +18,48 @@ from understudy.distill.cram import CRAM, CenterInit, CramMode
 from understudy.distill.distiller import Distiller
 from understudy.distill.forward import ForwardStudent
 from understudy.distill.losses import (
-    CosineReading,
+    CosineLoss,
     SpatialReduction,
     SpatialScale,
     Term,
-    channel_distillation,
+    cosine_loss,
     spatial_distillation,
 )
 from understudy.distill.maps import Combine, MapRecipe
 from understudy.distill.reverse import reverse_student
+from understudy.distill.reverse_transformer import TransformerStudent
 from understudy.distill.teacher import Teacher
 from understudy.distill.valid import AffinityNorm
+from understudy.errors import InputError
 from understudy.methods import rd
-from understudy.methods.recipe import Recipe, Smoothing, Weight
+from understudy.methods.recipe import (
+    CODEBOOK,
+    CodebookSettings,
+    Depth,
+    Recipe,
+    Smoothing,
+    StudentKind,
+    Weight,
+)
 
-__all__ = ["PAPER", "TUNED_RD", "SnlSettings", "snl_fd", "snl_rd"]
+__all__ = ["PAPER", "TUNED_FD", "TUNED_RD", "SnlSettings", "snl_fd", "snl_rd"]
 
 PAPER = Recipe(batch_size=8)
+TUNED_FD = PAPER.tuned(settings=CODEBOOK)
 TUNED_RD = replace(  # docs/decisions/0043
     rd.TUNED, settings={**rd.TUNED.settings, "anneal_structural_terms": True, "affinity_map": 0.5}
 )
 
 
-class SnlSettings(BaseModel):
+class SnlSettings(CodebookSettings):
     """Settings of SNL. A weight of 0, or 0 centres, switches a part off, as in the paper's tables 5 and 6.
 
     A weight lies between 0 and 1000.
 
     Attributes:
         cosine: reading of the channel term; see :func:`understudy.distill.losses.channel_distillation`. The
-            tuned recipe of ``snl-rd`` has ``hard``.
+            tuned recipe of ``snl-rd`` has ``hard``. ``easy`` is the loss of ``dinomaly``; see
+            :func:`understudy.distill.losses.cosine_loss`.
         lambda_spatial: weight of the spatial term, lambda 1 of eq. (7).
         lambda_intra: weight of the intra-affinity term, lambda 2.
         lambda_inter: weight of the inter-affinity term, lambda 3.
@@ -69,18 +81,19 @@ class SnlSettings(BaseModel):
         per_center_alpha: whether every centre has a sharpness of its own, or all share one.
         center_init: how centres start; see :class:`understudy.distill.cram.CRAM`.
         cram_in_line: whether the next stage reads the output of CRAM; see
-            :class:`understudy.distill.reverse.Decoder`.
+            :class:`understudy.distill.reverse.Decoder`. In a transformer no block does.
         affinity_map: weight of the affinity map in the anomaly map. It is 1 in eq. (10). The tuned recipe of
             ``snl-rd`` has 0.5, because at the end of its training the student no longer learns affinities.
         affinity_map_form: form of the affinity map; see :func:`understudy.distill.affinity.affinity_map`.
         combine: how levels are combined: by ``sum``, as in eq. (11) and (13), or by ``product``, as in STPM.
         smoothing: sigma of the Gaussian over the anomaly map, in pixels of the map, at most 64; 0 for none.
             The tuned recipe of ``snl-rd`` has 1.
+        student: student of ``snl-rd``: ``convolutional``, as in the paper, or ``transformer``, the student of
+            ``dinomaly``, which is trained by that method's recipe.
+        depth: number of blocks of a transformer, at most 64, a multiple of the number of levels.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    cosine: CosineReading = "local"
+    cosine: CosineLoss = "local"
     lambda_spatial: Weight = 1.0
     lambda_intra: Weight = 1.0
     lambda_inter: Weight = 1.0
@@ -100,6 +113,8 @@ class SnlSettings(BaseModel):
     affinity_map_form: AffinityForm = "rms"
     combine: Combine = "sum"
     smoothing: Smoothing = 4.0
+    student: StudentKind = "convolutional"
+    depth: Depth = 4
 
     @model_validator(mode="before")
     @classmethod
@@ -112,7 +127,14 @@ class SnlSettings(BaseModel):
 
 
 def snl_rd(teacher: Teacher, settings: SnlSettings) -> Distiller:
-    """Compose SNL(RD): reverse student with CRAM behind every stage of the decoder, terms of eq. (7)."""
+    """Compose SNL(RD): reverse student with CRAM behind every level, terms of eq. (7).
+
+    Raises:
+        InputError: a transformer as student does not go with the teacher or the depth.
+    """
+    if settings.student == "transformer":
+        cram = _cram(teacher, settings)
+        return _around(teacher, TransformerStudent(teacher.levels, settings.depth, plug_ins=cram), settings)
     student = reverse_student(
         teacher.name,
         teacher.levels,
@@ -124,7 +146,15 @@ def snl_rd(teacher: Teacher, settings: SnlSettings) -> Distiller:
 
 
 def snl_fd(teacher: Teacher, settings: SnlSettings) -> Distiller:
-    """Compose SNL(FD): forward student with CRAM behind every level, terms of eq. (7)."""
+    """Compose SNL(FD): forward student with CRAM behind every level, terms of eq. (7).
+
+    Raises:
+        InputError: another student than the teacher's copy was asked for.
+    """
+    if settings.student != "convolutional":
+        raise InputError(
+            "the student of snl-fd is built as its teacher is; use --method snl-rd for a transformer"
+        )
     student = ForwardStudent(teacher, _cram(teacher, settings), in_line=settings.cram_in_line)
     return _around(teacher, student, settings)
 
@@ -169,24 +199,26 @@ def _terms(s: SnlSettings) -> Iterator[Term]:
     structural terms: they learn where and how things lie, and can be annealed.
     """
     anneals, levels = s.anneal_structural_terms, _affinity_levels(s)
-    yield Term("cosine", 1.0, lambda pair, shift: channel_distillation(pair, s.cosine))
+    yield Term("cosine", 1.0, lambda pair, shift, done: cosine_loss(pair, s.cosine, done))
     yield Term(
         "spatial",
         s.lambda_spatial,
-        lambda pair, shift: spatial_distillation(pair, s.spatial_scale, s.temperature, s.spatial_reduction),
+        lambda pair, shift, done: spatial_distillation(
+            pair, s.spatial_scale, s.temperature, s.spatial_reduction
+        ),
         anneals=anneals,
     )
     yield Term(
         "intra",
         s.lambda_intra,
-        lambda pair, shift: intra_affinity_distillation(pair, s.affinity_form, s.affinity_norm),
+        lambda pair, shift, done: intra_affinity_distillation(pair, s.affinity_form, s.affinity_norm),
         levels=levels,
         anneals=anneals,
     )
     yield Term(
         "inter",
         s.lambda_inter,
-        lambda pair, shift: inter_affinity_distillation(pair, shift, s.affinity_form, s.affinity_norm),
+        lambda pair, shift, done: inter_affinity_distillation(pair, shift, s.affinity_form, s.affinity_norm),
         levels=levels,
         anneals=anneals,
         needs_partner=True,

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
-
 from understudy.distill.distiller import Distiller
 from understudy.distill.forward import ForwardStudent
 from understudy.distill.losses import Term, channel_distillation
 from understudy.distill.maps import Combine, MapRecipe
 from understudy.distill.teacher import Teacher
-from understudy.methods.recipe import Recipe, Sgd, Smoothing
+from understudy.methods.recipe import CODEBOOK, CodebookSettings, Recipe, Sgd, Smoothing
 
-__all__ = ["PAPER", "StpmSettings", "stpm"]
+__all__ = ["PAPER", "TUNED", "StpmSettings", "stpm"]
 
 PAPER = Recipe(Sgd(), batch_size=32, validation=0.2, choose_epoch=True)
+TUNED = PAPER.tuned(settings=CODEBOOK)
 
 
-class StpmSettings(BaseModel):
+class StpmSettings(CodebookSettings):
     """Settings of STPM.
 
     Attributes:
@@ -27,8 +26,6 @@ class StpmSettings(BaseModel):
             in the authors' code.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     half: bool = False
     combine: Combine = "product"
     smoothing: Smoothing = 0.0
@@ -37,7 +34,9 @@ class StpmSettings(BaseModel):
 def stpm(teacher: Teacher, settings: StpmSettings) -> Distiller:
     """Compose STPM: forward student, squared distance of unit vectors, product of the levels."""
     # One minus the cosine is half the squared distance of unit vectors.
-    distance = Term("distance", 1.0 if settings.half else 2.0, lambda pair, shift: channel_distillation(pair))
+    distance = Term(
+        "distance", 1.0 if settings.half else 2.0, lambda pair, shift, done: channel_distillation(pair)
+    )
     to_map = MapRecipe(
         feature=2.0, combine=settings.combine, sigma=settings.smoothing, shrink=4, align_corners=False
     )

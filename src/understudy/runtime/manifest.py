@@ -62,7 +62,7 @@ __all__ = [
 ]
 
 
-BUNDLE_SCHEMA = 6
+BUNDLE_SCHEMA = 7
 _FIRST_SCHEMA = 4  # without calibration.json in ``files``; still read
 MANIFEST, CALIBRATION = "manifest.json", "calibration.json"
 PICTURES, PROTOTYPES, ROIS = "pictures.json", "prototypes.json", "roi.json"
@@ -88,12 +88,15 @@ class TeacherCard(_Card):
         strides: input pixels per feature cell of each level, finest level first.
         origin: where the weights came from, in words.
         sha256: hash of the weights, in hexadecimal.
+        blocks: blocks of a transformer whose mean is a level, counted from 0, for each level; ``None`` if the
+            levels are those that timm states, as in models of formats below 7.
     """
 
     name: str
     strides: tuple[int, ...]
     origin: str
     sha256: str
+    blocks: tuple[tuple[int, ...], ...] | None = None
 
 
 class TrainingCard(_Card):

@@ -75,6 +75,7 @@ class FeatureReader:
         what = (
             card.name,
             card.strides,
+            *((card.blocks,) if card.blocks else ()),  # older caches have none
             card.sha256,
             preprocess,
             rois.digest,

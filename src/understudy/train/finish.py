@@ -1,8 +1,8 @@
-"""What follows the last step: prototypes of the categories, scales of fused maps, batch normalisation."""
+"""What follows the last step: batch normalisation, scales of fused maps, prototypes, the codebook."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -16,14 +16,16 @@ from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader, Subset
 
 from understudy.data.store import PictureStore
+from understudy.distill.codebook import stack_levels
 from understudy.distill.distiller import Distiller
 from understudy.distill.fusion import Fusion
 from understudy.distill.network import full_precision
 from understudy.distill.teacher import Teacher, embedding
+from understudy.distill.valid import valid_cells
 from understudy.runtime.decision import Prototypes
 from understudy.runtime.preprocess import Preprocess
 
-__all__ = ["MOST_BATCHES", "learn_prototypes", "recompute_batchnorm", "scale_maps"]
+__all__ = ["MOST_BATCHES", "fill_codebook", "learn_prototypes", "recompute_batchnorm", "scale_maps"]
 
 
 _ENOUGH = 1000  # windows of a category, for its prototype
@@ -51,24 +53,21 @@ def learn_prototypes(
     """
     teacher.to(device)
     sums: dict[str, Tensor] = {}
-    chosen = _some_of_each(categories)
-    names = iter([categories[i] for i in chosen])
-    for batch in DataLoader(Subset(good, chosen), batch_size=batch_size):
-        images = torch.from_numpy(preprocess.inputs(batch.numpy())[0]).to(device)
+    for names, images, _ in _batches(good, categories, _ENOUGH, preprocess, device, batch_size):
         with torch.inference_mode(), full_precision():
             embeddings = embedding(teacher(images)).double().cpu()
-        for name, each in zip(islice(names, len(embeddings)), embeddings, strict=True):
+        for name, each in zip(names, embeddings, strict=True):
             sums[name] = sums.get(name, 0) + each
     teacher.to("cpu")
     return {name: F.normalize(sums[name], dim=0).float().numpy() for name in sorted(sums)}
 
 
-def _some_of_each(categories: Sequence[str]) -> list[int]:
+def _some_of_each(categories: Sequence[str], most: int = _ENOUGH) -> list[int]:
     """Return the places of all windows of each category, or of evenly spread ones if there are too many."""
     places: dict[str, list[int]] = {}
     for place, category in enumerate(categories):
         places.setdefault(category, []).append(place)
-    return sorted(i for members in places.values() for i in members[:: -(-len(members) // _ENOUGH)])
+    return sorted(i for members in places.values() for i in members[:: -(-len(members) // most)])
 
 
 _MOST_PIXELS = 2**24  # of all maps together, for the quantiles
@@ -96,10 +95,7 @@ def scale_maps(
     step = -(-len(good) * preprocess.image_size**2 // _MOST_PIXELS)
     values_of: dict[str, list[NDArray[np.float32]]] = {name: [] for name in fusion.parts}
     for batch in DataLoader(good, batch_size=batch_size):
-        images, valid = (
-            None if x is None else torch.from_numpy(x).to(device) for x in preprocess.inputs(batch.numpy())
-        )
-        assert images is not None
+        images, valid = _inputs(batch, preprocess, device)
         with torch.inference_mode(), full_precision():
             pairs = distiller.pairs(images, valid)
             values = fusion.values(pairs, (images.shape[-2], images.shape[-1]), valid)
@@ -107,6 +103,89 @@ def scale_maps(
             values_of[name].append(each[::step].float().cpu().numpy())
     fusion.fit({name: np.concatenate(each) for name, each in values_of.items()})
     distiller.to("cpu")
+
+
+_FOR_CENTRES = 20_000  # cells of a category, evenly spread; more of them move no figure
+_FOR_SCALES = 400  # windows of all categories together
+
+
+def fill_codebook(
+    distiller: Distiller,
+    good: PictureStore,
+    categories: Sequence[str],
+    preprocess: Preprocess,
+    device: torch.device,
+    batch_size: int = 8,
+) -> None:
+    """Learn the centres of each category beside a trained student, and the scales of both maps.
+
+    Args:
+        distiller: distiller with an empty codebook; changed in place.
+        good: windows that were learned from.
+        categories: category of each window.
+        preprocess: turns windows into input.
+        device: device that computes.
+        batch_size: number of windows at once.
+    """
+    codebook = distiller.to(device).eval().codebook
+    assert codebook is not None
+    cells: dict[str, list[Tensor]] = {}
+    faces: dict[str, list[Tensor]] = {}
+    for names, images, valid in _batches(
+        good, categories, _FOR_CENTRES // 100, preprocess, device, batch_size
+    ):
+        with torch.inference_mode(), full_precision():
+            features = distiller.teacher(images)
+            stacked, embeddings = stack_levels(features), embedding(features)
+        counts = None if valid is None else valid_cells(valid, (stacked.shape[2], stacked.shape[3])) > 0
+        for i, name in enumerate(names):
+            kept = stacked[i].flatten(1).T
+            cells.setdefault(name, []).append(kept if counts is None else kept[counts[i].flatten()])
+            faces.setdefault(name, []).append(embeddings[i : i + 1])
+    order = sorted(cells)
+    codebook.fill(
+        [_spread(torch.cat(cells[name]), _FOR_CENTRES) for name in order],
+        [torch.cat(faces[name]) for name in order],
+    )
+    each = max(1, _FOR_SCALES // len(order))
+    moments = torch.zeros(2, 3, dtype=torch.float64)  # number, sum and sum of squares of each map
+    for _, images, valid in _batches(good, categories, each, preprocess, device, batch_size):
+        with torch.inference_mode(), full_precision():
+            features = distiller.teacher(images)
+            pairs = distiller.pairs_from(features, images, valid)
+            students = distiller.to_map(pairs, (images.shape[-2], images.shape[-1]), valid)
+            for i, one in enumerate(codebook.maps(students, features, valid)):
+                values = (one.flatten() if valid is None else one[valid > 0]).double().cpu()
+                moments[i] += torch.stack([torch.tensor(len(values)), values.sum(), values.square().sum()])
+    codebook.fit_scales(moments)
+    distiller.to("cpu")
+
+
+def _spread(rows: Tensor, most: int) -> Tensor:
+    """(n, D) -> evenly spread rows, at most ``most`` of them."""
+    return rows[:: -(-len(rows) // most)]
+
+
+def _batches(
+    good: PictureStore,
+    categories: Sequence[str],
+    most: int,
+    preprocess: Preprocess,
+    device: torch.device,
+    batch_size: int,
+) -> Iterator[tuple[list[str], Tensor, Tensor | None]]:
+    """Yield categories, images and valid pixels of evenly spread windows, at most ``most`` of a category."""
+    chosen = _some_of_each(categories, most)
+    names = iter([categories[i] for i in chosen])
+    for batch in DataLoader(Subset(good, chosen), batch_size=batch_size):
+        images, valid = _inputs(batch, preprocess, device)
+        yield list(islice(names, len(images))), images, valid
+
+
+def _inputs(windows: Tensor, preprocess: Preprocess, device: torch.device) -> tuple[Tensor, Tensor | None]:
+    """(B, S, S, 3 or 4) uint8 windows -> normalised images and valid pixels on the device."""
+    images, valid = preprocess.inputs(windows.numpy())
+    return torch.from_numpy(images).to(device), None if valid is None else torch.from_numpy(valid).to(device)
 
 
 MOST_BATCHES = 32  # more batches change no figure (docs/decisions/0033)

@@ -28,7 +28,7 @@ from understudy.runtime.bundle import SeenPictures
 from understudy.runtime.manifest import TeacherCard, TrainingCard
 from understudy.runtime.roi import NO_ROIS, Rois, read_roi_masks
 from understudy.train.cache import load_training_data, store_of, windows_of
-from understudy.train.finish import learn_prototypes, scale_maps
+from understudy.train.finish import fill_codebook, learn_prototypes, scale_maps
 from understudy.train.loop import journal_file, train
 from understudy.train.options import FitOptions
 from understudy.train.output import draft_model, is_finished, owned, prepare_output
@@ -95,7 +95,7 @@ def _train_and_save(
     strides = asked.strides or default_strides(architecture_of(asked.teacher), asked.image_size)
     torch.manual_seed(asked.seed)  # for a teacher with random weights
     teacher, look, source = load_teacher(asked.teacher, strides, asked.teacher_weights, asked.image_size)
-    card = TeacherCard(name=teacher.name, strides=strides, **asdict(source))
+    card = TeacherCard(name=teacher.name, strides=strides, blocks=teacher.blocks, **asdict(source))
     found = find_depth([record.path for record in picture_set.records], asked.bit_depth)
     preprocess = preprocess_for(asked, look, found.depth)
     if found.statement:
@@ -153,6 +153,8 @@ def _train_and_save(
             if not parts.validation:
                 reporter.say("no picture is left to validate with: maps are scaled on those learned from")
             scale_maps(distiller, validation if parts.validation else pictures, preprocess, plan.device)
+        if distiller.codebook is not None:
+            fill_codebook(distiller, pictures, categories, preprocess, plan.device)
         # If regions of interest depend on the category, it is recognised from the whole picture.
         whole = store_of(parts.learn, preprocess, NO_ROIS, budget=0) if rois.depend_on_category else pictures
         prototypes = learn_prototypes(

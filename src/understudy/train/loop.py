@@ -148,6 +148,7 @@ def train(
             precision="bf16-mixed" if plan.precision == "bf16" else "32-true",
             max_steps=plan.steps,
             max_epochs=-1,
+            gradient_clip_val=plan.optimiser.clip,
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -224,6 +225,7 @@ class TrainingModule(L.LightningModule):
 
     def training_step(self, batch: Tensor | list[Tensor], batch_idx: int) -> Tensor:
         """(B, S, S, 3 or 4) uint8 windows, or (B, h, w, D) features per level -> scalar loss."""
+        torch.manual_seed(_seed_of(self._plan.seed, self.global_step))  # of dropout
         pairs = self._pairs(batch)
         shift = _partner_shift(self._plan.seed, self.global_step, len(pairs[0].teacher))
         self.terms = self.distiller.loss(pairs, shift, self.global_step / self._plan.steps)
@@ -277,7 +279,8 @@ class TrainingModule(L.LightningModule):
         """Return the plan's optimiser for the student, and its learning rate as a function of the step."""
         plan = self._plan
         optimiser = plan.optimiser.over(self.distiller.student.parameters())
-        rates = LambdaLR(optimiser, lambda step: share_of_rate(plan.schedule, step, plan.steps))
+        least = plan.optimiser.least
+        rates = LambdaLR(optimiser, lambda step: share_of_rate(plan.schedule, step, plan.steps, least))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -298,8 +301,13 @@ def _partner_shift(seed: int, step: int, batch: int) -> int:
     """Return how far a picture's partner is from it in the batch, 1..B-1; depends on seed and step only."""
     if batch < 2:
         return 0
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+    generator = torch.Generator().manual_seed(_seed_of(seed, step))
     return int(torch.randint(1, batch, (), generator=generator))
+
+
+def _seed_of(seed: int, step: int) -> int:
+    """Return what seeds a step's random numbers, so that a resumed training draws the same ones."""
+    return seed * 1_000_003 + step
 
 
 def _fingerprint(

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from understudy.errors import InputError
+from understudy.train.presets import PRESETS, with_preset
 from understudy.types import (
-    EMBEDDED_TEACHER,
     LEAST_RATE,
     DeviceChoice,
     ImageScore,
     PrecisionChoice,
+    PresetName,
     RecipeName,
     Sampling,
     Schedule,
@@ -33,22 +34,27 @@ class FitOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    method: str = "snl-rd"
-    """Method to train: snl-rd, snl-fd, rd, stpm, dskd, or a method of your own."""
+    preset: PresetName = "fast"
+    """Method, teacher and picture size by what matters most: fast, balanced or accurate; one of these three
+    that is given comes first."""
+    method: str = PRESETS["fast"]["method"]
+    """Method to train: snl-rd, snl-fd, rd, stpm, dskd, dinomaly, or a method of your own; the preset's by
+    default."""
     recipe: RecipeName = "tuned"
     """Recipe of the training: ``tuned`` is the best that we know for several products, ``paper`` has the
     optimiser, loss and map of the method's paper; options that are given come first."""
     settings: dict[str, object] = Field(default_factory=dict)
     """Settings of the method, such as centers=25."""
-    teacher: str = Field(default=EMBEDDED_TEACHER, min_length=1)
-    """Teacher network: any timm backbone; the weights of the default come with the installation."""
+    teacher: str = Field(default=PRESETS["fast"]["teacher"], min_length=1)
+    """Teacher network: any timm backbone; the preset's by default, and its weights come with the
+    installation."""
     teacher_weights: str | None = Field(default=None, min_length=1)
     """Weights of the teacher: a .safetensors or .pth file, or the word random; by default the embedded ones,
     or those of the model hub."""
     strides: tuple[Annotated[int, Field(ge=1, le=4096)], ...] | None = Field(default=None, min_length=1)
     """Levels of the teacher by their stride in pixels, such as 8,16,32."""
-    image_size: int = Field(default=256, ge=32, le=4096)
-    """Side of the network's square input in pixels, from 32 to 4096."""
+    image_size: int = Field(default=PRESETS["fast"]["image_size"], ge=32, le=4096)
+    """Side of the network's square input in pixels, from 32 to 4096; the preset's by default."""
     keep_aspect: bool = False
     """Pad pictures to squares instead of stretching them."""
     tile: int | None = Field(default=None, ge=32, le=4096)
@@ -123,6 +129,11 @@ class FitOptions(BaseModel):
     """Continue the unfinished training in the model's folder."""
     overwrite: bool = False
     """Discard the model or the unfinished training that the folder holds."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_preset(cls, given: Any) -> Any:
+        return with_preset(given, "fast") if isinstance(given, Mapping) else given
 
     @field_validator("cache")
     @classmethod

@@ -59,11 +59,15 @@ class TrainingPlan:
 def recipe_of(asked: FitOptions) -> Recipe:
     """Return the recipe that was asked for, changed by the options that were given.
 
+    A transformer as student of another method is trained as ``dinomaly`` trains it.
+
     Raises:
         InputError: the method or a setting is unknown, and the message lists the known ones; or validation or
             averaging was asked for and does not go with the recipe.
     """
     recipe = method_named(asked.method).recipes[asked.recipe]
+    if {**recipe.settings, **asked.settings}.get("student") == "transformer":
+        recipe = replace(method_named("dinomaly").recipes[asked.recipe], settings=recipe.settings)
     if asked.validation and not recipe.validation:
         raise InputError(f"{asked.method} has no validation step; leave out --validation")
     named = {name: value for name in _NAMED if (value := getattr(asked, name)) is not None}

@@ -1,0 +1,34 @@
+"""Presets: method, teacher and picture size by what matters most, speed or accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from understudy.types import EMBEDDED_TEACHER, PresetName
+
+__all__ = ["PRESETS", "PRESET_FIELDS", "with_preset"]
+
+_TRANSFORMER = "vit_small_patch14_dinov2.lvd142m"
+
+PRESETS: Mapping[PresetName, Mapping[str, Any]] = {
+    "fast": {"method": "snl-rd", "teacher": EMBEDDED_TEACHER, "image_size": 256},
+    "balanced": {"method": "snl-rd", "teacher": EMBEDDED_TEACHER, "image_size": 384},
+    "accurate": {"method": "dinomaly", "teacher": _TRANSFORMER, "image_size": 322},
+}
+"""Options of a training, by preset. docs/results.md has what each finds, and what it costs."""
+
+PRESET_FIELDS = frozenset(name for options in PRESETS.values() for name in options)
+"""Options that a preset sets."""
+
+
+def with_preset(given: Mapping[str, Any], default: PresetName) -> dict[str, Any]:
+    """Add the options of the preset that is asked for; an option that is given and not ``None`` stays.
+
+    Args:
+        given: options by name, not yet validated.
+        default: preset if none is named.
+    """
+    name = given.get("preset") or default
+    options = PRESETS.get(name, {})  # an unknown name is refused when options are validated
+    return {**given, **{k: v for k, v in options.items() if given.get(k) is None}}
