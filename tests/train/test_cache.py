@@ -90,8 +90,8 @@ def learned(
     return distiller.learned()
 
 
-def close(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
-    return a.keys() == b.keys() and all(torch.allclose(a[k], b[k], rtol=1e-4, atol=1e-5) for k in a)
+def close(a: dict[str, Tensor], b: dict[str, Tensor], atol: float = 1e-5) -> bool:
+    return a.keys() == b.keys() and all(torch.allclose(a[k], b[k], rtol=1e-4, atol=atol) for k in a)
 
 
 @pytest.mark.parametrize("method", REVERSE)
@@ -101,10 +101,12 @@ def test_a_training_on_kept_features_ends_as_one_on_pictures(
     teacher, how = teacher_of(method), plan(optimiser=METHODS[method].recipes["paper"].optimiser)
     plain = learned(fresh(teacher, method), pictures, tmp_path / "a", how)
     kept = features(teacher, pictures, method=method)
-    assert close(learned(fresh(teacher, method), pictures, tmp_path / "b", how, features=kept), plain)
+    again = learned(fresh(teacher, method), pictures, tmp_path / "b", how, features=kept)
+    near = 1e-4 if method == "dinomaly" else 1e-5  # its optimiser steps even by a gradient of rounding alone
+    assert close(again, plain, near)
     how = replace(how, seed=1)
     other = learned(fresh(teacher, method), pictures, tmp_path / "c", how, features=kept)
-    assert not close(other, plain)
+    assert not close(other, plain, near)
 
 
 @pytest.mark.parametrize("precision", ["32", "bf16"])

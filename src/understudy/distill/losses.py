@@ -162,7 +162,7 @@ def cosine_loss(pair: Pair, reading: CosineLoss, done: float) -> Tensor:
     Args:
         pair: one level's features.
         reading: as for :func:`channel_distillation`, or ``easy``: :func:`easing_cosine_distance` with a share
-            that rises to 0.9 over the first three tenths of the training, as ``dinomaly``'s tuned recipe says.
+            that rises to 0.9 over the first three tenths of the training, as in the tuned ``dinomaly``.
         done: share of the training that is over, in [0, 1].
     """
     if reading == "easy":
