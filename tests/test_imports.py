@@ -133,7 +133,7 @@ def test_no_file_of_the_package_has_more_than_400_lines() -> None:
 
 
 def test_the_number_of_modules_stays_in_bounds() -> None:
-    assert sum(path.name != "__init__.py" for path in KNOWN.values()) <= 136
+    assert sum(path.name != "__init__.py" for path in KNOWN.values()) <= 145
 
 
 def test_a_public_name_means_one_thing() -> None:

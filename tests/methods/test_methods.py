@@ -73,7 +73,7 @@ def test_a_constant_picture_gives_finite_losses_and_scores(
 
 
 def test_settings_are_checked_and_the_known_ones_listed() -> None:
-    with pytest.raises(InputError, match="has no setting 'centres'; it has cosine, lambda_spatial"):
+    with pytest.raises(InputError, match="has no setting 'centres'; it has codebook, cosine, lambda_spatial"):
         settings_for("snl-rd", {"centres": 3})
     with pytest.raises(InputError, match=r"centers=-1 of snl-rd"):
         settings_for("snl-rd", {"centers": -1})
