@@ -31,7 +31,7 @@ def _today(settings: dict[str, Any] | None = None, **options: Any) -> dict[str, 
     return TODAY | options | {"settings": TODAY["settings"] | (settings or {})}
 
 
-_BOOK = {"codebook": 100}
+_BOOK = {"codebook": 300}
 _RD = {"cosine": "hard", "smoothing": 1.0}
 _DINO: dict[str, Any] = {
     "teacher": "vit_small_patch14_dinov2.lvd142m",
@@ -45,7 +45,7 @@ CANDIDATES: dict[str, dict[str, Any]] = {  # name without a comma -> options of 
     "800 steps": _today(max_steps=800),
     "800 steps falling": _today(max_steps=800, schedule="cosine"),
     "codebook": _today(_BOOK),
-    "codebook of 500": _today({"codebook": 500}),
+    "codebook of 100": _today({"codebook": 100}),
     "codebook at 320 px": _today(_BOOK, image_size=320),
     "codebook at 384 px": _today(_BOOK, image_size=384),
     "RD": TODAY | {"method": "rd", "settings": _RD | {"codebook": 0}},
@@ -61,7 +61,7 @@ CANDIDATES: dict[str, dict[str, Any]] = {  # name without a comma -> options of 
 
 QUESTIONS: dict[str, tuple[str, ...]] = {  # the first candidate is what the others are compared with
     "length": ("today", "800 steps", "800 steps falling"),
-    "codebook": ("today", "codebook", "codebook of 500"),
+    "codebook": ("today", "codebook", "codebook of 100"),
     "resolution": ("codebook", "codebook at 320 px", "codebook at 384 px"),
     "student": ("codebook", "RD", "RD and codebook", "STPM and codebook"),
     "transformer": ("today", "Dinomaly", "Dinomaly and codebook", "SNL on its student"),

@@ -21,7 +21,7 @@ def _features(seed: int = 0, batch: int = 2) -> Features:
 
 
 def _cells(features: Features) -> Tensor:
-    return stack_levels(features).flatten(2).transpose(1, 2).flatten(0, 1)
+    return stack_levels(features, 1).flatten(2).transpose(1, 2).flatten(0, 1)
 
 
 def _embeddings(features: Features) -> Tensor:
@@ -29,13 +29,13 @@ def _embeddings(features: Features) -> Tensor:
 
 
 def _filled(*products: Features, centres: int = 64) -> Codebook:
-    codebook = Codebook(centres)
+    codebook = Codebook(centres, 1)
     codebook.fill([_cells(f) for f in products], [_embeddings(f) for f in products])
     return codebook
 
 
-def test_levels_meet_on_the_middle_grid_and_each_cell_has_length_one() -> None:
-    stacked = stack_levels(_features())
+def test_levels_meet_on_one_grid_and_each_cell_has_length_one() -> None:
+    stacked = stack_levels(_features(), 1)
 
     assert stacked.shape == (2, 15, 4, 4)
     assert torch.allclose(stacked.norm(dim=1), torch.ones(2, 4, 4))
@@ -44,7 +44,7 @@ def test_levels_meet_on_the_middle_grid_and_each_cell_has_length_one() -> None:
 def test_a_finer_level_is_averaged_and_a_coarser_one_interpolated() -> None:
     fine, middle, coarse = _features()
 
-    stacked = stack_levels([fine, middle, coarse]) * 3**0.5
+    stacked = stack_levels([fine, middle, coarse], 1) * 3**0.5
 
     assert torch.allclose(stacked[:, :3], F.normalize(F.avg_pool2d(fine, 2), dim=1), atol=1e-6)
     assert torch.allclose(stacked[:, 3:8], F.normalize(middle, dim=1), atol=1e-6)
@@ -132,7 +132,7 @@ def test_ignored_pixels_change_no_other_and_get_the_lowest_value() -> None:
 
 
 def test_a_saved_codebook_loads_into_an_empty_one() -> None:
-    codebook, fresh = _filled(_features(), _features(1), centres=5), Codebook(5)
+    codebook, fresh = _filled(_features(), _features(1), centres=5), Codebook(5, 1)
     assert not fresh.filled
 
     fresh.load_state_dict(codebook.state_dict())

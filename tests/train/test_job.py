@@ -220,13 +220,35 @@ def test_a_plain_transformer_teaches_without_a_word_about_its_levels(factory: Pa
     assert all(np.isfinite(one.score) for one in found)
 
 
-def test_a_resumed_model_tells_the_seconds_before_the_stop_too(factory: Path, tmp_path: Path) -> None:
+def _begin(factory: Path, out: Path, **options: object) -> None:
+    """Begin a training that ends after its first report."""
+
     def pull_the_plug(what: str, done: int, total: int, note: str) -> None:
         if what == "train":
             raise WorkError("power cut")
 
     with pytest.raises(WorkError, match="power cut"):
-        fit(factory, tmp_path / "m", progress=Reporter(print, pull_the_plug), checkpoint_every=1, **QUICK)
+        fit(factory, out, progress=Reporter(print, pull_the_plug), checkpoint_every=1, **options)
+
+
+def test_a_training_is_resumed_in_its_precision_whatever_is_faster_now(
+    factory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = QUICK | {"precision": "auto"}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    monkeypatch.setattr("understudy.distill.network.bf16_speedup", lambda: 2.0)
+    _begin(factory, tmp_path / "m", **options)
+    monkeypatch.setattr("understudy.distill.network.bf16_speedup", lambda: 0.5)
+
+    resumed = fit(factory, tmp_path / "m", resume=True, checkpoint_every=1, **options)
+    fresh = fit(factory, tmp_path / "other", **options)
+
+    assert resumed.manifest.training.precision == "bf16"
+    assert fresh.manifest.training.precision == "32"
+
+
+def test_a_resumed_model_tells_the_seconds_before_the_stop_too(factory: Path, tmp_path: Path) -> None:
+    _begin(factory, tmp_path / "m", **QUICK)
     state = torch.load(checkpoint_file(tmp_path / "m"), weights_only=True)
     torch.save(state | {"seconds": 1000.0}, checkpoint_file(tmp_path / "m"))
     model = fit(factory, tmp_path / "m", resume=True, checkpoint_every=1, **QUICK)

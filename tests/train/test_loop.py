@@ -22,7 +22,7 @@ from understudy import METHODS, InputError, WorkError, fit
 from understudy.data.layouts import open_pictures
 from understudy.data.store import PictureStore
 from understudy.distill.distiller import Distiller
-from understudy.distill.network import resolve_precision
+from understudy.distill.network import bf16_speedup, resolve_precision
 from understudy.distill.teacher import Teacher
 from understudy.methods import Adam, Sgd, StableAdamW, build, settings_for
 from understudy.methods.recipe import share_of_rate
@@ -414,13 +414,33 @@ def test_bf16_trains_close_to_float32(embedded: Teacher, pictures: PictureStore,
     assert losses[1] == pytest.approx(losses[0], rel=0.25)
 
 
-def test_precision_is_bf16_only_where_the_hardware_multiplies_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("able", "speedup", "chosen"),
+    [
+        ({"amx_bf16": True, "avx512_bf16": True}, 0.5, "bf16"),
+        ({"avx512_bf16": True}, 2.0, "bf16"),
+        ({"avx512_bf16": True}, 1.0, "32"),
+        ({"avx512_bf16": False}, 2.0, "32"),
+    ],
+)
+def test_precision_is_bf16_only_where_it_is_faster(
+    able: dict[str, bool], speedup: float, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cpu = torch.device("cpu")
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
-    assert resolve_precision("auto", cpu) == "bf16"
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": False})
-    assert resolve_precision("auto", cpu) == "32"
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    monkeypatch.setattr("understudy.distill.network.bf16_speedup", lambda: speedup)
+
+    assert resolve_precision("auto", cpu) == chosen
     assert resolve_precision("bf16", cpu) == "bf16"
+
+
+def test_how_much_faster_bf16_is_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    bf16_speedup.cache_clear()
+    measured = bf16_speedup()
+    monkeypatch.setattr(time, "perf_counter", lambda: pytest.fail("measured again"))
+
+    assert measured > 0
+    assert bf16_speedup() == measured
 
 
 def test_a_partner_is_never_the_picture_itself() -> None:

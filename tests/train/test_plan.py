@@ -106,7 +106,7 @@ def test_the_reverse_base_has_a_recipe_of_its_own_with_snl_and_without(
     method: str, of_snl: dict[str, object]
 ) -> None:
     recipe = recipe_of(fit_options({"method": method}))
-    assert recipe.settings == {"cosine": "hard", "smoothing": 1.0, "codebook": 100, **of_snl}
+    assert recipe.settings == {"cosine": "hard", "smoothing": 1.0, "codebook": 300, **of_snl}
     assert (recipe.batch_size, recipe.averaging) == (8, 0.98)
 
 
@@ -123,7 +123,7 @@ def test_by_the_tuned_recipe_snls_terms_fall_and_its_affinity_map_weighs_half() 
 @pytest.mark.parametrize("method", ["stpm", "snl-fd", "dskd"])
 def test_what_was_measured_for_the_reverse_base_is_not_claimed_for_others(method: str) -> None:
     recipe, paper = (recipe_of(fit_options({"method": method, "recipe": r})) for r in ("tuned", "paper"))
-    assert (recipe.settings, recipe.averaging) == ({"codebook": 100}, 0)
+    assert (recipe.settings, recipe.averaging) == ({"codebook": 300}, 0)
     assert (recipe.batch_size, recipe.seen(6)) == (paper.batch_size, paper.seen(6))
 
 
@@ -133,7 +133,7 @@ def test_a_codebook_stands_beside_the_student_by_the_tuned_recipe_alone(method: 
 
     centres = {r: settings_for(method, each.settings).model_dump()["codebook"] for r, each in found.items()}
 
-    assert centres == {"tuned": 100, "paper": 0}
+    assert centres == {"tuned": 300, "paper": 0}
 
 
 @pytest.mark.parametrize("name", ["paper", "tuned"])

@@ -38,5 +38,5 @@ def test_without_a_preset_the_default_one_counts() -> None:
 
 
 def test_an_unknown_preset_is_refused_and_the_known_ones_are_named() -> None:
-    with pytest.raises(InputError, match="preset: .*'fast', 'balanced' or 'accurate'"):
+    with pytest.raises(InputError, match=r"preset: .*'fast', 'balanced' or 'accurate'"):
         fit_options({"preset": "quick"})

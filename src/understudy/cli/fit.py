@@ -85,7 +85,8 @@ def _typed(name: str, field: FieldInfo) -> tuple[Any, str, str | None]:
         return float, flag, "RATE"
     if name == "workers":
         return str | None, flag, "auto|N"
-    return field.annotation if name not in PRESET_FIELDS else field.annotation | None, flag, None
+    kind: Any = field.annotation
+    return kind | None if name in PRESET_FIELDS else kind, flag, None
 
 
 def _parameter(name: str, kind: Any, typed: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:

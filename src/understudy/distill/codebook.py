@@ -31,11 +31,12 @@ _AT_ONCE = 8192  # cells that are compared with all centres at once; bounds the 
 class Codebook(nn.Module):
     """Features -> one Pair: each cell, and the nearest centre of the product that the picture shows.
 
-    Levels are brought to the grid of the middle one, scaled to length one in each cell, and stacked. The
-    product is that of the nearest face, which is a mean of embeddings. It is empty until :meth:`fill`.
+    Levels are brought to one grid, scaled to length one in each cell, and stacked. The product is that of the
+    nearest face, which is a mean of embeddings. A codebook is empty until :meth:`fill`.
 
     Args:
         n_centres: number of centres of each product, at least 1. A product with fewer cells has some twice.
+        level: level whose grid all levels are brought to, counted from the finest.
         smoothing: sigma of the Gaussian over its map, in pixels of the map; 0 for none.
 
     Attributes:
@@ -45,9 +46,9 @@ class Codebook(nn.Module):
         scale: (2,) their standard deviations.
     """
 
-    def __init__(self, n_centres: int, smoothing: float = 0.0) -> None:
+    def __init__(self, n_centres: int, level: int = 0, smoothing: float = 0.0) -> None:
         super().__init__()
-        self.n_centres = n_centres
+        self.n_centres, self.level = n_centres, level
         self.to_map = MapRecipe(sigma=smoothing)
         self.centres = nn.Buffer(torch.empty(0, 0, 0))
         self.faces = nn.Buffer(torch.empty(0, 0, 0))
@@ -60,13 +61,17 @@ class Codebook(nn.Module):
         return self.centres.numel() > 0
 
     def forward(self, features: Features, valid: Tensor | None = None) -> Pair:  # noqa: D102
-        cells = stack_levels(features)
+        cells = self.cells(features)
         batch, width, height, columns = cells.shape
         centres = self.centres[self._product(features)]
         likeness = cells.flatten(2).transpose(1, 2) @ centres.transpose(1, 2)
         nearest = likeness.argmax(2, keepdim=True).expand(-1, -1, width)
         found = centres.gather(1, nearest).transpose(1, 2).reshape(batch, width, height, columns)
         return Pair(cells, found, None if valid is None else valid_cells(valid, (height, columns)))
+
+    def cells(self, features: Features) -> Tensor:
+        """Features -> (B, D_1 + .. + D_L, h, w) stacked levels; each cell has length one."""
+        return stack_levels(features, self.level)
 
     def maps(
         self, students: Tensor, features: Features, valid: Tensor | None = None
@@ -85,7 +90,7 @@ class Codebook(nn.Module):
         """Learn the centres and the faces of each product; the same input gives the same ones.
 
         Args:
-            cells: (n, D) cells of good pictures of each product, n at least 1; see :func:`stack_levels`.
+            cells: (n, D) of good pictures of each product, n at least 1; see :meth:`cells`.
             embeddings: (m, E) embeddings of each product, of length one, m at least 1.
         """
         self.centres = nn.Buffer(torch.stack([_centres_of(each, self.n_centres) for each in cells]))
@@ -115,9 +120,9 @@ class Codebook(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
-def stack_levels(features: Features) -> Tensor:
-    """Features -> (B, D_1 + .. + D_L, h, w) on the grid of the middle level; each cell has length one."""
-    height, width = features[len(features) // 2].shape[-2:]
+def stack_levels(features: Features, at: int) -> Tensor:
+    """Features -> (B, D_1 + .. + D_L, h, w) on the grid of level ``at``; each cell has length one."""
+    height, width = features[at].shape[-2:]
     levels = []
     for level in features:
         finer = level.shape[-1] > width

@@ -117,6 +117,9 @@ def method_named(name: str) -> Method:
     return found
 
 
+_STRIDE = 8  # of the codebook's grid, or the next coarser one; a finer one costs much and shows no more
+
+
 def build(method: str, teacher: Teacher, settings: BaseModel) -> Distiller:
     """Compose a method around a teacher, with fresh student weights from torch's global seed.
 
@@ -124,7 +127,9 @@ def build(method: str, teacher: Teacher, settings: BaseModel) -> Distiller:
     """
     distiller = method_named(method).compose(teacher, settings)
     if centres := getattr(settings, "codebook", 0):
-        distiller.codebook = Codebook(centres, getattr(settings, "smoothing", 0.0))
+        fine = [i for i, level in enumerate(teacher.levels) if level.stride >= _STRIDE]
+        at = fine[0] if fine else len(teacher.levels) - 1
+        distiller.codebook = Codebook(centres, at, getattr(settings, "smoothing", 0.0))
     return distiller
 
 

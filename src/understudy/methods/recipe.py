@@ -42,7 +42,7 @@ class CodebookSettings(BaseModel):
 
     Attributes:
         codebook: number of centres of each product, at most 4096; 0 for no codebook, as in the papers. The
-            tuned recipes have 100. See :class:`understudy.distill.codebook.Codebook`.
+            tuned recipes have 300. See :class:`understudy.distill.codebook.Codebook`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,7 +50,7 @@ class CodebookSettings(BaseModel):
     codebook: int = Field(default=0, ge=0, le=4096)
 
 
-CODEBOOK = {"codebook": 100}
+CODEBOOK = {"codebook": 300}
 """Setting of the tuned recipes; docs/decisions/0050."""
 
 _WARM_UP = 0.05  # share of the steps in which the learning rate rises

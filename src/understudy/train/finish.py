@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeVar
@@ -16,7 +17,6 @@ from torch.optim.swa_utils import update_bn
 from torch.utils.data import DataLoader, Subset
 
 from understudy.data.store import PictureStore
-from understudy.distill.codebook import stack_levels
 from understudy.distill.distiller import Distiller
 from understudy.distill.fusion import Fusion
 from understudy.distill.network import full_precision
@@ -105,7 +105,7 @@ def scale_maps(
     distiller.to("cpu")
 
 
-_FOR_CENTRES = 20_000  # cells of a category, evenly spread; more of them move no figure
+_FOR_CENTRES, _FROM = 20_000, 200  # cells of a category, and the windows that they come from
 _FOR_SCALES = 400  # windows of all categories together
 
 
@@ -129,24 +129,23 @@ def fill_codebook(
     """
     codebook = distiller.to(device).eval().codebook
     assert codebook is not None
+    windows = Counter(categories[i] for i in _some_of_each(categories, _FROM))
     cells: dict[str, list[Tensor]] = {}
     faces: dict[str, list[Tensor]] = {}
-    for names, images, valid in _batches(
-        good, categories, _FOR_CENTRES // 100, preprocess, device, batch_size
-    ):
+    chance = torch.Generator().manual_seed(0)
+    for names, images, valid in _batches(good, categories, _FROM, preprocess, device, batch_size):
         with torch.inference_mode(), full_precision():
             features = distiller.teacher(images)
-            stacked, embeddings = stack_levels(features), embedding(features)
+            stacked, embeddings = codebook.cells(features), embedding(features)
         counts = None if valid is None else valid_cells(valid, (stacked.shape[2], stacked.shape[3])) > 0
         for i, name in enumerate(names):
-            kept = stacked[i].flatten(1).T
-            cells.setdefault(name, []).append(kept if counts is None else kept[counts[i].flatten()])
+            own = stacked[i].flatten(1).T
+            own = own if counts is None else own[counts[i].flatten()]
+            some = torch.randperm(len(own), generator=chance)[: -(-_FOR_CENTRES // windows[name])]
+            cells.setdefault(name, []).append(own[some.to(device)])
             faces.setdefault(name, []).append(embeddings[i : i + 1])
     order = sorted(cells)
-    codebook.fill(
-        [_spread(torch.cat(cells[name]), _FOR_CENTRES) for name in order],
-        [torch.cat(faces[name]) for name in order],
-    )
+    codebook.fill([torch.cat(cells[n]) for n in order], [torch.cat(faces[n]) for n in order])
     each = max(1, _FOR_SCALES // len(order))
     moments = torch.zeros(2, 3, dtype=torch.float64)  # number, sum and sum of squares of each map
     for _, images, valid in _batches(good, categories, each, preprocess, device, batch_size):
@@ -159,11 +158,6 @@ def fill_codebook(
                 moments[i] += torch.stack([torch.tensor(len(values)), values.sum(), values.square().sum()])
     codebook.fit_scales(moments)
     distiller.to("cpu")
-
-
-def _spread(rows: Tensor, most: int) -> Tensor:
-    """(n, D) -> evenly spread rows, at most ``most`` of them."""
-    return rows[:: -(-len(rows) // most)]
 
 
 def _batches(

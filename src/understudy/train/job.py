@@ -29,7 +29,7 @@ from understudy.runtime.manifest import TeacherCard, TrainingCard
 from understudy.runtime.roi import NO_ROIS, Rois, read_roi_masks
 from understudy.train.cache import load_training_data, store_of, windows_of
 from understudy.train.finish import fill_codebook, learn_prototypes, scale_maps
-from understudy.train.loop import journal_file, train
+from understudy.train.loop import begun_precision, journal_file, train
 from understudy.train.options import FitOptions
 from understudy.train.output import draft_model, is_finished, owned, prepare_output
 from understudy.train.plan import plan_for, preprocess_for, recipe_of
@@ -109,6 +109,8 @@ def _train_and_save(
     windows = count(parts.learn)
     if windows > len(parts.learn):
         reporter.say(f"{windows} tiles of {preprocess.tile} pixels to learn from")
+    if asked.resume and asked.precision == "auto":  # what is faster can be measured otherwise the next time
+        asked = asked.model_copy(update={"precision": begun_precision(out)})
     plan = plan_for(asked, recipe, windows, len(picture_set.categories))
     balanced = recipe.sampling == "balanced" and len(picture_set.categories) > 1
     room = windows if asked.epochs else plan.steps * plan.batch_size  # an epoch goes over all

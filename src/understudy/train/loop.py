@@ -36,9 +36,9 @@ from understudy.train.callbacks import AveragedWeights, BestEpoch, Journal, Prog
 from understudy.train.finish import MOST_BATCHES, recompute_batchnorm
 from understudy.train.messages import mute_lightning, translate_errors
 from understudy.train.plan import TrainingPlan
-from understudy.types import Features, Pair
+from understudy.types import Features, Pair, PrecisionChoice
 
-__all__ = ["Trained", "checkpoint_file", "journal_file", "train"]
+__all__ = ["Trained", "begun_precision", "checkpoint_file", "journal_file", "train"]
 
 
 def checkpoint_file(folder: Path) -> Path:
@@ -49,6 +49,17 @@ def checkpoint_file(folder: Path) -> Path:
 def journal_file(folder: Path) -> Path:
     """Return the file with the figures of an unfinished training in ``folder``, step by step."""
     return folder / TRAINING / STATE[1]
+
+
+def begun_precision(folder: Path) -> PrecisionChoice:
+    """Return the precision of the unfinished training in ``folder``; ``auto`` if there is none that says it.
+
+    Raises:
+        InputError: the checkpoint is damaged.
+    """
+    path = checkpoint_file(folder)
+    begun: PrecisionChoice = _read_checkpoint(path).get("precision", "auto") if path.is_file() else "auto"
+    return begun
 
 
 def _read_checkpoint(path: Path) -> dict[str, Any]:
@@ -284,12 +295,13 @@ class TrainingModule(L.LightningModule):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave the frozen teacher out of a checkpoint; add the fingerprint and the duration."""
+        """Leave the frozen teacher out of a checkpoint; add fingerprint, duration and precision."""
         state = checkpoint["state_dict"]
         for key in [k for k in state if k.startswith("distiller.teacher.")]:
             del state[key]
         checkpoint["fingerprint"] = self._fingerprint
         checkpoint["seconds"] = self.seconds
+        checkpoint["precision"] = self._plan.precision
 
 
 def _as_it_is(function: Any) -> Any:
