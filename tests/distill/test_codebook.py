@@ -30,8 +30,13 @@ def _embeddings(features: Features) -> Tensor:
 
 def _filled(*products: Features, centres: int = 64) -> Codebook:
     codebook = Codebook(centres, 1)
-    codebook.fill([_cells(f) for f in products], [_embeddings(f) for f in products])
+    codebook.fill([(_cells(f), _embeddings(f)) for f in products])
     return codebook
+
+
+def _keep_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every cell be a centre."""
+    monkeypatch.setattr("understudy.distill.codebook._CELLS_EACH", 1)
 
 
 def test_levels_meet_on_one_grid_and_each_cell_has_length_one() -> None:
@@ -52,25 +57,26 @@ def test_a_finer_level_is_averaged_and_a_coarser_one_interpolated() -> None:
     assert torch.allclose(stacked[:, 8:], F.normalize(enlarged, dim=1), atol=1e-6)
 
 
-def test_cells_that_are_all_kept_are_their_own_nearest() -> None:
+def test_cells_that_are_all_kept_have_no_distance(monkeypatch: pytest.MonkeyPatch) -> None:
+    _keep_all(monkeypatch)
     good = _features()
 
-    pair = _filled(good)(good)
-
-    assert torch.allclose(pair.student, pair.teacher, atol=1e-6)
+    assert _filled(good)(good).abs().max() < 1e-5
 
 
-def test_the_nearest_centre_is_that_of_a_brute_force_search() -> None:
-    codebook, seen = _filled(_features(1), centres=9), _features(5)
+def test_the_distance_is_that_of_a_brute_force_search() -> None:
+    codebook, seen = _filled(_features(1, batch=40), centres=9), _features(5)
 
-    pair = codebook(seen)
+    distance = codebook(seen)
 
-    cells = _cells(seen)
-    nearest = codebook.centres[0][(cells @ codebook.centres[0].T).argmax(1)]
-    assert torch.allclose(pair.student.flatten(2).transpose(1, 2).flatten(0, 1), nearest)
+    cells, centres = _cells(seen), codebook.centres[0]
+    expected = torch.stack([torch.stack([1 - cell @ c for c in centres]).min() for cell in cells])
+    assert distance.shape == (2, 1, 4, 4)
+    assert torch.allclose(distance.flatten(), expected, atol=1e-6)
 
 
-def test_a_picture_is_compared_with_its_own_product_alone() -> None:
+def test_a_picture_is_compared_with_its_own_product_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    _keep_all(monkeypatch)
     one, other = _features(1), _features(2)
     for level in other:
         level += 3  # a product that looks different
@@ -78,9 +84,8 @@ def test_a_picture_is_compared_with_its_own_product_alone() -> None:
     part = [level.clone() for level in other]
     part[1][:, :, 0, 0] = one[1][:, :, 0, 0]  # a cell that is good on the other product
 
-    pair = codebook(part)
+    distance = codebook(part)[:, 0]
 
-    distance = 1 - (pair.teacher * pair.student).sum(1)
     assert distance[:, 0, 0].min() > 0.01
     assert distance.flatten(1)[:, 5:].max() < 1e-5
 
@@ -88,15 +93,16 @@ def test_a_picture_is_compared_with_its_own_product_alone() -> None:
 def test_a_product_is_recognised_by_any_of_its_faces() -> None:
     codebook = Codebook(1)
     faces = [torch.eye(4)[:2], torch.eye(4)[2:]]
-    codebook.fill([_unit(1, 6, 0), _unit(1, 6, 1)], faces)
+    codebook.fill(zip([_unit(1, 6, 0), _unit(1, 6, 1)], faces, strict=True))
 
     for at, product in enumerate((0, 0, 1, 1)):
         features = [torch.ones(1, 2, 1, 1), torch.eye(4)[at].view(1, 4, 1, 1)]
-        assert torch.equal(codebook(features).student[0, :, 0, 0], codebook.centres[product][0])
+        own = codebook.cells(features).flatten() @ codebook.centres[product][0]
+        assert torch.allclose(codebook(features).flatten(), 1 - own)
 
 
 def test_both_maps_of_good_pictures_weigh_the_same() -> None:
-    codebook, g = _filled(_features(), centres=4), torch.Generator().manual_seed(0)
+    codebook, g = _filled(_features(batch=40), centres=4), torch.Generator().manual_seed(0)
     students, features = 100 + 50 * torch.rand(2, 1, 32, 32, generator=g), _features(7)
     both = torch.stack([m.double().flatten() for m in codebook.maps(students, features)])
     codebook.fit_scales(torch.stack([torch.full((2,), 2048.0), both.sum(1), both.square().sum(1)], 1))
@@ -138,17 +144,28 @@ def test_a_saved_codebook_loads_into_an_empty_one() -> None:
     fresh.load_state_dict(codebook.state_dict())
 
     assert fresh.filled
-    assert torch.equal(fresh(_features(9)).student, codebook(_features(9)).student)
+    assert torch.equal(fresh(_features(9)), codebook(_features(9)))
 
 
-def test_a_product_with_fewer_cells_than_centres_has_some_twice() -> None:
+def test_many_cells_share_a_centre_and_the_rest_of_the_centres_are_repeated() -> None:
     codebook = Codebook(5)
-    cells = [_unit(2, 6), _unit(50, 6)]
+    cells = [_unit(150, 6), _unit(5000, 6)]
 
-    codebook.fill(cells, [_unit(1, 3), _unit(1, 3, 1)])
+    codebook.fill(zip(cells, [_unit(1, 3), _unit(1, 3, 1)], strict=True))
 
     assert codebook.centres.shape == (2, 5, 6)
-    assert torch.equal(codebook.centres[0], cells[0][[0, 1, 0, 1, 0]])
+    assert torch.equal(codebook.centres[0], spherical_kmeans(cells[0], 2)[[0, 1, 0, 1, 0]])
+    assert torch.equal(codebook.centres[1], spherical_kmeans(cells[1], 5))
+
+
+def test_new_pictures_of_a_product_with_few_are_hardly_farther_than_learned_ones() -> None:
+    learned, new = _unit(1024, 6, 0), _unit(1024, 6, 1)
+    codebook = Codebook(300)
+    codebook.fill([(learned, _unit(1, 3))])
+
+    near, far = (1 - (each @ codebook.centres[0].T).amax(1).mean() for each in (learned, new))
+
+    assert near > 0.75 * far
 
 
 @pytest.mark.parametrize("seed", range(3))

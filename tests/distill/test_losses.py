@@ -57,3 +57,10 @@ def test_a_weight_falls_linearly_to_zero_only_where_it_is_to() -> None:
     )
     assert [falling.weight_after(done) for done in shares] == [2.0, 1.5, 0.0]
     assert [constant.weight_after(done) for done in shares] == [2.0, 2.0, 2.0]
+
+
+def test_a_term_of_an_older_method_takes_a_pair_and_a_shift_alone() -> None:
+    term = Term("own", 1.0, lambda pair, shift: pair.teacher.sum() * shift)  # type: ignore[arg-type,misc]
+    pair = Pair(torch.ones(1, 1, 2, 2), torch.zeros(1, 1, 2, 2))
+
+    assert term.error(pair, 3, 0.5) == 12

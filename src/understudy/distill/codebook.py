@@ -1,55 +1,59 @@
 """A codebook beside the student: the centres of each product's good cells, and how far a cell is from them.
 
 A student of many products answers for all of them at once, and so it also rebuilds what is good on another
-product. The codebook knows which product a picture shows, and compares each cell with that product alone.
+product. The codebook recognises which product a window shows, and compares each cell with that one alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from understudy.distill.maps import MapRecipe, fill_ignored
+from understudy.distill.fusion import LEAST_SPREAD
+from understudy.distill.maps import enlarge, fill_ignored, smooth
 from understudy.distill.teacher import embedding
 from understudy.distill.valid import valid_cells
-from understudy.types import Features, Pair
+from understudy.types import Features
 
 __all__ = ["FACES", "Codebook", "spherical_kmeans", "stack_levels"]
 
 FACES = 8
 """Embeddings by which a product is recognised. One would do for whole pictures; tiles of one differ."""
 
+_CELLS_EACH = 64  # cells of a centre, at least; else pictures that made it were nearer than new ones
 _ROUNDS = 8  # of k-means
-_LEAST_SPREAD = 1e-9  # a map that varies less on good pictures is constant, and is not scaled
 _AT_ONCE = 8192  # cells that are compared with all centres at once; bounds the memory
 
 
 class Codebook(nn.Module):
-    """Features -> one Pair: each cell, and the nearest centre of the product that the picture shows.
+    """Features -> (B, 1, h, w): how far each cell is from the centres of the product, from 0 to 2.
 
     Levels are brought to one grid, scaled to length one in each cell, and stacked. The product is that of the
     nearest face, which is a mean of embeddings. A codebook is empty until :meth:`fill`.
 
     Args:
-        n_centres: number of centres of each product, at least 1. A product with fewer cells has some twice.
+        n_centres: most centres of a product, at least 1.
         level: level whose grid all levels are brought to, counted from the finest.
         smoothing: sigma of the Gaussian over its map, in pixels of the map; 0 for none.
+        align_corners: where the map's cells lie; see :class:`understudy.distill.maps.MapRecipe`.
 
     Attributes:
-        centres: (P, K, D) centres of P products, each of length one.
+        centres: (P, K, D) centres of P products, of length one; a product with fewer has some twice.
         faces: (P, M, E) embeddings of each product, of length one.
         shift: (2,) mean of the student's map and of the codebook's over good pictures.
         scale: (2,) their standard deviations.
     """
 
-    def __init__(self, n_centres: int, level: int = 0, smoothing: float = 0.0) -> None:
+    def __init__(
+        self, n_centres: int, level: int = 0, smoothing: float = 0.0, *, align_corners: bool = True
+    ) -> None:
         super().__init__()
         self.n_centres, self.level = n_centres, level
-        self.to_map = MapRecipe(sigma=smoothing)
+        self.smoothing, self.align_corners = smoothing, align_corners
         self.centres = nn.Buffer(torch.empty(0, 0, 0))
         self.faces = nn.Buffer(torch.empty(0, 0, 0))
         self.shift = nn.Buffer(torch.zeros(2))
@@ -60,14 +64,10 @@ class Codebook(nn.Module):
         """Whether it has centres."""
         return self.centres.numel() > 0
 
-    def forward(self, features: Features, valid: Tensor | None = None) -> Pair:  # noqa: D102
+    def forward(self, features: Features) -> Tensor:  # noqa: D102
         cells = self.cells(features)
-        batch, width, height, columns = cells.shape
-        centres = self.centres[self._product(features)]
-        likeness = cells.flatten(2).transpose(1, 2) @ centres.transpose(1, 2)
-        nearest = likeness.argmax(2, keepdim=True).expand(-1, -1, width)
-        found = centres.gather(1, nearest).transpose(1, 2).reshape(batch, width, height, columns)
-        return Pair(cells, found, None if valid is None else valid_cells(valid, (height, columns)))
+        likeness = self.centres[self._product(features)] @ cells.flatten(2)
+        return 1 - likeness.amax(1).view(len(cells), 1, *cells.shape[2:])
 
     def cells(self, features: Features) -> Tensor:
         """Features -> (B, D_1 + .. + D_L, h, w) stacked levels; each cell has length one."""
@@ -77,8 +77,11 @@ class Codebook(nn.Module):
         self, students: Tensor, features: Features, valid: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Student's (B, 1, H, W) map and features -> that map and the codebook's, neither scaled."""
+        distance = self(features)
+        weights = None if valid is None else valid_cells(valid, (distance.shape[-2], distance.shape[-1]))
         size = (students.shape[-2], students.shape[-1])
-        return students, self.to_map([self(features, valid)], size, valid)
+        enlarged = enlarge(distance, size, weights, align_corners=self.align_corners)
+        return students, smooth(enlarged, self.smoothing, valid)
 
     def beside(self, students: Tensor, features: Features, valid: Tensor | None = None) -> Tensor:
         """Student's (B, 1, H, W) map and features -> mean of both maps, each shifted and scaled."""
@@ -86,15 +89,19 @@ class Codebook(nn.Module):
         shift, scale = (each.view(2, 1, 1, 1, 1) for each in (self.shift, self.scale))
         return fill_ignored(((both - shift) / scale).mean(0), valid)
 
-    def fill(self, cells: Sequence[Tensor], embeddings: Sequence[Tensor]) -> None:
+    def fill(self, products: Iterable[tuple[Tensor, Tensor]]) -> None:
         """Learn the centres and the faces of each product; the same input gives the same ones.
 
         Args:
-            cells: (n, D) of good pictures of each product, n at least 1; see :meth:`cells`.
-            embeddings: (m, E) embeddings of each product, of length one, m at least 1.
+            products: (n, D) cells of good pictures, see :meth:`cells`, and (m, E) embeddings of length one; n
+                and m at least 1.
         """
-        self.centres = nn.Buffer(torch.stack([_centres_of(each, self.n_centres) for each in cells]))
-        self.faces = nn.Buffer(torch.stack([_centres_of(each, FACES) for each in embeddings]))
+        centres, faces = [], []
+        for cells, embeddings in products:
+            most = min(self.n_centres, max(1, len(cells) // _CELLS_EACH))
+            centres.append(_so_many(spherical_kmeans(cells, most), self.n_centres))
+            faces.append(_so_many(spherical_kmeans(embeddings, FACES), FACES))
+        self.centres, self.faces = nn.Buffer(torch.stack(centres)), nn.Buffer(torch.stack(faces))
 
     def fit_scales(self, moments: Tensor) -> None:
         """Set shift and scale by both maps over good pictures.
@@ -106,7 +113,7 @@ class Codebook(nn.Module):
         mean = total / number
         deviation = (squares / number - mean**2).clamp(min=0).sqrt()
         self.shift.copy_(mean)
-        self.scale.copy_(torch.where(deviation > _LEAST_SPREAD, deviation, 1.0))
+        self.scale.copy_(torch.where(deviation > LEAST_SPREAD, deviation, 1.0))
 
     def _product(self, features: Features) -> Tensor:
         """Features -> (B,) number of the product with the nearest face."""
@@ -153,7 +160,6 @@ def spherical_kmeans(points: Tensor, k: int) -> Tensor:
     return centres
 
 
-def _centres_of(points: Tensor, n: int) -> Tensor:
-    """(m, D) points -> (n, D) centres; if there are fewer points, they are repeated."""
-    centres = spherical_kmeans(points, n)
-    return centres.repeat(-(-n // len(centres)), 1)[:n]
+def _so_many(points: Tensor, n: int) -> Tensor:
+    """(m, D) with m at most n -> (n, D), by repeating them."""
+    return points.repeat(-(-n // len(points)), 1)[:n]

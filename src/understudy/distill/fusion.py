@@ -15,10 +15,11 @@ from understudy.distill.losses import cosine_distance
 from understudy.distill.maps import MapRecipe, enlarge, fill_ignored, smooth
 from understudy.types import Pair
 
-__all__ = ["ContextualMap", "Fusion", "Scaling"]
+__all__ = ["LEAST_SPREAD", "ContextualMap", "Fusion", "Scaling"]
 
 Scaling = Literal["quantile", "zscore"]
-_LEAST_SPREAD = 1e-9  # a map that varies less on good pictures is constant, and is not scaled
+LEAST_SPREAD = 1e-9
+"""A map that varies less on good pictures is constant, and is not scaled."""
 _LOW, _HIGH = 0.9, 0.995  # quantiles of good pixels that become 0 and 1
 
 
@@ -107,4 +108,4 @@ class Fusion(nn.Module):
             else:
                 zero, one = values.mean(), values.mean() + values.std()
             spread = float(one - zero)
-            self.zero[i], self.unit[i] = float(zero), spread if spread > _LEAST_SPREAD else 1.0
+            self.zero[i], self.unit[i] = float(zero), spread if spread > LEAST_SPREAD else 1.0

@@ -7,6 +7,7 @@ Cells that do not count are in no mean, no softmax and no gradient (docs/decisio
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -75,6 +76,12 @@ class Term:
     needs_partner: bool = False
     levels: slice = field(default_factory=lambda: slice(None))
     anneals: bool = False
+
+    def __post_init__(self) -> None:
+        """Let an error that takes a pair and a shift alone, as older methods have, ignore the rest."""
+        if len(inspect.signature(self.error).parameters) == 2:
+            older: Callable[[Pair, int], Tensor] = self.error  # type: ignore[assignment]
+            object.__setattr__(self, "error", lambda pair, shift, done: older(pair, shift))
 
     def weight_after(self, done: float) -> float:
         """Its weight once a share ``done`` in [0, 1] of the training is over."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from understudy.distill.distiller import Distiller
-from understudy.errors import WorkError
+from understudy.errors import InputError, WorkError
 from understudy.runtime.graph import GRAPH_INPUTS, GRAPH_OUTPUTS
 
 __all__ = ["OPSET", "quantise", "write_onnx", "write_openvino"]
@@ -87,6 +87,9 @@ def quantise(source: Path, target: Path, inputs: Iterable[tuple[_Array, _Array |
         target: ONNX file to write, with quantising and dequantising nodes; OpenVINO reads it too.
         inputs: windows of good pictures, whose activations set the scales: a normalised image, (1, 3, S, S),
             and a mask of its valid pixels, (1, 1, S, S), or ``None`` if the graph takes no mask.
+
+    Raises:
+        InputError: the student has no convolution.
     """
     import onnx
     from onnxruntime import quantization as q
@@ -94,6 +97,8 @@ def quantise(source: Path, target: Path, inputs: Iterable[tuple[_Array, _Array |
     model = onnx.load(source)
     q.quant_utils.add_pre_process_metadata(model)  # the exporter has folded constants and inferred shapes
     learned = [node.name for node in model.graph.node if _is_students(node)]
+    if not learned:
+        raise InputError("this student has no convolution to compute in int8; export it in float32 or bf16")
     q.quantize_static(
         model,
         target,

@@ -21,12 +21,13 @@ from understudy.distill.distiller import Distiller
 from understudy.distill.teacher import Teacher
 from understudy.errors import InputError
 from understudy.methods import dinomaly, dskd, rd, snl, stpm
-from understudy.methods.recipe import Adam, Recipe, Sgd, StableAdamW
+from understudy.methods.recipe import Adam, CodebookSettings, Recipe, Sgd, StableAdamW
 from understudy.types import RecipeName
 
 __all__ = [
     "METHODS",
     "Adam",
+    "CodebookSettings",
     "Method",
     "Recipe",
     "Sgd",
@@ -126,10 +127,15 @@ def build(method: str, teacher: Teacher, settings: BaseModel) -> Distiller:
     If the settings ask for a codebook, an empty one stands beside the student.
     """
     distiller = method_named(method).compose(teacher, settings)
-    if centres := getattr(settings, "codebook", 0):
+    if isinstance(settings, CodebookSettings) and settings.codebook:
         fine = [i for i, level in enumerate(teacher.levels) if level.stride >= _STRIDE]
         at = fine[0] if fine else len(teacher.levels) - 1
-        distiller.codebook = Codebook(centres, at, getattr(settings, "smoothing", 0.0))
+        distiller.codebook = Codebook(
+            settings.codebook,
+            at,
+            getattr(settings, "smoothing", 0.0),
+            align_corners=getattr(distiller.to_map, "align_corners", True),
+        )
     return distiller
 
 

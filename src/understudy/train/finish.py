@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeVar
@@ -22,6 +21,7 @@ from understudy.distill.fusion import Fusion
 from understudy.distill.network import full_precision
 from understudy.distill.teacher import Teacher, embedding
 from understudy.distill.valid import valid_cells
+from understudy.progress import Advance, ignore_progress
 from understudy.runtime.decision import Prototypes
 from understudy.runtime.preprocess import Preprocess
 
@@ -53,21 +53,26 @@ def learn_prototypes(
     """
     teacher.to(device)
     sums: dict[str, Tensor] = {}
-    for names, images, _ in _batches(good, categories, _ENOUGH, preprocess, device, batch_size):
+    chosen = sorted(i for members in _places(categories, _ENOUGH).values() for i in members)
+    names = iter([categories[i] for i in chosen])
+    for images, _ in _batches(good, chosen, preprocess, device, batch_size):
         with torch.inference_mode(), full_precision():
             embeddings = embedding(teacher(images)).double().cpu()
-        for name, each in zip(names, embeddings, strict=True):
+        for name, each in zip(islice(names, len(embeddings)), embeddings, strict=True):
             sums[name] = sums.get(name, 0) + each
     teacher.to("cpu")
     return {name: F.normalize(sums[name], dim=0).float().numpy() for name in sorted(sums)}
 
 
-def _some_of_each(categories: Sequence[str], most: int = _ENOUGH) -> list[int]:
+def _places(categories: Sequence[str], most: int) -> dict[str, list[int]]:
     """Return the places of all windows of each category, or of evenly spread ones if there are too many."""
     places: dict[str, list[int]] = {}
     for place, category in enumerate(categories):
         places.setdefault(category, []).append(place)
-    return sorted(i for members in places.values() for i in members[:: -(-len(members) // most)])
+    return {
+        c: [members[i * len(members) // most] for i in range(most)] if len(members) > most else members
+        for c, members in places.items()
+    }
 
 
 _MOST_PIXELS = 2**24  # of all maps together, for the quantiles
@@ -105,7 +110,12 @@ def scale_maps(
     distiller.to("cpu")
 
 
-_FOR_CENTRES, _FROM = 20_000, 200  # cells of a category, and the windows that they come from
+_FOR_CENTRES = 20_000  # cells of a category
+_EACH, _LEAST, _ALL = (
+    100,
+    20,
+    4000,
+)  # windows of a category that they come from, at least, and of all together
 _FOR_SCALES = 400  # windows of all categories together
 
 
@@ -115,6 +125,7 @@ def fill_codebook(
     categories: Sequence[str],
     preprocess: Preprocess,
     device: torch.device,
+    advance: Advance = ignore_progress,
     batch_size: int = 8,
 ) -> None:
     """Learn the centres of each category beside a trained student, and the scales of both maps.
@@ -125,30 +136,38 @@ def fill_codebook(
         categories: category of each window.
         preprocess: turns windows into input.
         device: device that computes.
+        advance: called with ("codebook", categories done, categories in all, "").
         batch_size: number of windows at once.
     """
     codebook = distiller.to(device).eval().codebook
     assert codebook is not None
-    windows = Counter(categories[i] for i in _some_of_each(categories, _FROM))
-    cells: dict[str, list[Tensor]] = {}
-    faces: dict[str, list[Tensor]] = {}
-    chance = torch.Generator().manual_seed(0)
-    for names, images, valid in _batches(good, categories, _FROM, preprocess, device, batch_size):
-        with torch.inference_mode(), full_precision():
-            features = distiller.teacher(images)
-            stacked, embeddings = codebook.cells(features), embedding(features)
-        counts = None if valid is None else valid_cells(valid, (stacked.shape[2], stacked.shape[3])) > 0
-        for i, name in enumerate(names):
-            own = stacked[i].flatten(1).T
-            own = own if counts is None else own[counts[i].flatten()]
-            some = torch.randperm(len(own), generator=chance)[: -(-_FOR_CENTRES // windows[name])]
-            cells.setdefault(name, []).append(own[some.to(device)])
-            faces.setdefault(name, []).append(embeddings[i : i + 1])
-    order = sorted(cells)
-    codebook.fill([torch.cat(cells[n]) for n in order], [torch.cat(faces[n]) for n in order])
-    each = max(1, _FOR_SCALES // len(order))
+    places = _places(categories, max(_LEAST, min(_EACH, _ALL // len({*categories}))))
+
+    def cells_and_embeddings() -> Iterator[tuple[Tensor, Tensor]]:
+        chance = torch.Generator().manual_seed(0)
+        for done, (_, chosen) in enumerate(sorted(places.items()), 1):
+            cells, embeddings = [], []
+            for images, valid in _batches(good, chosen, preprocess, device, batch_size):
+                with torch.inference_mode(), full_precision():
+                    features = distiller.teacher(images)
+                    stacked = codebook.cells(features)
+                    embeddings.append(embedding(features))
+                counts = (
+                    None if valid is None else valid_cells(valid, (stacked.shape[2], stacked.shape[3])) > 0
+                )
+                for i, window in enumerate(stacked):
+                    own = window.flatten(1).T
+                    own = own if counts is None else own[counts[i].flatten()]
+                    some = torch.randperm(len(own), generator=chance)[: -(-_FOR_CENTRES // len(chosen))]
+                    cells.append(own[some.to(device)])
+            yield torch.cat(cells), torch.cat(embeddings)
+            advance("codebook", done, len(places), "")
+
+    codebook.fill(cells_and_embeddings())
+    some = _places(categories, max(1, _FOR_SCALES // len(places)))
     moments = torch.zeros(2, 3, dtype=torch.float64)  # number, sum and sum of squares of each map
-    for _, images, valid in _batches(good, categories, each, preprocess, device, batch_size):
+    chosen = [i for members in some.values() for i in members]
+    for images, valid in _batches(good, chosen, preprocess, device, batch_size):
         with torch.inference_mode(), full_precision():
             features = distiller.teacher(images)
             pairs = distiller.pairs_from(features, images, valid)
@@ -161,19 +180,11 @@ def fill_codebook(
 
 
 def _batches(
-    good: PictureStore,
-    categories: Sequence[str],
-    most: int,
-    preprocess: Preprocess,
-    device: torch.device,
-    batch_size: int,
-) -> Iterator[tuple[list[str], Tensor, Tensor | None]]:
-    """Yield categories, images and valid pixels of evenly spread windows, at most ``most`` of a category."""
-    chosen = _some_of_each(categories, most)
-    names = iter([categories[i] for i in chosen])
+    good: PictureStore, chosen: Sequence[int], preprocess: Preprocess, device: torch.device, batch_size: int
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Yield images and valid pixels of some windows, in order."""
     for batch in DataLoader(Subset(good, chosen), batch_size=batch_size):
-        images, valid = _inputs(batch, preprocess, device)
-        yield list(islice(names, len(images))), images, valid
+        yield _inputs(batch, preprocess, device)
 
 
 def _inputs(windows: Tensor, preprocess: Preprocess, device: torch.device) -> tuple[Tensor, Tensor | None]:

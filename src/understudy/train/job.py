@@ -156,7 +156,7 @@ def _train_and_save(
                 reporter.say("no picture is left to validate with: maps are scaled on those learned from")
             scale_maps(distiller, validation if parts.validation else pictures, preprocess, plan.device)
         if distiller.codebook is not None:
-            fill_codebook(distiller, pictures, categories, preprocess, plan.device)
+            fill_codebook(distiller, pictures, categories, preprocess, plan.device, reporter.advance)
         # If regions of interest depend on the category, it is recognised from the whole picture.
         whole = store_of(parts.learn, preprocess, NO_ROIS, budget=0) if rois.depend_on_category else pictures
         prototypes = learn_prototypes(

@@ -16,7 +16,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
@@ -159,7 +159,7 @@ def train(
             precision="bf16-mixed" if plan.precision == "bf16" else "32-true",
             max_steps=plan.steps,
             max_epochs=-1,
-            gradient_clip_val=plan.optimiser.clip,
+            gradient_clip_val=getattr(plan.optimiser, "clip", None),
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -225,6 +225,7 @@ class TrainingModule(L.LightningModule):
         self.distiller = distiller.to(memory_format=torch.channels_last)
         self._plan, self._fingerprint = plan, fingerprint
         self._inputs = Normaliser(preprocess)
+        self._draws = any(isinstance(m, nn.Dropout) and m.p for m in distiller.student.modules())
         fast: Callable[[Any], Any] = torch.compile if plan.compiled else _as_it_is
         self._of_images: Callable[[Tensor, Tensor | None], list[Pair]] = fast(distiller.pairs)
         self._of_features: Callable[[Features, None, Tensor | None], list[Pair]] = fast(distiller.pairs_from)
@@ -236,7 +237,8 @@ class TrainingModule(L.LightningModule):
 
     def training_step(self, batch: Tensor | list[Tensor], batch_idx: int) -> Tensor:
         """(B, S, S, 3 or 4) uint8 windows, or (B, h, w, D) features per level -> scalar loss."""
-        torch.manual_seed(_seed_of(self._plan.seed, self.global_step))  # of dropout
+        if self._draws:
+            torch.manual_seed(_seed_of(self._plan.seed, self.global_step))
         pairs = self._pairs(batch)
         shift = _partner_shift(self._plan.seed, self.global_step, len(pairs[0].teacher))
         self.terms = self.distiller.loss(pairs, shift, self.global_step / self._plan.steps)
@@ -290,7 +292,7 @@ class TrainingModule(L.LightningModule):
         """Return the plan's optimiser for the student, and its learning rate as a function of the step."""
         plan = self._plan
         optimiser = plan.optimiser.over(self.distiller.student.parameters())
-        least = plan.optimiser.least
+        least = getattr(plan.optimiser, "least", 0.0)
         rates = LambdaLR(optimiser, lambda step: share_of_rate(plan.schedule, step, plan.steps, least))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
 

@@ -35,8 +35,8 @@ class FitOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     preset: PresetName = "fast"
-    """Method, teacher and picture size by what matters most: fast, balanced or accurate; one of these three
-    that is given comes first."""
+    """Method, teacher and picture size by what matters most: fast, balanced or accurate; --method, --teacher
+    and --image-size go before it."""
     method: str = PRESETS["fast"]["method"]
     """Method to train: snl-rd, snl-fd, rd, stpm, dskd, dinomaly, or a method of your own; the preset's by
     default."""
@@ -46,8 +46,8 @@ class FitOptions(BaseModel):
     settings: dict[str, object] = Field(default_factory=dict)
     """Settings of the method, such as centers=25."""
     teacher: str = Field(default=PRESETS["fast"]["teacher"], min_length=1)
-    """Teacher network: any timm backbone; the preset's by default, and its weights come with the
-    installation."""
+    """Teacher network: any timm backbone; the preset's by default. The weights of tf_efficientnet_lite0 come
+    with the installation."""
     teacher_weights: str | None = Field(default=None, min_length=1)
     """Weights of the teacher: a .safetensors or .pth file, or the word random; by default the embedded ones,
     or those of the model hub."""

@@ -66,7 +66,8 @@ def recipe_of(asked: FitOptions) -> Recipe:
             averaging was asked for and does not go with the recipe.
     """
     recipe = method_named(asked.method).recipes[asked.recipe]
-    if {**recipe.settings, **asked.settings}.get("student") == "transformer":
+    takes_either = asked.method in ("rd", "snl-rd")
+    if takes_either and {**recipe.settings, **asked.settings}.get("student") == "transformer":
         recipe = replace(method_named("dinomaly").recipes[asked.recipe], settings=recipe.settings)
     if asked.validation and not recipe.validation:
         raise InputError(f"{asked.method} has no validation step; leave out --validation")
