@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from understudy import Model
+from understudy import InputError, Model
 from understudy.distill.network import TorchNetwork
 from understudy.distill.teacher import Teacher
-from understudy.export.formats import write_onnx, write_openvino
+from understudy.export.formats import quantise, write_onnx, write_openvino
 from understudy.export.parity import TOLERANCE
 from understudy.methods import build, settings_for
 from understudy.progress import untimed
@@ -43,3 +43,14 @@ def test_means_of_blocks_are_the_same_in_both_runtimes(method: str, model: Model
             expected, found = in_torch(images, None), network(images, None, untimed)
             assert np.abs(found.maps - expected.maps).max() < TOLERANCE * np.ptp(expected.maps)
             assert np.allclose(found.embeddings, expected.embeddings, atol=1e-5)
+
+
+def test_int8_is_refused_for_a_student_without_convolutions(tmp_path: Path) -> None:
+    teacher = Teacher("tiny_dinov2", (14, 14), SIDE, ((2, 3, 4, 5), (6, 7, 8, 9)))
+    distiller = build("dinomaly", teacher, settings_for("dinomaly", {"depth": 2})).eval()
+    write_onnx(distiller, tmp_path / "model.onnx", SIDE)
+
+    with pytest.raises(InputError, match="no convolution to compute in int8"):
+        quantise(tmp_path / "model.onnx", tmp_path / "int8.onnx", [])
+
+    assert not (tmp_path / "int8.onnx").exists()

@@ -8,12 +8,15 @@ from itertools import product
 
 import pytest
 import torch
+from pydantic import BaseModel
 
 from understudy import METHODS, InputError
 from understudy.distill.distiller import Distiller
 from understudy.distill.teacher import Teacher
 from understudy.distill.weights import load_teacher
 from understudy.methods import Method, build, method_named, parse_assignments, register_method, settings_for
+from understudy.train.options import fit_options
+from understudy.train.plan import recipe_of
 
 every_method = pytest.mark.parametrize("method", list(METHODS))
 
@@ -124,3 +127,36 @@ def test_a_registered_method_is_found_by_its_name_and_takes_no_others(
             register_method(name, other)
     with pytest.raises(InputError, match=r"no method is named 'x'; .*, dinomaly, own"):
         method_named("x")
+
+
+class _OwnSettings(BaseModel):
+    codebook: int = 5
+    student: str = "transformer"
+
+
+def test_a_setting_of_a_method_of_your_own_means_what_that_method_says(
+    embedded: Teacher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rd = METHODS["rd"]
+    own = Method.of(
+        _OwnSettings, lambda teacher, _: rd.compose(teacher, settings_for("rd")), rd.recipes["paper"]
+    )
+    monkeypatch.setitem(METHODS, "own", own)
+
+    distiller = build("own", embedded, settings_for("own"))
+    asked = fit_options({"method": "own", "recipe": "paper", "settings": {"student": "transformer"}})
+
+    assert distiller.codebook is None
+    assert recipe_of(asked).optimiser == rd.recipes["paper"].optimiser
+
+
+@every_method
+def test_an_empty_codebook_stands_beside_the_student_if_it_is_asked_for(
+    method: str, teacher_of: Callable[[str], Teacher]
+) -> None:
+    without, beside = (make(method, teacher_of(method), codebook=n) for n in (0, 7))
+    assert without.codebook is None
+    assert beside.codebook is not None
+    assert (beside.codebook.n_centres, beside.codebook.filled) == (7, False)
+    grid = teacher_of(method).levels[beside.codebook.level].stride
+    assert grid == min(level.stride for level in teacher_of(method).levels if level.stride >= 8)
