@@ -9,12 +9,10 @@ from understudy.types import EMBEDDED_TEACHER, PresetName
 
 __all__ = ["PRESETS", "PRESET_FIELDS", "with_preset"]
 
-_TRANSFORMER = "vit_small_patch14_dinov2.lvd142m"
-
 PRESETS: Mapping[PresetName, Mapping[str, Any]] = {
     "fast": {"method": "snl-rd", "teacher": EMBEDDED_TEACHER, "image_size": 256},
     "balanced": {"method": "snl-rd", "teacher": EMBEDDED_TEACHER, "image_size": 384},
-    "accurate": {"method": "dinomaly", "teacher": _TRANSFORMER, "image_size": 322},
+    "accurate": {"method": "snl-rd", "teacher": EMBEDDED_TEACHER, "image_size": 512},
 }
 """Options of a training, by preset. docs/results.md has what each finds, and what it costs."""
 
