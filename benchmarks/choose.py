@@ -7,10 +7,10 @@
 ``--questions preset`` or ``--candidates "today,320 px"`` run a part; ``candidates.py`` lists all. Every run
 is ``understudy fit`` and ``understudy evaluate`` in its own process. Defects are counted by the limits that
 ``fit`` sets. With ``--one-class`` each product is trained alone; ``candidates.py`` says how long. Rows are
-added as runs finish. A run whose rows exist is not repeated, unless the options of its candidate have changed.
-What a preset or a recipe stands for is no part of them: after a change of these, delete the rows. With
-``--speed`` the candidates are trained for a few steps, exported, and timed in turn in one process, one picture
-at a time.
+added as runs finish. A run whose rows exist is not repeated, unless the options of its candidate have
+changed. What a preset or a recipe stands for is no part of them: after a change of these, delete the rows.
+With ``--speed`` the candidates are trained for a few steps, exported, and timed in turn in one process, one
+picture at a time.
 """
 
 from __future__ import annotations
