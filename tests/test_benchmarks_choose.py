@@ -53,7 +53,7 @@ def test_a_choice_that_only_wins_on_the_half_that_chose_it_is_dropped() -> None:
     rows = rows_of("today", 0.8, 0.8) + rows_of("b", 0.9, 0.7) + rows_of("c", 0.7, 0.9)
     found = load("tables.choose").question(rows, "length")
     assert "chosen by A: b, on B 70.0 (-10.0), dropped; chosen by B: c, on A 70.0 (-10.0), dropped" in found
-    assert "Two-way 70.0 (-10.0). The default: **today**." in found
+    assert "Two-way 70.0 (-10.0). Kept: **today**." in found
     assert "| b | 90.0 ± 0.0 / 70.0 ± 0.0 |" in found
 
 
@@ -69,7 +69,7 @@ def test_a_candidate_that_lacks_a_seed_is_shown_and_not_chosen() -> None:
     rows = rows_of("today", 0.8, 0.8) + rows_of("b", 0.9, 0.9, seeds="0")
     found = load("tables.choose").question(rows, "length")
     assert "| b, seed 0 alone | 90.0 / 90.0 |" in found
-    assert "The default: **today**" in found
+    assert "Kept: **today**" in found
 
 
 def test_a_missing_figure_has_no_part_in_the_mean() -> None:

@@ -123,7 +123,7 @@ def _two_way(models: Models, today: str) -> tuple[str, str]:
     ]
     return kept, (
         f"By the mean of the five (gain over {today}) {'; '.join(said)}. Two-way "
-        f"{mean(reported.values()):.1f} ({mean(gains.values()):+.1f}). The default: **{kept}**."
+        f"{mean(reported.values()):.1f} ({mean(gains.values()):+.1f}). Kept: **{kept}**."
     )
 
 
