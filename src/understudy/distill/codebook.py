@@ -67,7 +67,7 @@ class Codebook(nn.Module):
     def forward(self, features: Features) -> Tensor:  # noqa: D102
         cells = self.cells(features)
         likeness = self.centres[self._product(features)] @ cells.flatten(2)
-        return 1 - likeness.amax(1).view(len(cells), 1, *cells.shape[2:])
+        return 1 - likeness.amax(1).view(-1, 1, *cells.shape[2:])
 
     def cells(self, features: Features) -> Tensor:
         """Features -> (B, D_1 + .. + D_L, h, w) stacked levels; each cell has length one."""
