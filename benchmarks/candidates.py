@@ -50,7 +50,7 @@ CANDIDATES: dict[str, dict[str, Any]] = {  # name without a comma -> options of 
     "codebook at 384 px": _today(_BOOK, image_size=384),
     "RD": TODAY | {"method": "rd", "settings": _RD | {"codebook": 0}},
     "RD and codebook": TODAY | {"method": "rd", "settings": _RD | _BOOK},
-    "STPM and codebook": TODAY | {"method": "stpm", "settings": _BOOK},
+    "STPM and codebook": TODAY | {"method": "stpm", "averaging": 0.0, "settings": _BOOK},
     "Dinomaly": _DINO | {"method": "dinomaly", "settings": {"codebook": 0}},
     "Dinomaly and codebook": _DINO | {"method": "dinomaly"},
     "SNL on its student": _DINO | {"method": "snl-rd", "settings": {"student": "transformer", "codebook": 0}},

@@ -66,9 +66,8 @@ def test_the_python_lines_run(
 
 def test_readme_is_short_and_has_one_table_of_results_with_its_legend_before_it() -> None:
     assert len(README.splitlines()) <= 100
-    assert re.findall(r"<!-- (\w+): begin -->", README) == ["summary"]
-    table = README.partition("<!-- summary: begin -->")[2].partition("<!-- summary: end -->")[0]
-    assert table.index("100 is perfect") < table.index("| --- |")
+    assert re.findall(r"<!-- (\w+): begin -->", README) == ["choose_preset"]
+    assert README.index("100 is perfect") < README.index("<!-- choose_preset: begin -->")
 
 
 def test_every_option_that_readme_names_is_one_of_fit() -> None:

@@ -157,7 +157,8 @@ def test_pictures_left_out_model_and_command_are_named(written: Written, inspect
 
 def test_settings_that_differ_from_the_papers_are_named(written: Written) -> None:
     text = Parsed(written(BOTH)).text
-    assert "tuned. Settings that differ from the paper's recipe: cosine=hard (paper: local)" in text
+    assert "tuned. Settings that differ from the paper's recipe: codebook=300 (paper: 0)" in text
+    assert "cosine=hard (paper: local)" in text
     assert "anneal_structural_terms=true (paper: false)" in text
     assert "SNL's spatial and affinity terms are annealed" in text
     assert "The affinity map has the weight 0.5 in the anomaly map; the paper has 1.0." in text
