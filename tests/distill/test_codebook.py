@@ -104,7 +104,7 @@ def test_a_product_is_recognised_by_any_of_its_faces() -> None:
 def test_both_maps_of_good_pictures_weigh_the_same() -> None:
     codebook, g = _filled(_features(batch=40), centres=4), torch.Generator().manual_seed(0)
     students, features = 100 + 50 * torch.rand(2, 1, 32, 32, generator=g), _features(7)
-    both = torch.stack([m.double().flatten() for m in codebook.maps(students, features)])
+    both = torch.stack([m.double().flatten() for m in (students, codebook.to_map(features, (32, 32)))])
     codebook.fit_scales(torch.stack([torch.full((2,), 2048.0), both.sum(1), both.square().sum(1)], 1))
 
     mean = codebook.beside(students, features).double().flatten()

@@ -49,7 +49,7 @@ def test_the_anomaly_map_is_the_mean_of_both_scaled_maps(filled: Model) -> None:
 
     together, students = _maps(distiller, images)
 
-    own = codebook.maps(students, distiller.teacher(images))[1]
+    own = codebook.to_map(distiller.teacher(images), (64, 64))
     scaled = [(m - codebook.shift[i]) / codebook.scale[i] for i, m in enumerate((students, own))]
     assert torch.allclose(together, (scaled[0] + scaled[1]) / 2, atol=1e-4)
 
@@ -70,7 +70,7 @@ def test_good_pictures_have_mean_0_and_deviation_1_in_both_maps(filled: Model, f
     images = torch.from_numpy(preprocess.inputs(windows)[0])
 
     _, students = _maps(distiller, images)
-    maps = codebook.maps(students, distiller.teacher(images))
+    maps = students, codebook.to_map(distiller.teacher(images), (64, 64))
 
     for i, one in enumerate(maps):
         scaled = (one - codebook.shift[i]) / codebook.scale[i]

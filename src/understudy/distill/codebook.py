@@ -73,19 +73,17 @@ class Codebook(nn.Module):
         """Features -> (B, D_1 + .. + D_L, h, w) stacked levels; each cell has length one."""
         return stack_levels(features, self.level)
 
-    def maps(
-        self, students: Tensor, features: Features, valid: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Student's (B, 1, H, W) map and features -> that map and the codebook's, neither scaled."""
+    def to_map(self, features: Features, size: tuple[int, int], valid: Tensor | None = None) -> Tensor:
+        """Features and (H, W) -> the codebook's (B, 1, H, W) map, neither shifted nor scaled."""
         distance = self(features)
         weights = None if valid is None else valid_cells(valid, (distance.shape[-2], distance.shape[-1]))
-        size = (students.shape[-2], students.shape[-1])
         enlarged = enlarge(distance, size, weights, align_corners=self.align_corners)
-        return students, smooth(enlarged, self.smoothing, valid)
+        return smooth(enlarged, self.smoothing, valid)
 
     def beside(self, students: Tensor, features: Features, valid: Tensor | None = None) -> Tensor:
         """Student's (B, 1, H, W) map and features -> mean of both maps, each shifted and scaled."""
-        both = torch.stack(self.maps(students, features, valid))
+        size = (students.shape[-2], students.shape[-1])
+        both = torch.stack([students, self.to_map(features, size, valid)])
         shift, scale = (each.view(2, 1, 1, 1, 1) for each in (self.shift, self.scale))
         return fill_ignored(((both - shift) / scale).mean(0), valid)
 

@@ -111,11 +111,8 @@ def scale_maps(
 
 
 _FOR_CENTRES = 20_000  # cells of a category
-_EACH, _LEAST, _ALL = (
-    100,
-    20,
-    4000,
-)  # windows of a category that they come from, at least, and of all together
+_EACH, _LEAST = 100, 20  # windows of a category that these come from: at most, at least
+_ALL = 4000  # windows of all categories together, unless each has the least
 _FOR_SCALES = 400  # windows of all categories together
 
 
@@ -171,8 +168,9 @@ def fill_codebook(
         with torch.inference_mode(), full_precision():
             features = distiller.teacher(images)
             pairs = distiller.pairs_from(features, images, valid)
-            students = distiller.to_map(pairs, (images.shape[-2], images.shape[-1]), valid)
-            for i, one in enumerate(codebook.maps(students, features, valid)):
+            size = (images.shape[-2], images.shape[-1])
+            both = distiller.to_map(pairs, size, valid), codebook.to_map(features, size, valid)
+            for i, one in enumerate(both):
                 values = (one.flatten() if valid is None else one[valid > 0]).double().cpu()
                 moments[i] += torch.stack([torch.tensor(len(values)), values.sum(), values.square().sum()])
     codebook.fit_scales(moments)

@@ -28,7 +28,6 @@ def with_preset(given: Mapping[str, Any], default: PresetName) -> dict[str, Any]
         default: preset if none is named.
     """
     name = given.get("preset") or default
-    options = (
-        PRESETS[name] if name in list(PRESETS) else {}
-    )  # an unknown name is refused when options are validated
+    # An unknown name is refused when options are validated; one that cannot be hashed, too.
+    options = PRESETS[name] if name in list(PRESETS) else {}
     return {**given, **{k: v for k, v in options.items() if given.get(k) is None}}
