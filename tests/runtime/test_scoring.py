@@ -15,6 +15,7 @@ from understudy.errors import PictureError
 from understudy.progress import Lap
 from understudy.runtime.decision import Calibration, Limits, Thresholds
 from understudy.runtime.graph import Answers
+from understudy.runtime.light import brightness, sharpness
 from understudy.runtime.preprocess import Preprocess
 from understudy.runtime.roi import Rois
 from understudy.runtime.scoring import Scored, Scorer
@@ -278,3 +279,16 @@ def test_a_files_digest_names_its_content(tmp_path: Path) -> None:
     Image.fromarray(painted((2, 1))).save(tmp_path / "c.png")
     a, b, c = ok(list(scorer().score([tmp_path / n for n in ("a.png", "b.png", "c.png")])))
     assert a.digest == b.digest != c.digest
+
+
+def test_the_light_of_a_picture_is_that_of_the_pixels_of_its_canvas_that_count() -> None:
+    pictures = [np.random.default_rng(i).integers(0, 256, (32, 64, 3), dtype=np.uint8) for i in range(3)]
+    valid = np.zeros((32, 64), bool)
+    valid[:, 16:48] = True
+    for kept in (None, valid):
+        results = ok(list(scorer(TILED, Rois(kept)).score(pictures)))
+        for picture, found in zip(pictures, results, strict=True):
+            assert (found.brightness, found.sharpness) == (
+                brightness(picture, kept),
+                sharpness(picture, kept),
+            )

@@ -14,6 +14,7 @@ from understudy.calibrate.conformal import conformal_threshold, good_pictures_ne
 from understudy.calibrate.estimate import MOST_VIEWS, Numbers, ProductFigures
 from understudy.calibrate.known_defects import find_defects, list_defects
 from understudy.calibrate.learn import Learned, learn_usual
+from understudy.calibrate.references import with_references
 from understudy.calibrate.thresholds import (
     MIN_AREA,
     REVIEW_BUDGET,
@@ -130,7 +131,7 @@ def calibrate_fresh(
         return None
     training = inspector.manifest.training
     views = _views(training, {c: f.windows for c, f in figures.items()})
-    calibration = estimated(_together(figures, measured, views), rates)
+    calibration = with_references(estimated(_together(figures, measured, views), rates), measured, figures)
     _save(inspector, calibration, reporter)
     held = Counter(each.category for each in measured)
     reporter.say(advice({c: n + held[c] for c, n in training.categories.items()}))
@@ -248,6 +249,7 @@ def calibrate_on(
                 f"{rates.false_alarm:g}, which takes {need}: the rate is estimated"
             )
         calibration = estimated(_together({}, figures, {}), rates, min_area)
+    calibration = with_references(calibration, figures)
     old = _calibration_before(inspector)
     _save(inspector, keep_others(calibration, old, inspector.categories), reporter)
     _report_others(calibration, old, inspector.categories, reporter)
@@ -299,7 +301,8 @@ def _measure(
         away = distances_to(result.embedding, inspector.scorer.prototypes)
         distance = min(away.values()) if category is None else away[category]
         level = highest_threshold_with_region(result.anomaly_map, min_area)
-        figures.append(HeldOut(category, result.score, distance, level))
+        light = result.brightness, result.sharpness
+        figures.append(HeldOut(category, result.score, distance, level, *light))
         reporter.advance("calibrate", len(figures), len(unseen), "")
     return figures
 

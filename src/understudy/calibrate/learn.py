@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 import numpy as np
@@ -46,12 +46,16 @@ class Learned:
         distances: (n,) distances from the prototype of the product; (0,) for a single picture, which is its
             own prototype.
         windows: number of windows of a picture, on average.
+        brightness: (n,) mean luminances of the canvases, in [0, 1].
+        sharpness: (n,) see :func:`understudy.runtime.light.sharpness`.
     """
 
     scores: Numbers
     levels: Numbers
     distances: Numbers
     windows: float
+    brightness: Numbers = field(default_factory=lambda: np.zeros(0))
+    sharpness: Numbers = field(default_factory=lambda: np.zeros(0))
 
 
 def learn_usual(
@@ -165,10 +169,13 @@ def _figures(
     away = np.array([distances_to(each.embedding, scorer.prototypes)[product] for each in scored])
     # The prototype without the picture lies as much farther; a single picture is its own prototype.
     distances = away * trained / (trained - 1) if trained > 1 else np.zeros(0)
+    light = (np.array([s.brightness for s in scored]), np.array([s.sharpness for s in scored]))
     if image_score == "maximum":
         scores = np.array([each.score for each in scored], np.float64)
         levels = np.array([highest_threshold_with_region(each.anomaly_map, min_area) for each in scored])
-        return _Product(0.0, np.ones((1, 1), np.float32), n, Learned(scores, levels, distances, windows))
+        return _Product(
+            0.0, np.ones((1, 1), np.float32), n, Learned(scores, levels, distances, windows, *light)
+        )
     places = _Places([cells_of(each.anomaly_map, each.valid) for each in scored])
     level, spread = places.usual()
     highest = []
@@ -177,7 +184,8 @@ def _figures(
         usual = ProductUsual(others, places_of_others.astype(np.float32), 0.0, 1.0, n)
         relative = lower_ignored(usual.relative(each.anomaly_map), each.valid)
         highest.append(highest_threshold_with_region(relative, min_area))
-    learned = Learned(np.array(list(places.excesses(window))), np.array(highest), distances, windows)
+    scores = np.array(list(places.excesses(window)))
+    learned = Learned(scores, np.array(highest), distances, windows, *light)
     return _Product(level, spread.astype(np.float32), n, learned)
 
 

@@ -51,12 +51,16 @@ class HeldOut:
             nearest prototype.
         level: highest threshold at which the map has a region of the smallest defect area; see
             :func:`understudy.runtime.regions.highest_threshold_with_region`.
+        brightness: mean luminance of the canvas, in [0, 1].
+        sharpness: see :func:`understudy.runtime.light.sharpness`.
     """
 
     category: str | None
     score: float
     distance: float
     level: float
+    brightness: float = math.nan
+    sharpness: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -312,11 +316,13 @@ def keep_others(new: Calibration, old: Calibration | None, categories: Sequence[
         return ours.model_copy(update={"categories": ours.categories | {c: theirs.of(c) for c in kept}})
 
     before = {each.rate: each for each in old.rates}
+    references = {c: old.references[c] for c in kept if c in old.references}
     return new.model_copy(
         update={
             "categories": new.categories | {c: thresholds_for(old, c) for c in kept},
             "masks": limits(new.masks, old.masks) if new.min_area == old.min_area else new.masks,
             "distances": limits(new.distances, old.distances),
             "rates": tuple(limits(r, before[r.rate]) if r.rate in before else r for r in new.rates),
+            "references": new.references | references,
         }
     )

@@ -27,7 +27,9 @@ from understudy.cli.export import export
 from understudy.cli.fit import fit
 from understudy.cli.predict import predict
 from understudy.cli.reproduce import reproduce
+from understudy.cli.serve import serve
 from understudy.cli.sign import sign
+from understudy.cli.station import station_app
 from understudy.errors import UnderstudyError, extra_needed
 
 __all__ = ["app", "main"]
@@ -41,9 +43,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, fit, calibrate, evaluate, predict, explain, diagnose, export, sign, reproduce):
+for verb in (demo, fit, calibrate, evaluate, predict, explain, diagnose, export, sign, reproduce, serve):
     app.command()(verb)
 app.add_typer(data_app)
+app.add_typer(station_app)
 
 INTERRUPTED = 130
 NO_READER = 141  # as a program that the signal SIGPIPE ends

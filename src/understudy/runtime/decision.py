@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ __all__ = [
     "Judgement",
     "Limits",
     "Prototypes",
+    "Reference",
     "Thresholds",
     "decide",
     "distances_to",
@@ -92,6 +94,28 @@ class Judgement(NamedTuple):
     reason: str | None
 
 
+class Reference(BaseModel):
+    """Figures of good pictures of one product, each sorted, that the pictures of a line are compared with.
+
+    A figure has one value for each picture. ``score`` and ``distance`` are of pictures that the training has
+    not seen, because it makes both smaller. ``brightness`` and ``sharpness`` are of all pictures, because no
+    training changes them.
+
+    Attributes:
+        score: image-level anomaly scores.
+        distance: distances from the prototype of the product, in [0, 2].
+        brightness: mean luminances of the canvas, in [0, 1].
+        sharpness: see :func:`understudy.runtime.light.sharpness`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    score: tuple[float, ...] = ()
+    distance: tuple[float, ...] = ()
+    brightness: tuple[float, ...] = ()
+    sharpness: tuple[float, ...] = ()
+
+
 class Calibration(BaseModel):
     """Everything that good pictures set: thresholds, limits and what they promise.
 
@@ -108,6 +132,8 @@ class Calibration(BaseModel):
         interval: 95 % interval of an estimated false-alarm rate, in [0, 1]; ``None`` if it is promised.
         checked: of the pictures that the training has not seen, the number that FAIL, and the number of all;
             ``None`` if they set the thresholds alone.
+        references: figures of good pictures by category, to notice drift; empty, and left out of the file, in
+            calibrations of older versions.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -122,6 +148,7 @@ class Calibration(BaseModel):
     scores: dict[str, tuple[float, ...]] = Field(default_factory=dict)
     interval: tuple[float, float] | None = None
     checked: tuple[int, int] | None = None
+    references: dict[str, Reference] = Field(default_factory=dict, exclude_if=operator.not_)
 
 
 def thresholds_for(calibration: Calibration, category: str | None) -> Thresholds:

@@ -111,22 +111,24 @@ def decode_file(
     """
     with open_regular(path) as (file, length):
         content = BytesIO(_content(file, path)) if length <= _SMALL else file
-        header = _open(content, path, canvas)
-        with _decoding(header, length, canvas, path):
-            _require_checksums(header.image, content, path)
-            picture, size = _picture(header, content, path, depth, canvas, lap)
-            return FilePicture(picture, size, _digest_of_file(content))
+        return _decode(content, length, path, depth, canvas, lap)
 
 
 def decode_data(
-    data: bytes, path: Path, depth: Depth | None = None, canvas: Canvas | None = None
-) -> NDArray[np.uint8]:
-    """Content of a picture file -> (h, w, 3) uint8 RGB; see :func:`decode_file`."""
-    file = BytesIO(data)
+    data: bytes, path: Path, depth: Depth | None = None, canvas: Canvas | None = None, lap: Lap = untimed
+) -> FilePicture:
+    """Decode the content of a picture file; see :func:`decode_file`. ``path`` names it in errors."""
+    return _decode(BytesIO(data), len(data), path, depth, canvas, lap)
+
+
+def _decode(
+    file: IO[bytes], length: int, path: Path, depth: Depth | None, canvas: Canvas | None, lap: Lap
+) -> FilePicture:
     header = _open(file, path, canvas)
-    with _decoding(header, len(data), canvas, path):
+    with _decoding(header, length, canvas, path):
         _require_checksums(header.image, file, path)
-        return _picture(header, file, path, depth, canvas, untimed)[0]
+        picture, size = _picture(header, file, path, depth, canvas, lap)
+        return FilePicture(picture, size, _digest_of_file(file))
 
 
 def decode_image(image: Image.Image, path: Path, depth: Depth | None = None) -> NDArray[np.uint8]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from understudy.runtime.depth import row_bands
 from understudy.runtime.images import resize_map
 
-__all__ = ["colour_span", "heatmap", "outline"]
+__all__ = ["colour_span", "heatmap", "outline", "overlay"]
 
 # Dark blue, violet, red, orange, pale yellow: brightness rises all the way, so it survives a grey print.
 _COLOURS = np.array(
@@ -60,13 +60,28 @@ def heatmap(
 def _coloured(
     picture: NDArray[np.uint8], anomaly_map: NDArray[np.float32], low: float, high: float, strength: float
 ) -> NDArray[np.uint8]:
+    colour, level = _colours(anomaly_map, low, high)
+    alpha = strength * level[..., None]
+    return np.asarray(picture * (1 - alpha) + colour * alpha, dtype=np.uint8)
+
+
+def overlay(
+    anomaly_map: NDArray[np.float32], low: float, high: float, strength: float = 0.65
+) -> NDArray[np.uint8]:
+    """(h, w) map -> (h, w, 4) uint8 RGBA; enlarged and laid over the picture it is its :func:`heatmap`."""
+    colour, level = _colours(anomaly_map, low, high)
+    return np.asarray(np.concatenate([colour, 255 * strength * level[..., None]], axis=-1), dtype=np.uint8)
+
+
+def _colours(
+    anomaly_map: NDArray[np.float32], low: float, high: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the (h, w, 3) colours of a map and its (h, w) levels in [0, 1]."""
     level = np.clip((anomaly_map - low) / max(high - low, 1e-12), 0, 1)
     at = level * (len(_COLOURS) - 1)
     below = np.minimum(at.astype(int), len(_COLOURS) - 2)
     part = (at - below)[..., None]
-    colour = _COLOURS[below] * (1 - part) + _COLOURS[below + 1] * part
-    alpha = strength * level[..., None]
-    return np.asarray(picture * (1 - alpha) + colour * alpha, dtype=np.uint8)
+    return _COLOURS[below] * (1 - part) + _COLOURS[below + 1] * part, level
 
 
 def outline(picture: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:

@@ -95,7 +95,7 @@ def decode_picture(data: bytes, path: Path, depth: Depth | None = None) -> Pictu
         path: name for errors.
         depth: range of deep pictures.
     """
-    return decode_data(data, path, depth)
+    return decode_data(data, path, depth).picture
 
 
 def picture_of(source: NDArray[np.generic] | Image.Image, name: Path, depth: Depth | None = None) -> Picture:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from understudy.progress import Lap, untimed
 from understudy.runtime.decision import Calibration, Prototypes, distances_to, recognise
 from understudy.runtime.graph import Answers, Network
 from understudy.runtime.images import Mask, Picture, lower_ignored, unit
+from understudy.runtime.light import brightness, sharpness
 from understudy.runtime.preprocess import Corner, Preprocess
 from understudy.runtime.roi import NO_ROIS, Rois, uses_valid_mask
 from understudy.runtime.sources import Decoded, Source, decode_ahead, decode_one_by_one, is_stream
@@ -42,6 +44,8 @@ class Scored:
         category: category as given, or as recognised for a region of interest that depends on it; else
             ``None``.
         valid: (h, w) mask, false where a pixel does not count; ``None`` if all pixels count.
+        brightness: mean luminance of the pixels of the canvas that count, in [0, 1].
+        sharpness: see :func:`understudy.runtime.light.sharpness`.
     """
 
     path: Path
@@ -52,6 +56,8 @@ class Scored:
     embedding: NDArray[np.float32]
     category: str | None = None
     valid: Mask | None = None
+    brightness: float = math.nan
+    sharpness: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -211,7 +217,19 @@ class Scorer:
         anomaly_map = lower_ignored(anomaly_map, valid)
         if not usual:
             score = float(anomaly_map.max())
-        return Scored(path, size, digest, score, anomaly_map, embedding, picture.category, valid)
+        canvas = picture.decoded.picture
+        return Scored(
+            path,
+            size,
+            digest,
+            score,
+            anomaly_map,
+            embedding,
+            picture.category,
+            valid,
+            brightness(canvas, valid),
+            sharpness(canvas, valid),
+        )
 
 
 @dataclass

@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -16,13 +17,14 @@ from PIL import Image
 
 from understudy.errors import InputError, PictureError
 from understudy.progress import Lap, untimed
-from understudy.runtime.decoding import decode_file, digest_of
+from understudy.runtime.decoding import decode_data, decode_file, digest_of
 from understudy.runtime.images import Picture, picture_of
 from understudy.runtime.preprocess import Preprocess
 from understudy.runtime.walk import find_pictures
 
 __all__ = [
     "Decoded",
+    "EncodedPicture",
     "PictureInput",
     "Source",
     "decode_ahead",
@@ -33,8 +35,23 @@ __all__ = [
     "usable_cores",
 ]
 
-Source = Path | NDArray[np.generic] | Image.Image
-"""One picture: its file, a PIL image or an array; see :func:`understudy.runtime.images.picture_of`."""
+
+@dataclass(frozen=True)
+class EncodedPicture:
+    """Content of a picture file that came over a network.
+
+    Attributes:
+        name: name of the file, for results and errors.
+        data: content of the file.
+    """
+
+    name: str
+    data: bytes
+
+
+Source = Path | NDArray[np.generic] | Image.Image | EncodedPicture
+"""One picture: its file, a file's content, a PIL image or an array; see
+:func:`understudy.runtime.images.picture_of`."""
 
 PictureInput = (
     str | Path | NDArray[np.generic] | Image.Image | Iterable[str | Path | NDArray[np.generic] | Image.Image]
@@ -69,7 +86,7 @@ def usable_cores() -> int:
     return usable or 1
 
 
-def is_stream(pictures: PictureInput) -> bool:
+def is_stream(pictures: PictureInput | Iterable[Source]) -> bool:
     """Tell whether pictures come one at a time, as from a camera.
 
     Each picture of a stream is judged before the next one is asked for.
@@ -154,11 +171,16 @@ def decode_one_by_one(
 
 
 def _decode(place: int, source: Source, preprocess: Preprocess, lap: Lap) -> Decoded | PictureError:
-    path = source if isinstance(source, Path) else Path(f"picture-{place}")
+    path = _name_of(source, place)
     try:
         with lap("decode", 1):
             if isinstance(source, Path):
                 canvas, size, digest = decode_file(path, preprocess.depth, preprocess.canvas, lap)
+                return Decoded(path, canvas, digest, size)
+            if isinstance(source, EncodedPicture):
+                canvas, size, digest = decode_data(
+                    source.data, path, preprocess.depth, preprocess.canvas, lap
+                )
                 return Decoded(path, canvas, digest, size)
             picture = picture_of(source, path, preprocess.depth)
         with lap("resize", 1):
@@ -168,3 +190,9 @@ def _decode(place: int, source: Source, preprocess: Preprocess, lap: Lap) -> Dec
     except PictureError as error:
         error.__cause__ = error.__context__ = None  # its frames would keep the pixels
         return error.with_traceback(None)
+
+
+def _name_of(source: Source, place: int) -> Path:
+    if isinstance(source, Path):
+        return source
+    return Path(source.name if isinstance(source, EncodedPicture) else f"picture-{place}")

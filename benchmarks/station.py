@@ -1,0 +1,262 @@
+"""What a station costs: latency and throughput over HTTP beside the runtime alone, memory, and kill -9.
+
+    python benchmarks/station.py --model EXPORTED --data PICTURES --out benchmarks/results/station.csv
+
+Rows are added to the file. Parts: ``--parts latency,throughput,memory,kill``. The station runs in a process
+of its own on a free port, with SQLite on the disk of ``--folder``; the client keeps its connection open.
+
+- latency: one picture at a time. Rounds alternate with the runtime alone (``Inspector.predict`` of the same
+  file in this process), so that both meet the same machine.
+- throughput: eight clients beside ``predict`` of the same pictures in batches of eight.
+- memory: resident memory of the station over many calls.
+- kill: kill -9 under load, start again, and look for acknowledged records that are missing or doubled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from machine import append, provenance
+from understudy.data.layouts import open_pictures
+from understudy.runtime.inspector import Inspector
+
+CLIENTS = 8
+
+
+def main() -> None:
+    """Measure what is asked for and add the rows."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--model", type=Path, required=True, help="exported model")
+    parser.add_argument("--data", type=Path, required=True, help="folder of pictures")
+    parser.add_argument("--out", type=Path, required=True, help="CSV file")
+    parser.add_argument("--folder", type=Path, help="folder for the station, on a disk; a temporary one")
+    parser.add_argument("--parts", default="latency,throughput,memory,kill")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--pictures", type=int, default=100, help="pictures of a round")
+    parser.add_argument("--calls", type=int, default=10_000, help="calls of the memory part")
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--threads", type=int, default=2)
+    asked = parser.parse_args()
+    test = [record.path for record in open_pictures(asked.data).test()]
+    pictures = [test[i * len(test) // asked.pictures] for i in range(min(asked.pictures, len(test)))]
+    parts = {"latency": latency, "throughput": throughput, "memory": memory, "kill": kill}
+    with tempfile.TemporaryDirectory(dir=asked.folder) as place:
+        for part in asked.parts.split(","):
+            row = parts[part](asked, Path(place) / part, pictures)
+            print(part, row, flush=True)
+            append(asked.out, [{"part": part, "figures": json.dumps(row)} | provenance()])
+
+
+@dataclass
+class Server:
+    """A station in a process of its own."""
+
+    process: subprocess.Popen[str]
+    port: int
+
+    def memory(self) -> float:
+        """Resident memory in MiB."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def start(asked: argparse.Namespace, folder: Path) -> Server:
+    """Start a station and wait until it is ready."""
+    command = [sys.executable, "-m", "understudy", "serve", str(asked.model), "--folder", str(folder)]
+    command += ["--port", "0", "--threads", str(asked.threads)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdout
+    line = process.stdout.readline()
+    if "http://" not in line:
+        raise SystemExit(f"the station did not start: {line}")
+    server = Server(process, int(line.split("http://", 1)[1].split("/")[0].rpartition(":")[2]))
+    while True:
+        try:
+            ask(connect(server), "GET", "/v2/health/ready")
+        except OSError:
+            time.sleep(0.01)
+        else:
+            return server
+
+
+@contextmanager
+def serving(asked: argparse.Namespace, folder: Path) -> Iterator[Server]:
+    """Run a station for the length of the block."""
+    server = start(asked, folder)
+    try:
+        yield server
+    finally:
+        server.process.send_signal(signal.SIGINT)
+        server.process.wait()
+
+
+def connect(server: Server) -> http.client.HTTPConnection:
+    """Open a connection."""
+    return http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+
+
+def ask(
+    connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None = None
+) -> dict[str, Any]:
+    """Call the station; return its answer."""
+    connection.request(method, path, body, {"Content-Type": "image/png"} if body else {})
+    with connection.getresponse() as response:
+        answer: dict[str, Any] = json.loads(response.read())
+        if response.status >= 400:
+            raise SystemExit(f"{path}: {response.status} {answer}")
+        return answer
+
+
+def latency(asked: argparse.Namespace, folder: Path, pictures: list[Path]) -> dict[str, Any]:
+    """Milliseconds of one picture at a time, over HTTP and by the runtime alone, in alternating rounds."""
+    inspector = Inspector.load(asked.model, asked.threads)
+    contents = [path.read_bytes() for path in pictures]
+    station: list[float] = []
+    alone: list[float] = []
+    with serving(asked, folder) as server:
+        connection = connect(server)
+        for turn in range(asked.rounds + 1):
+            for path, content in zip(pictures, contents, strict=True):
+                began = time.perf_counter()
+                ask(connection, "POST", "/inspect", content)
+                middle = time.perf_counter()
+                list(inspector.predict(iter([path])))
+                if turn:  # the first round warms up
+                    station.append(1000 * (middle - began))
+                    alone.append(1000 * (time.perf_counter() - middle))
+    return {
+        "n": len(station),
+        "station_p50": round(median(station), 2),
+        "station_p99": round(sorted(station)[int(0.99 * len(station))], 2),
+        "runtime_p50": round(median(alone), 2),
+        "runtime_p99": round(sorted(alone)[int(0.99 * len(alone))], 2),
+        "overhead_p50": round(median(s - a for s, a in zip(station, alone, strict=True)), 2),
+    }
+
+
+def throughput(asked: argparse.Namespace, folder: Path, pictures: list[Path]) -> dict[str, Any]:
+    """Pictures a second of eight clients, beside ``predict``, in alternating rounds."""
+    inspector = Inspector.load(asked.model, asked.threads)
+    contents = [path.read_bytes() for path in pictures]
+    station: list[float] = []
+    alone: list[float] = []
+    with serving(asked, folder) as server:
+
+        def client(n: int) -> None:
+            connection = connect(server)
+            for content in contents[n::CLIENTS]:
+                ask(connection, "POST", "/inspect", content)
+
+        for turn in range(asked.rounds + 1):
+            began = time.perf_counter()
+            threads = [threading.Thread(target=client, args=(n,)) for n in range(CLIENTS)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            middle = time.perf_counter()
+            list(inspector.predict(pictures, batch_size=8))
+            if turn:
+                station.append(len(pictures) / (middle - began))
+                alone.append(len(pictures) / (time.perf_counter() - middle))
+    shares = [s / a for s, a in zip(station, alone, strict=True)]
+    return {
+        "station_per_second": round(median(station), 1),
+        "predict_per_second": round(median(alone), 1),
+        "share": round(median(shares), 3),
+        "shares": [round(share, 3) for share in shares],
+    }
+
+
+def memory(asked: argparse.Namespace, folder: Path, pictures: list[Path]) -> dict[str, Any]:
+    """Resident memory after a tenth of the calls, and at the end."""
+    contents = [path.read_bytes() for path in pictures]
+    at: list[float] = []
+    with serving(asked, folder) as server:
+        connection = connect(server)
+        for i in range(asked.calls):
+            ask(connection, "POST", "/inspect", contents[i % len(contents)])
+            if (i + 1) % (asked.calls // 10) == 0:
+                at.append(round(server.memory(), 1))
+    return {"calls": asked.calls, "mib": at, "growth_mib": round(at[-1] - at[0], 1)}
+
+
+def kill(asked: argparse.Namespace, folder: Path, pictures: list[Path]) -> dict[str, Any]:
+    """Kill a station under load many times; count acknowledged records that are missing or doubled."""
+    contents = [path.read_bytes() for path in pictures[:20]]
+    acknowledged: dict[str, str] = {}
+    repeated = 0
+    for turn in range(asked.kills):
+        server = start(asked, folder)
+        lost: list[str] = []
+
+        def client(n: int, server: Server = server, turn: int = turn, lost: list[str] = lost) -> None:
+            connection = connect(server)
+            i = 0
+            while True:
+                client_id = f"{turn}-{n}-{i}"
+                try:
+                    path = f"/inspect?id={client_id}"
+                    (result,) = ask(connection, "POST", path, contents[i % len(contents)])["results"]
+                except (OSError, http.client.HTTPException, ValueError):
+                    lost.append(client_id)
+                    return
+                if result["stored"]:
+                    acknowledged[client_id] = result["inspection"]["id"]
+                i += 1
+
+        threads = [threading.Thread(target=client, args=(n,)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.2 + 0.05 * (turn % 7))
+        server.process.kill()
+        server.process.wait()
+        for thread in threads:
+            thread.join()
+        if turn % 20 == 0:  # a client that had no answer sends its picture again
+            with serving(asked, folder) as again:
+                connection = connect(again)
+                for client_id in lost:
+                    i = int(client_id.rpartition("-")[2])
+                    path = f"/inspect?id={client_id}"
+                    (result,) = ask(connection, "POST", path, contents[i % len(contents)])["results"]
+                    acknowledged[client_id] = result["inspection"]["id"]
+                    repeated += result["repeated"]
+    kept: dict[str, list[str]] = {}
+    with serving(asked, folder) as server:
+        connection, before = connect(server), ""
+        while True:
+            page = ask(connection, "GET", f"/api/inspections?limit=500{before}")
+            for row in page["rows"]:
+                kept.setdefault(row["inspection"]["client_id"], []).append(row["inspection"]["id"])
+            if page["next"] is None:
+                break
+            before = f"&before={page['next']}"
+    shutil.rmtree(folder)
+    return {
+        "kills": asked.kills,
+        "acknowledged": len(acknowledged),
+        "missing": sum(id not in kept.get(client, ()) for client, id in acknowledged.items()),
+        "doubled": sum(len(ids) > 1 for ids in kept.values()),
+        "stored_before_the_answer": repeated,
+    }
+
+
+if __name__ == "__main__":
+    main()

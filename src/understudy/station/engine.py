@@ -1,0 +1,158 @@
+"""Pictures of many callers -> results, scored together. The queue is bounded, and a full one says so."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from understudy.errors import PictureError, UnderstudyError
+from understudy.runtime.scoring import Scored
+from understudy.runtime.sources import EncodedPicture, Source
+from understudy.station.versions import Loaded
+from understudy.types import Result
+
+__all__ = ["Busy", "Engine", "Judged"]
+
+
+class Busy(UnderstudyError):
+    """As many pictures wait for the model as may; try again in a moment."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A picture that was judged, and by what.
+
+    Attributes:
+        result: what the model says.
+        scored: what was measured; ``None`` if the picture cannot be judged.
+        loaded: version of the model, with the thresholds in force.
+    """
+
+    result: Result
+    scored: Scored | None
+    loaded: Loaded
+
+
+@dataclass
+class _Waiting:
+    picture: EncodedPicture
+    product: str | None
+    answer: Future[Judged] = field(default_factory=Future)
+
+
+class Engine:
+    """Scores pictures in batches, in a few threads of its own.
+
+    A picture waits for others only while calls are on their way, and never longer than ``wait``.
+
+    Args:
+        current: returns the version of the model in force; asked once a batch.
+        batch_size: most pictures that are scored at once.
+        wait: longest time in seconds that a picture waits for others.
+        most_waiting: most pictures in the queue.
+        workers: number of threads; while one decodes, another computes.
+    """
+
+    def __init__(
+        self,
+        current: Callable[[], Loaded],
+        *,
+        batch_size: int = 8,
+        wait: float = 0.002,
+        most_waiting: int = 256,
+        workers: int = 2,
+    ) -> None:
+        self._current = current
+        self._batch_size = batch_size
+        self._wait = wait
+        self._most = most_waiting
+        self._queue: deque[_Waiting] = deque()
+        self._changed = threading.Condition()
+        self._coming = 0
+        self._closed = False
+        self._threads = [threading.Thread(target=self._work, name=f"engine-{i}") for i in range(workers)]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Number of pictures in the queue."""
+        return len(self._queue)
+
+    def expect(self, change: int) -> None:
+        """Tell that so many more calls are on their way, or fewer if the number is negative."""
+        with self._changed:
+            self._coming += change
+            self._changed.notify_all()
+
+    def submit(self, pictures: Sequence[EncodedPicture], product: str | None) -> list[Future[Judged]]:
+        """Queue pictures; each gets a future of what is said about it.
+
+        Raises:
+            Busy: they do not fit into the queue, or the engine is closing.
+        """
+        added = [_Waiting(picture, product) for picture in pictures]
+        with self._changed:
+            if self._closed or len(self._queue) + len(added) > self._most:
+                raise Busy("the station is busy; send the pictures again in a second")
+            self._queue += added
+            self._changed.notify_all()
+        return [each.answer for each in added]
+
+    def close(self) -> None:
+        """Answer what waits, then stop."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        while batch := self._next_batch():
+            try:
+                loaded = self._current()
+                for each, judged in zip(batch, _judge(loaded, batch), strict=True):
+                    each.answer.set_result(judged)
+            except BaseException as error:  # a caller waits for every picture, whatever happens
+                for each in batch:
+                    if not each.answer.done():
+                        each.answer.set_exception(error)
+
+    def _next_batch(self) -> list[_Waiting]:
+        """Wait for pictures; an empty list ends the thread."""
+        with self._changed:
+            while not self._queue:
+                if self._closed:
+                    return []
+                self._changed.wait()
+            until = time.monotonic() + self._wait
+            while len(self._queue) < self._batch_size and self._coming > 0 and not self._closed:
+                left = until - time.monotonic()
+                if left <= 0 or not self._changed.wait(left):
+                    break
+            return [self._queue.popleft() for _ in range(min(self._batch_size, len(self._queue)))]
+
+
+def _judge(loaded: Loaded, batch: Sequence[_Waiting]) -> Iterator[Judged]:
+    inspector = loaded.inspector
+    pictures: Iterable[Source] = [each.picture for each in batch]
+    if len(batch) == 1:
+        pictures = iter(pictures)  # decoded in this thread: threads for one picture would only cost time
+    products = [each.product for each in batch]
+    scored = inspector.scorer.score(pictures, len(batch), products)
+    for each, product in zip(scored, products, strict=True):
+        if isinstance(each, PictureError):
+            yield Judged(inspector.judged(each, product), None, loaded)
+        else:
+            yield Judged(inspector.judged(each, product), each, loaded)
+
+
+def named(name: str) -> str:
+    """Return a client's name for a picture without folders and control characters; ``picture`` if none."""
+    last = Path(name.replace("\\", "/")).name
+    return "".join(c for c in last if c.isprintable())[:200] or "picture"

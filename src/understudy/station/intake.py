@@ -1,0 +1,244 @@
+"""Pictures of one call -> kept records: judged once, stored once, told to all who listen."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from PIL import Image
+
+from understudy.errors import PictureError, UnderstudyError
+from understudy.runtime.decision import thresholds_for
+from understudy.runtime.heatmap import overlay
+from understudy.runtime.sources import EncodedPicture
+from understudy.station.engine import Engine, Judged, named
+from understudy.station.keeping import Keeper
+from understudy.station.pixels import require_pixels
+from understudy.station.recorder import Recorder
+from understudy.station.records import Box, Inspection
+from understudy.station.store import Store, StoreError
+from understudy.station.versions import Versions
+
+__all__ = ["Conflict", "Incoming", "Intake", "Outcome"]
+
+
+class Conflict(UnderstudyError):
+    """The call contradicts what the station holds."""
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A picture as a client sends it.
+
+    Attributes:
+        name: name of its file; may be empty.
+        data: content of its file.
+    """
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the station answers about a picture.
+
+    Attributes:
+        name: the client's name of the picture.
+        inspection: the record; ``None`` if the picture cannot be judged.
+        error: why not, in a sentence.
+        stored: whether the record stands in the database.
+        repeated: whether the record is that of an earlier call with the same client id.
+        judged: the judgement itself; ``None`` if it was not made now.
+    """
+
+    name: str
+    inspection: Inspection | None = None
+    error: str | None = None
+    stored: bool = False
+    repeated: bool = False
+    judged: Judged | None = None
+
+
+@dataclass(frozen=True)
+class Intake:
+    """Takes pictures in. Safe for several threads.
+
+    Attributes:
+        station: name of the station.
+        most_pixels: most pixels of a picture.
+        versions: versions of the model.
+        engine: judges pictures.
+        keeper: keeps pictures.
+        store: finds earlier inspections.
+        recorder: stores inspections.
+        told: is called with each new record, what was judged, and whether the record is stored.
+        failed: is called for each picture that cannot be judged.
+    """
+
+    station: str
+    most_pixels: int
+    versions: Versions
+    engine: Engine
+    keeper: Keeper
+    store: Store
+    recorder: Recorder
+    told: Callable[[Inspection, Judged, bool], None]
+    failed: Callable[[], None]
+
+    def inspect(
+        self,
+        pictures: Sequence[Incoming],
+        *,
+        product: str | None = None,
+        job: str | None = None,
+        client_id: str | None = None,
+        arrived: float | None = None,
+    ) -> list[Outcome]:
+        """Judge pictures of one call and keep the inspections; one outcome a picture, in order.
+
+        Args:
+            pictures: the pictures.
+            product: product that all of them show; recognised by default.
+            job: job id of the client.
+            client_id: makes a repeated call harmless: the same id with the same picture gets the same record.
+                The pictures of a call with several get ``/0``, ``/1`` and so on behind it.
+            arrived: ``time.perf_counter()`` when the call arrived.
+
+        Raises:
+            Busy: too many pictures wait.
+            Conflict: the client id belongs to another picture.
+            InputError: the model does not know the product.
+        """
+        arrived = arrived if arrived is not None else time.perf_counter()
+        self.versions.current.inspector.require_category(product)
+        digests = [hashlib.sha256(each.data).hexdigest() for each in pictures]
+        ids = _client_ids(client_id, len(pictures))
+        outcomes: list[Outcome | None] = [None] * len(pictures)
+        ask: list[int] = []
+        for i, (picture, digest, own) in enumerate(zip(pictures, digests, ids, strict=True)):
+            name = named(picture.name)
+            try:
+                outcomes[i] = self._earlier(name, own, digest)
+                if outcomes[i] is None:
+                    require_pixels(picture.data, name, self.most_pixels)
+                    ask.append(i)
+            except PictureError as error:
+                outcomes[i] = Outcome(name, error=str(error))
+                self.failed()
+        encoded = [EncodedPicture(named(pictures[i].name), pictures[i].data) for i in ask]
+        futures = self.engine.submit(encoded, product) if encoded else []
+        for i, future in zip(ask, futures, strict=True):
+            judged = future.result()
+            name = named(pictures[i].name)
+            if judged.scored is None:
+                outcomes[i] = Outcome(name, error=judged.result.error)
+                self.failed()
+                continue
+            record = self._record(judged, name, ids[i], digests[i], product, job, arrived)
+            outcomes[i] = Outcome(name, self._kept(record, judged, pictures[i].data), judged=judged)
+        return self._stored([each for each in outcomes if each is not None])
+
+    def _earlier(self, name: str, client_id: str | None, digest: str) -> Outcome | None:
+        """Return the outcome of an earlier call with the same client id, if there is one."""
+        if client_id is None:
+            return None
+        try:
+            earlier = self.store.find_client(self.station, client_id)
+        except StoreError:
+            return None  # the line goes on without its database
+        return None if earlier is None else _repeat(name, earlier, digest)
+
+    def _record(
+        self,
+        judged: Judged,
+        name: str,
+        client_id: str | None,
+        digest: str,
+        given: str | None,
+        job: str | None,
+        arrived: float,
+    ) -> Inspection:
+        result, loaded = judged.result, judged.loaded
+        calibration = loaded.inspector.calibration
+        used = None if calibration is None else thresholds_for(calibration, result.category)
+        return Inspection(
+            id=uuid.uuid4().hex,
+            client_id=client_id,
+            time=datetime.now(UTC),
+            station=self.station,
+            job=job,
+            name=name,
+            product_given=given,
+            product=result.category,
+            score=result.score if result.score == result.score else None,
+            review_above=None if used is None else used.review_above,
+            fail_above=None if used is None else used.fail_above,
+            false_alarm_rate=None if used is None else used.false_alarm_rate,
+            calibration=loaded.calibration_sha256,
+            verdict=result.verdict,
+            reason=result.reason,
+            regions=tuple(Box(**region._asdict()) for region in result.regions),
+            model=loaded.name,
+            version=loaded.version,
+            model_sha256=loaded.sha256,
+            picture_sha256=digest,
+            width=result.size[1],
+            height=result.size[0],
+            milliseconds=round(1000 * (time.perf_counter() - arrived), 3),
+        )
+
+    def _kept(self, record: Inspection, judged: Judged, data: bytes) -> Inspection:
+        """Keep the picture and its heat map if the policy wants them; return the record with their names."""
+        if not self.keeper.wants(record.verdict):
+            return record
+        picture, heatmap = self.keeper.keep(record.id, record.time, data, _heatmap(judged))
+        return record.model_copy(update={"picture": picture, "heatmap": heatmap})
+
+    def _stored(self, outcomes: list[Outcome]) -> list[Outcome]:
+        """Store the new records of a call; tell everybody who wants to know."""
+        new = [each.inspection for each in outcomes if each.inspection and not each.repeated]
+        rows = iter(self.recorder.add(new))
+        return [
+            self._told(each, next(rows)) if each.inspection and not each.repeated else each
+            for each in outcomes
+        ]
+
+    def _told(self, outcome: Outcome, row: Inspection | None) -> Outcome:
+        record, judged = outcome.inspection, outcome.judged
+        assert record is not None
+        assert judged is not None
+        if row is not None and row.id != record.id:  # another call with the same client id was faster
+            self.keeper.discard(record.picture, record.heatmap)
+            return _repeat(outcome.name, row, record.picture_sha256)
+        self.told(record, judged, row is not None)
+        return Outcome(outcome.name, record, stored=row is not None, judged=judged)
+
+
+def _client_ids(client_id: str | None, n: int) -> list[str | None]:
+    if client_id is None or n == 1:
+        return [client_id] * n
+    return [f"{client_id}/{i}" for i in range(n)]
+
+
+def _repeat(name: str, earlier: Inspection, digest: str) -> Outcome:
+    if earlier.picture_sha256 != digest:
+        raise Conflict(
+            f"the id {earlier.client_id!r} belongs to another picture, inspected at "
+            f"{earlier.time.isoformat(timespec='seconds')}; give every picture an id of its own"
+        )
+    return Outcome(name, earlier, stored=True, repeated=True)
+
+
+def _heatmap(judged: Judged) -> bytes:
+    """Return the anomaly map in colour, with transparency, as PNG; laid over the picture it is a heat map."""
+    result = judged.result
+    low, high = judged.loaded.inspector.colour_span(result.category, [float(result.anomaly_map.max())])
+    png = io.BytesIO()
+    Image.fromarray(overlay(result.anomaly_map, low, high)).save(png, "PNG", compress_level=1)
+    return png.getvalue()

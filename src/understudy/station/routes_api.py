@@ -1,0 +1,324 @@
+"""``/api``: what the page shows and changes. Times are ISO 8601 in UTC; errors are one sentence."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import FileResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.background import BackgroundTask
+from starlette.exceptions import HTTPException
+
+from understudy.station import overview
+from understudy.station.guard import Caller
+from understudy.station.records import Answer, Inspection, Mark, Review
+from understudy.station.reviewed import export_reviewed, weeks
+from understudy.station.station import Station
+from understudy.station.store import Query as Search
+from understudy.station.store import Row
+from understudy.station.thresholds import Chosen, in_force, require_product, what_if
+from understudy.types import Verdict
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/api")
+
+MOST_ROWS = 500
+_KINDS = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp",
+          ".bmp": "image/bmp", ".gif": "image/gif"}  # fmt: skip
+_Limit = Annotated[int, Query(ge=1, le=MOST_ROWS)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _Who(_Body):
+    who: str = Field(default="", max_length=100)
+
+
+class _ReviewBody(_Who):
+    answer: Answer
+    note: str = Field(default="", max_length=2000)
+    marks: tuple[Mark, ...] = Field(default=(), max_length=100)
+
+
+class _ResetBody(_Who):
+    product: str | None = None
+
+
+class _ThresholdsBody(Chosen):
+    who: str = Field(default="", max_length=100)
+
+    @property
+    def chosen(self) -> Chosen:
+        return Chosen(product=self.product, review_above=self.review_above, fail_above=self.fail_above)
+
+
+class _WhatIfBody(_ThresholdsBody):
+    days: float = Field(default=7, gt=0, le=3660)
+
+
+class _ModelBody(_Who):
+    folder: str = Field(min_length=1, max_length=4096)
+    force: bool = False
+
+
+def _station(request: Request, scope: Any) -> Station:
+    caller: Caller = request.state.caller
+    caller.require(scope)
+    station: Station = request.app.state.station
+    return station
+
+
+async def _in_thread(request: Request, work: Any, *given: Any, **named: Any) -> Any:
+    return await request.app.state.threads.run("page", work, *given, **named)
+
+
+def _who(request: Request, said: str) -> str:
+    """Return who makes a change: the person's name, with the token's name if there is one."""
+    token = request.state.caller.name
+    names = [name for name in (said.strip(), token and f"token {token}") if name]
+    return ", ".join(names) or "somebody at this machine"
+
+
+@router.get("/state")
+async def state(request: Request) -> dict[str, Any]:
+    """State of the station: what it is, whether all is well, and what it did today."""
+    station = _station(request, "review")
+    found = await _in_thread(request, overview.state, station)
+    caller: Caller = request.state.caller
+    return {**found, "scopes": list(caller.scopes), "who": caller.name}
+
+
+@router.get("/inspections")
+async def inspections(
+    request: Request,
+    limit: _Limit = 50,
+    before: int | None = None,
+    verdict: Annotated[list[Verdict] | None, Query()] = None,
+    product: str | None = None,
+    job: str | None = None,
+    text: Annotated[str | None, Query(max_length=200)] = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    answered: bool | None = None,
+    at: Annotated[str | None, Query(max_length=64)] = None,
+) -> dict[str, Any]:
+    """Kept inspections, the newest first; ``at`` names another station of the same database, ``*`` all."""
+    station = _station(request, "review")
+    query = Search(
+        station=None if at == "*" else at or station.options.station,
+        verdicts=tuple(verdict or ()),
+        product=product or None,
+        job=job or None,
+        text=text or None,
+        since=_utc(since),
+        until=_utc(until),
+        answered=answered,
+        before=before,
+    )
+    page = await _in_thread(request, station.store.search, query, limit)
+    return {"rows": [_row(row) for row in page.rows], "next": page.next}
+
+
+@router.get("/inspections/{id}")
+async def inspection(request: Request, id: str) -> dict[str, Any]:
+    """One inspection, with all answers to it."""
+    station = _station(request, "review")
+    found = await _found(request, station, id)
+    reviews = await _in_thread(request, station.store.reviews, id)
+    return {
+        "inspection": found.model_dump(mode="json"),
+        "reviews": [review.model_dump(mode="json") for review in reviews],
+    }
+
+
+@router.get("/inspections/{id}/picture")
+async def picture(request: Request, id: str) -> Response:
+    """The kept picture, as it came."""
+    station = _station(request, "review")
+    return _file(station, (await _found(request, station, id)).picture)
+
+
+@router.get("/inspections/{id}/heatmap")
+async def heatmap(request: Request, id: str) -> Response:
+    """The anomaly map in colour with transparency, to be laid over the picture."""
+    station = _station(request, "review")
+    return _file(station, (await _found(request, station, id)).heatmap)
+
+
+@router.get("/waiting")
+async def waiting(request: Request, limit: _Limit = 50) -> dict[str, Any]:
+    """REVIEW and FAIL that nobody has answered, the oldest first."""
+    station = _station(request, "review")
+    rows = await _in_thread(request, station.store.waiting, station.options.station, limit)
+    n = await _in_thread(request, station.store.count_waiting, station.options.station)
+    return {"rows": [_row(row) for row in rows], "waiting": n}
+
+
+@router.post("/inspections/{id}/reviews")
+async def review(request: Request, id: str, body: _ReviewBody) -> dict[str, Any]:
+    """Answer an inspection: good or defective. Earlier answers stay."""
+    station = _station(request, "review")
+    found = await _found(request, station, id)
+    who = _who(request, body.who)
+    given = Review(
+        inspection=id,
+        time=datetime.now(UTC),
+        who=who[:100],
+        answer=body.answer,
+        marks=tuple(_within(mark, found) for mark in body.marks),
+        note=body.note,
+    )
+    await _in_thread(request, station.store.add_review, given)
+    await _in_thread(request, station.log, who, "review", {"inspection": id, "answer": body.answer})
+    return given.model_dump(mode="json")
+
+
+@router.get("/weeks")
+async def real_life(request: Request) -> dict[str, Any]:
+    """What was found, missed and wrongly failed, by week, as far as people have looked."""
+    station = _station(request, "review")
+    found = await _in_thread(request, weeks, station.store, station=station.options.station)
+    return {"weeks": [overview.plain(week) for week in found]}
+
+
+@router.get("/reviewed.zip")
+async def reviewed(request: Request) -> Response:
+    """The answered pictures as a data set, which ``understudy data`` and ``calibrate`` read."""
+    station = _station(request, "review")
+    folder = Path(tempfile.mkdtemp(prefix=".reviewed-", dir=station.options.folder))
+
+    def write() -> str:
+        export_reviewed(station.store, station.keeper, folder / "reviewed")
+        return shutil.make_archive(str(folder / "reviewed"), "zip", folder, "reviewed")
+
+    done = BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
+    try:
+        path = await _in_thread(request, write)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return FileResponse(path, media_type="application/zip", filename="reviewed.zip", background=done)
+
+
+@router.get("/drift")
+async def drift(request: Request) -> dict[str, Any]:
+    """How strongly each figure of each product speaks against the calibration's pictures."""
+    station = _station(request, "review")
+    streams = station.drift.status() if station.drift else []
+    return {"budget": station.options.drift_budget, "streams": [overview.plain(each) for each in streams]}
+
+
+@router.post("/drift/reset")
+async def reset_drift(request: Request, body: _ResetBody) -> dict[str, Any]:
+    """Begin to watch anew, after the cause of an alarm was mended."""
+    station = _station(request, "admin")
+    if station.drift:
+        station.drift.reset(body.product)
+    await _in_thread(request, station.log, _who(request, body.who), "drift", {"reset": body.product or "all"})
+    return {"ok": True}
+
+
+@router.get("/thresholds")
+async def thresholds(request: Request) -> dict[str, Any]:
+    """Thresholds in force, product by product."""
+    inspector = _station(request, "review").versions.current.inspector
+    calibration = inspector.calibration
+    return {"products": in_force(calibration, inspector.categories) if calibration else []}
+
+
+@router.post("/thresholds/what-if")
+async def try_thresholds(request: Request, body: _WhatIfBody) -> dict[str, Any]:
+    """Say what other thresholds would have done to the kept history."""
+    station = _station(request, "review")
+    inspector = station.versions.current.inspector
+    calibration = require_product(inspector.calibration, inspector.categories, body.chosen)
+    since = datetime.now(UTC) - timedelta(days=body.days)
+
+    def ask() -> Any:
+        rows = station.store.scores(since, body.product, station.options.station)
+        return what_if(calibration, body.chosen, rows)
+
+    found: dict[str, Any] = await _in_thread(request, ask)
+    return found
+
+
+@router.post("/thresholds")
+async def set_thresholds(request: Request, body: _ThresholdsBody) -> dict[str, Any]:
+    """Put other thresholds in force."""
+    station = _station(request, "admin")
+    await _in_thread(request, station.set_thresholds, body.chosen, _who(request, body.who))
+    return await thresholds(request)
+
+
+@router.get("/model")
+async def model(request: Request) -> dict[str, Any]:
+    """The model in force, and its other versions."""
+    return overview.model(_station(request, "review"))
+
+
+@router.post("/model")
+async def load_model(request: Request, body: _ModelBody) -> dict[str, Any]:
+    """Load a new version from a folder of this machine; it takes over when it has proved itself."""
+    station = _station(request, "admin")
+    who = _who(request, body.who)
+    loaded, comparison = await _in_thread(request, station.load, Path(body.folder), who, force=body.force)
+    return {"version": loaded.version, "comparison": overview.plain(comparison)}
+
+
+@router.post("/model/rollback")
+async def roll_back(request: Request, body: _Who) -> dict[str, Any]:
+    """Put the version before in force."""
+    station = _station(request, "admin")
+    loaded = await _in_thread(request, station.roll_back, _who(request, body.who))
+    return {"version": loaded.version}
+
+
+@router.get("/changes")
+async def changes(request: Request, limit: _Limit = 100) -> dict[str, Any]:
+    """The audit log, the newest first."""
+    station = _station(request, "review")
+    found = await _in_thread(request, station.store.changes, limit)
+    return {"changes": [change.model_dump(mode="json") for change in found]}
+
+
+async def _found(request: Request, station: Station, id: str) -> Inspection:
+    found: Inspection | None = await _in_thread(request, station.store.get, id)
+    if found is None:
+        raise HTTPException(404, f"there is no inspection {id[:40]}")
+    return found
+
+
+def _file(station: Station, name: str | None) -> Response:
+    path = station.keeper.path(name) if name else None
+    if path is None:
+        raise HTTPException(404, "this picture was not kept, or was removed for room")
+    kind = _KINDS.get(path.suffix.lower(), "application/octet-stream")
+    return FileResponse(path, media_type=kind, headers={"Cache-Control": "private, max-age=3600"})
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return {
+        "sequence": row.sequence,
+        "inspection": row.inspection.model_dump(mode="json"),
+        "review": row.review and row.review.model_dump(mode="json"),
+    }
+
+
+def _within(mark: Mark, found: Inspection) -> Mark:
+    """Cut a mark to the picture."""
+    left, top = min(mark.left, found.width - 1), min(mark.top, found.height - 1)
+    right, bottom = min(mark.right, found.width), min(mark.bottom, found.height)
+    return Mark(left=left, top=top, right=max(right, left + 1), bottom=max(bottom, top + 1))
+
+
+def _utc(time: datetime | None) -> datetime | None:
+    """Take a time without a zone as UTC."""
+    return time if time is None or time.tzinfo else time.replace(tzinfo=UTC)

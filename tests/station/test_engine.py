@@ -1,0 +1,172 @@
+"""The queue of pictures: batches form by themselves, every caller gets its own answer, a full queue says so."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from understudy.errors import PictureError
+from understudy.runtime.scoring import Scored
+from understudy.runtime.sources import EncodedPicture
+from understudy.station.engine import Busy, Engine, named
+from understudy.types import Result
+
+
+class Model:
+    """Stands for a loaded version: the score of a picture is its content as a number."""
+
+    def __init__(self) -> None:
+        self.inspector = self
+        self.scorer = self
+        self.batches: list[int] = []
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def score(self, pictures: Any, batch_size: int, products: list[str | None]) -> Iterator[Any]:
+        pictures = list(pictures)
+        self.gate.wait()
+        self.batches.append(len(pictures))
+        for picture in pictures:
+            if picture.data == b"stop":
+                raise RuntimeError("the network broke")
+            if not picture.data.isdigit():
+                yield PictureError(Path(picture.name), "does not decode")
+                continue
+            empty = np.zeros((1, 1), np.float32)
+            yield Scored(Path(picture.name), (1, 1), "", float(picture.data), empty, empty[0])
+
+    def judged(self, scored: Any, product: str | None) -> Result:
+        if isinstance(scored, PictureError):
+            return Result(scored.path, np.nan, np.zeros((0, 0), np.float32), (0, 0), error=str(scored))
+        return Result(scored.path, scored.score, scored.anomaly_map, scored.size, category=product)
+
+
+@pytest.fixture
+def model() -> Model:
+    return Model()
+
+
+@pytest.fixture
+def engine_of(model: Model) -> Iterator[Callable[..., Engine]]:
+    made: list[Engine] = []
+
+    def make(**options: Any) -> Engine:
+        made.append(Engine(lambda: model, **options))  # type: ignore[arg-type, return-value]
+        return made[-1]
+
+    yield make
+    model.gate.set()
+    for engine in made:
+        engine.close()
+
+
+def pictures_of(*data: bytes) -> list[EncodedPicture]:
+    return [EncodedPicture(f"{i}.png", each) for i, each in enumerate(data)]
+
+
+def test_every_caller_gets_its_own_answers(engine_of: Callable[..., Engine]) -> None:
+    engine = engine_of(batch_size=4, workers=2)
+    found: dict[int, list[float]] = {}
+
+    def call(start: int) -> None:
+        futures = engine.submit(pictures_of(*(b"%d" % (start + i) for i in range(3))), f"p{start}")
+        found[start] = [future.result().result.score for future in futures]
+        assert {future.result().result.category for future in futures} == {f"p{start}"}
+
+    threads = [threading.Thread(target=call, args=(10 * n,)) for n in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {10 * n: [10 * n, 10 * n + 1, 10 * n + 2] for n in range(20)}
+
+
+def test_what_waits_is_scored_together(engine_of: Callable[..., Engine], model: Model) -> None:
+    model.gate.clear()
+    engine = engine_of(batch_size=4, workers=1, wait=0.0)
+    first = engine.submit(pictures_of(b"1"), None)
+    while engine.waiting:  # the worker has taken the first one, and stands at the gate
+        time.sleep(0.001)
+    rest = [f for _ in range(6) for f in engine.submit(pictures_of(b"1"), None)]
+    model.gate.set()
+    for future in first + rest:
+        future.result()
+    assert model.batches == [1, 4, 2]
+
+
+def test_a_picture_waits_for_calls_on_their_way_and_no_longer(
+    engine_of: Callable[..., Engine], model: Model
+) -> None:
+    engine = engine_of(batch_size=2, workers=1, wait=30.0)
+    engine.submit(pictures_of(b"1"), None)[0].result()  # nobody is on the way: at once
+    engine.expect(1)
+    early = engine.submit(pictures_of(b"1"), None)
+    time.sleep(0.05)
+    assert not early[0].done()
+    late = engine.submit(pictures_of(b"2"), None)
+    early[0].result()
+    late[0].result()
+    engine.expect(-1)
+    assert model.batches == [1, 2]
+    engine.expect(1)
+    given_up = engine.submit(pictures_of(b"3"), None)
+    engine.expect(-1)  # the other call went away
+    assert given_up[0].result().result.score == 3
+
+
+def test_a_bad_picture_does_not_stop_the_others(engine_of: Callable[..., Engine]) -> None:
+    engine = engine_of(batch_size=3)
+    good, bad, last = (f.result() for f in engine.submit(pictures_of(b"1", b"?", b"3"), None))
+    assert (good.result.score, last.result.score) == (1, 3)
+    assert bad.scored is None
+    assert bad.result.error == "1.png does not decode"
+
+
+def test_a_network_that_breaks_fails_its_batch_and_not_the_engine(engine_of: Callable[..., Engine]) -> None:
+    engine = engine_of(batch_size=3)
+    broken = engine.submit(pictures_of(b"1", b"stop", b"3"), None)
+    with pytest.raises(RuntimeError, match="broke"):
+        broken[2].result()
+    assert engine.submit(pictures_of(b"5"), None)[0].result().result.score == 5
+
+
+def test_a_full_queue_takes_nothing_of_a_call(engine_of: Callable[..., Engine], model: Model) -> None:
+    model.gate.clear()
+    engine = engine_of(batch_size=1, workers=1, most_waiting=3)
+    engine.submit(pictures_of(b"0"), None)
+    while engine.waiting:
+        time.sleep(0.001)
+    engine.submit(pictures_of(b"1", b"2"), None)
+    with pytest.raises(Busy, match="send the pictures again"):
+        engine.submit(pictures_of(b"3", b"4"), None)
+    assert engine.waiting == 2
+
+
+def test_closing_answers_what_waits(engine_of: Callable[..., Engine]) -> None:
+    engine = engine_of()
+    futures = engine.submit(pictures_of(*[b"1"] * 50), None)
+    engine.close()
+    assert [f.result(0).result.score for f in futures] == [1] * 50
+    with pytest.raises(Busy):
+        engine.submit(pictures_of(b"1"), None)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("a.png", "a.png"),
+        ("C:\\parts\\a.png", "a.png"),
+        ("../../etc/passwd", "passwd"),
+        ("", "picture"),
+        ("a\nb\x00.png", "ab.png"),
+        ("x" * 500, "x" * 200),
+    ],
+)
+def test_names_of_clients_are_only_names(given: str, kept: str) -> None:
+    assert named(given) == kept

@@ -1,0 +1,33 @@
+"""The limit on pixels looks at the header alone, and leaves damaged files to the decoder."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from PIL import Image
+
+from understudy.errors import PictureError
+from understudy.station.pixels import require_pixels
+
+
+def png(width: int, height: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("L", (width, height)).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_a_picture_of_too_many_pixels_is_refused() -> None:
+    require_pixels(png(20, 10), "a.png", 200)
+    with pytest.raises(PictureError, match=r"a\.png has 200 pixels, and this station takes 199"):
+        require_pixels(png(20, 10), "a.png", 199)
+
+
+def test_the_pixels_are_not_needed() -> None:
+    with pytest.raises(PictureError, match="has 2000000 pixels"):
+        require_pixels(png(2000, 1000)[:80], "a.png", 199)
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture", b"\x89PNG\r\n\x1a\n"])
+def test_a_damaged_file_is_left_to_the_decoder(data: bytes) -> None:
+    require_pixels(data, "a.png", 1)

@@ -1,0 +1,103 @@
+"""Inspections are stored many at a time; a database that is gone neither stops nor slows the line."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+
+from understudy.station import recorder as module
+from understudy.station.recorder import Recorder
+from understudy.station.records import Inspection
+from understudy.station.store import Store, StoreError
+
+
+class Fake:
+    """A store that can be slow, or gone."""
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+        self.error: Exception | None = None
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def add(self, records: Sequence[Inspection]) -> list[Inspection]:
+        self.gate.wait()
+        self.calls.append(len(records))
+        if self.error:
+            raise self.error
+        return list(records)
+
+
+@pytest.fixture
+def fake() -> Fake:
+    return Fake()
+
+
+@pytest.fixture
+def recorder(fake: Fake) -> Iterator[Recorder]:
+    made = Recorder(fake)  # type: ignore[arg-type]
+    yield made
+    fake.gate.set()
+    made.close()
+
+
+def test_what_is_returned_is_stored(store: Store, inspection: Callable[..., Inspection]) -> None:
+    recorder = Recorder(store)
+    records = [inspection() for _ in range(5)]
+    assert recorder.add(records) == records
+    assert [store.get(r.id) for r in records] == records
+    recorder.close()
+    assert recorder.add([inspection()]) == [None]
+
+
+def test_rows_that_wait_share_a_transaction(
+    fake: Fake, recorder: Recorder, inspection: Callable[..., Inspection]
+) -> None:
+    fake.gate.clear()
+    threads = [threading.Thread(target=recorder.add, args=([inspection()],)) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    while len(recorder._queue) < 19:
+        time.sleep(0.001)
+    fake.gate.set()
+    for thread in threads:
+        thread.join()
+    assert sum(fake.calls) == 20
+    assert len(fake.calls) <= 3
+
+
+@pytest.mark.parametrize("error", [StoreError("the database is gone"), RuntimeError("a bug")])
+def test_a_lost_database_is_said_and_tried_again(
+    fake: Fake,
+    recorder: Recorder,
+    inspection: Callable[..., Inspection],
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    monkeypatch.setattr(module, "RETRY", 1e9)
+    fake.error = error
+    assert recorder.add([inspection(), inspection()]) == [None, None]
+    assert recorder.trouble is not None
+    assert recorder.add([inspection()]) == [None]
+    assert fake.calls == [2]  # while it is gone, nobody waits for it
+    monkeypatch.setattr(module, "RETRY", 0.0)
+    fake.error = None
+    record = inspection()
+    assert recorder.add([record]) == [record]
+    assert recorder.trouble is None
+
+
+def test_a_database_that_hangs_holds_nobody_up(
+    fake: Fake, recorder: Recorder, inspection: Callable[..., Inspection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LONGEST_WAIT", 0.05)
+    fake.gate.clear()
+    assert recorder.add([inspection()]) == [None]
+    assert recorder.trouble == "the database does not answer"
+    fake.gate.set()
+    while recorder.trouble:  # what was late is stored after all
+        time.sleep(0.001)
+    assert fake.calls == [1]

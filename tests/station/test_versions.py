@@ -1,0 +1,195 @@
+"""Versions of a model: copied, compared, put in force, rolled back; no call is lost on the way."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from serving import Served, serving
+
+from understudy.errors import BundleError, InputError, WorkError
+from understudy.folders import read_sealed, write_sealed
+from understudy.runtime.inspector import Inspector
+from understudy.station.versions import Comparison, Versions, copied, name_of
+
+
+@pytest.fixture
+def other(exported: Path, tmp_path: Path) -> Path:
+    """The same model with another manifest, so that it is another version."""
+    folder = shutil.copytree(exported, tmp_path / "retrained")
+    content = read_sealed(folder / "manifest.json")
+    assert content is not None
+    content["training"]["seconds"] += 1
+    write_sealed(folder / "manifest.json", content)
+    return folder
+
+
+@pytest.fixture
+def served(exported: Path, tmp_path: Path) -> Iterator[Served]:
+    with serving(exported, tmp_path / "s", keep_every=1) as station:
+        yield station
+
+
+@pytest.fixture(scope="module")
+def pictures(factory: Path) -> list[Path]:
+    return sorted(factory.glob("*/test/*/*.png"))[:6]
+
+
+def test_the_station_judges_by_its_own_copy(served: Served, exported: Path, pictures: list[Path]) -> None:
+    folder = served.station.versions.current.folder
+    assert folder.parent == served.station.options.folder / "models"
+    assert sorted(p.name for p in folder.iterdir()) == sorted(
+        p.name for p in exported.iterdir() if not p.name.startswith(".understudy")
+    )
+
+
+def test_a_new_version_takes_over_and_rolls_back(served: Served, other: Path, pictures: list[Path]) -> None:
+    served.inspect(*pictures)
+    said = served.post("api/model", {"folder": str(other), "who": "Ada"})
+    assert said.json["version"] == 2
+    assert said.json["comparison"] == {
+        "pictures": len(pictures),
+        "changed": 0,
+        "failed": 0,
+        "score_change": pytest.approx(0, abs=1e-4),
+        "lost": [],
+    }
+    assert served.inspect(pictures[0]).json["results"][0]["inspection"]["version"] == 2
+    assert served.post("api/model/rollback", {"who": "Ada"}).json == {"version": 1}
+    assert served.inspect(pictures[0]).json["results"][0]["inspection"]["version"] == 1
+    assert [c["action"] for c in served.call("api/changes").json["changes"]] == ["roll back", "model"]
+    assert served.post("api/model", {"folder": str(other)}).json["version"] == 2  # keeps its number
+
+
+def test_a_restart_goes_on_with_the_version_in_force(
+    exported: Path, other: Path, tmp_path: Path, pictures: list[Path]
+) -> None:
+    with serving(exported, tmp_path / "s") as served:
+        served.post("api/model", {"folder": str(other)})
+    shutil.rmtree(other)  # the station has its own copy
+    with serving(None, tmp_path / "s") as served:
+        assert served.inspect(pictures[0]).json["results"][0]["inspection"]["version"] == 2
+        assert served.post("api/model/rollback", {}).json == {"version": 1}
+
+
+def test_no_call_is_lost_while_versions_change(served: Served, other: Path, pictures: list[Path]) -> None:
+    stop = threading.Event()
+    answers: list[tuple[int, int]] = []
+
+    def client() -> None:
+        while not stop.is_set():
+            answer = served.inspect(pictures[len(answers) % len(pictures)])
+            answers.append((answer.status, answer.json["results"][0]["inspection"]["version"]))
+
+    threads = [threading.Thread(target=client) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(3):
+        assert served.post("api/model", {"folder": str(other)}).status == 200
+        assert served.post("api/model/rollback", {}).status == 200
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert {status for status, _ in answers} == {200}
+    assert served.call("api/inspections?limit=500").json["rows"][-1] is not None
+    assert served.call("metrics").body.decode().count(f'stored="true"}} {len(answers)}.0') == 1
+
+
+def test_damaged_models_are_refused_and_the_old_one_stays(
+    served: Served, other: Path, pictures: list[Path], tmp_path: Path
+) -> None:
+    graph = other / "model.onnx"
+    graph.write_bytes(graph.read_bytes()[:-1])
+    for folder in (other, tmp_path / "nothing", tmp_path):
+        answer = served.post("api/model", {"folder": str(folder)})
+        assert answer.status == 422, answer.body
+    assert served.inspect(pictures[0]).json["results"][0]["inspection"]["version"] == 1
+    assert len(list((served.station.options.folder / "models").iterdir())) == 1
+
+
+def test_a_changed_source_is_said_and_not_used(served: Served, exported: Path, tmp_path: Path) -> None:
+    station = served.station
+    moved = shutil.copytree(exported, tmp_path / "source")
+    station._source = moved
+    station.look_after()
+    assert station.remarks == []
+    content = read_sealed(moved / "manifest.json")
+    assert content is not None
+    content["training"]["seconds"] += 2
+    write_sealed(moved / "manifest.json", content)
+    station.look_after()
+    state = served.call("api/state").json
+    assert (state["state"], state["reasons"]) == (
+        "yellow",
+        ["The model's folder holds another version now; load it to use it."],
+    )
+
+
+def test_a_copy_that_somebody_changed_is_not_opened(exported: Path, tmp_path: Path) -> None:
+    versions = Versions(tmp_path, Inspector.load)
+    loaded = versions.prepare(exported)
+    versions.take_over(loaded)
+    content = read_sealed(loaded.folder / "manifest.json")
+    assert content is not None
+    write_sealed(loaded.folder / "manifest.json", {**content, "method": "other"})
+    known = versions.dump()
+    again = Versions(tmp_path, Inspector.load, known["versions"], known["active"])
+    with pytest.raises(BundleError, match="version 1 of the model was changed"):
+        again.reopen(1)
+    with pytest.raises(WorkError, match="not the copy that the station wrote; move it away"):
+        copied(exported, tmp_path / "models")
+
+
+def test_a_roll_back_needs_a_version_before(exported: Path, tmp_path: Path) -> None:
+    versions = Versions(tmp_path, Inspector.load)
+    versions.take_over(versions.prepare(exported))
+    with pytest.raises(InputError, match="no version to roll back to"):
+        versions.previous()
+    with pytest.raises(InputError, match="there is no version 7"):
+        versions.reopen(7)
+
+
+@pytest.mark.parametrize(
+    ("comparison", "reason"),
+    [
+        (Comparison(20, 2, 0, 0.1, ()), None),
+        (Comparison(0, 0, 0, None, ()), None),
+        (Comparison(20, 3, 0, 0.1, ()), "it gives 3 of 20 kept pictures another verdict"),
+        (Comparison(20, 0, 1, 0.1, ()), "it cannot judge 1 of 20 kept pictures"),
+        (Comparison(20, 0, 0, 0.1, ("nut",)), "it does not know nut"),
+    ],
+)
+def test_a_version_that_differs_much_does_not_take_over(comparison: Comparison, reason: str | None) -> None:
+    assert comparison.refused == reason
+
+
+def test_a_version_that_does_not_know_a_product_needs_force(
+    served: Served, other: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("understudy.station.versions.MOST_CHANGED", -1)
+    served.inspect(*pictures)
+    answer = served.post("api/model", {"folder": str(other)})
+    assert answer.status == 409
+    assert "was not put in force: it gives 0 of 6 kept pictures another verdict" in answer.error
+    assert served.call("api/model").json["version"] == 1
+    assert served.post("api/model", {"folder": str(other), "force": True}).json["version"] == 2
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"), [("line 3", "line-3"), ("größe", "gr--e"), (".hidden", "hidden"), ("...", "model")]
+)
+def test_a_model_is_named_by_its_folder(tmp_path: Path, folder: str, name: str) -> None:
+    assert name_of(tmp_path / folder) == name
+
+
+def test_opening_fails_before_anything_is_copied(tmp_path: Path, exported: Path) -> None:
+    def broken(folder: Path) -> Inspector:
+        raise BundleError("no")
+
+    opener: Callable[[Path], Inspector] = broken
+    with pytest.raises(BundleError):
+        Versions(tmp_path, opener).prepare(exported)
+    assert not (tmp_path / "models").exists()
