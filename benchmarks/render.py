@@ -25,6 +25,7 @@ from tables import (
     promises,
     quality,
     reproduced,
+    station_drift,
     variations,
 )
 from tables.wording import Row
@@ -42,6 +43,7 @@ PAGES = tuple(
         "docs/from-score-to-decision.md",
         "docs/methods/dskd.md",
         "docs/results.md",
+        "docs/station-drift.md",
         "docs/decisions/0020-every-category-equally-often.md",
     )
 )
@@ -91,6 +93,8 @@ TABLES: dict[str, Callable[[list[Row]], str]] = {
     "presets_by_product": choose.by_product,
     "choose_one_class": choose.one_class,
     "presets": choose.speed,
+    "station_drift": station_drift.good_lines,
+    "station_delays": station_drift.delays,
     **{f"choose_{name}": partial(choose.question, name=name) for name in QUESTIONS},
     **versus.TABLES,
 }
@@ -112,6 +116,7 @@ FILES = {  # table -> results file, where the names differ
     "recipe_step_by_step": "variations",
     "variations_once": "variations",
     "presets_by_product": "choose",
+    "station_delays": "station_drift",
     "choose_one_class": "choose",
     **{f"choose_{name}": "choose" for name in QUESTIONS},
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import median
+from statistics import median_low
 
 from tables.wording import Row, chosen, made_on, table
 
@@ -31,8 +31,9 @@ def good_lines(rows: list[Row]) -> str:
     ]
     first = own[0]
     note = (
-        f"\nLines with a false alarm in any of the four streams, in percent of {int(first['lines']):,} lines of "
-        f"{int(first['pictures']):,} good pictures of one product; 1 % is promised for independent pictures. "
+        "\nLines with a false alarm in any of the four streams, in percent of "
+        f"{int(first['lines']):,} lines of {int(first['pictures']):,} good pictures of one product; 1 % is "
+        "promised for independent pictures. "
         f"The reference has {first['n_reference']} pictures, drawn at random. {_made(rows)}"
     )
     return table(header, lines) + note
@@ -64,23 +65,23 @@ def delays(rows: list[Row]) -> str:
     note = (
         f"\nPictures until the alarm: median over {int(first['lines']) * len(products)} lines of "
         f"{len(products)} products (share of lines that alarm within 500 pictures, in percent), by when the "
-        "change comes, at once or after so many good pictures, and by the number of pictures of the reference. "
-        "All pictures count; with `every` it takes so many times longer. The last two columns are of the last "
-        f"of the cells before. {_made(rows)}"
+        "change comes, at once or after so many good pictures, and by the number of pictures of the "
+        "reference. All pictures count; with `every` it takes so many times longer. The last two columns are "
+        f"of the cell before them. {_made(rows)}"
     )
     return table(header, lines) + note
 
 
 def _delay(rows: Sequence[Row]) -> str:
     every = [int(x) or NEVER for r in rows for x in r["delay"].split()]
-    middle = median(every)
+    middle = median_low(every)
     share = sum(x < NEVER for x in every) / len(every)
-    return f"{'–' if middle >= NEVER else f'{middle:g}'} ({100 * share:.0f})"
+    return f"{'–' if middle >= NEVER else f'{middle}'} ({100 * share:.0f})"
 
 
 def _slowest(rows: Sequence[Row]) -> str:
-    def rank(row: Row) -> tuple[int, float]:
-        return -int(row["alarms"]), median(int(x) or NEVER for x in row["delay"].split())
+    def rank(row: Row) -> tuple[int, int]:
+        return -int(row["alarms"]), median_low(int(x) or NEVER for x in row["delay"].split())
 
     worst = max(rows, key=rank)
     return f"{worst['product']}: {_delay([worst])}"

@@ -17,7 +17,6 @@ import time
 import uuid
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +24,15 @@ import numpy as np
 import uvicorn
 from fastapi import FastAPI, HTTPException, Query, Request, UploadFile
 from fastapi.responses import FileResponse, JSONResponse, Response
+from page_drawings import SIZE, drawn
 from PIL import Image
-from scipy import ndimage
 
 import understudy.station
-from understudy.lab.factory.defects import DEFECTS, spoil
-from understudy.lab.factory.scenes import PRODUCTS, expose
+from understudy.lab.factory.defects import DEFECTS
+from understudy.lab.factory.scenes import PRODUCTS
 from understudy.station.records import Answer, Box, Change, Inspection, Mark, Review
 
 PAGE = Path(understudy.station.__file__).parent / "page"
-SIZE = 320
 STATION, MODEL = "Line 3", "spring line"
 LIMITS = {"capsule": (2.35, 3.1), "linen": (2.6, 3.4), "nut": (2.2, 2.9), "veneer": (2.5, 3.2)}
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -42,34 +40,7 @@ CSP = (
     "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'"
 )
-COLOURS = np.array([[8, 8, 48], [88, 16, 120], [190, 40, 90], [245, 130, 30], [255, 245, 170]], float)
 SHA = hashlib.sha256(b"model").hexdigest()
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
-
-
-@lru_cache(256)
-def drawn(product: str, kind: str, seed: int) -> tuple[bytes, bytes, tuple[tuple[int, int, int, int], ...]]:
-    """Draw a picture: its file, its heat map with transparency, and boxes around its defect."""
-    rng = np.random.default_rng(seed)
-    scene = PRODUCTS[product](rng, SIZE)
-    mask = np.zeros((SIZE, SIZE), bool)
-    pixels = scene.picture
-    if kind != "good":
-        pixels, mask = spoil(rng, scene, DEFECTS[product][kind])
-    wide = ndimage.gaussian_filter(ndimage.maximum_filter(mask.astype(float), 15), 9)
-    noise = ndimage.gaussian_filter(rng.standard_normal((SIZE, SIZE)), 16)
-    level = np.clip(wide / max(wide.max(), 1e-6) + 1.5 * noise, 0, 1)
-    at = level * (len(COLOURS) - 1)
-    colour = np.stack([np.interp(at, range(len(COLOURS)), COLOURS[:, c]) for c in range(3)], -1)
-    heat = np.concatenate([colour, 255 * 0.8 * level[..., None] ** 0.8], -1).astype(np.uint8)
-    labels, _ = ndimage.label(wide > 0.3 * wide.max() if mask.any() else mask)
-    found = [(x.start, y.start, x.stop, y.stop) for y, x in ndimage.find_objects(labels)]
-    return _png(expose(pixels, rng)), _png(heat), tuple(found[:3])
 
 
 class Line:

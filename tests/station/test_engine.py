@@ -1,4 +1,4 @@
-"""The queue of pictures: batches form by themselves, every caller gets its own answer, a full queue says so."""
+"""The queue of pictures: batches form by themselves, and every caller gets its own answer."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ def test_one_inspection_shows_picture_map_boxes_thresholds_and_reviews(visitor: 
     slider = page.get_by_label("Heat map")
     slider.fill("20")
     assert page.locator(".frame .heat").evaluate("e => e.style.opacity") == "0.2"
-    page.get_by_role("button", name="Boxes").click()
+    page.get_by_role("button", name="Boxes", exact=True).click()
     assert not page.locator(".layer .found").is_visible()
 
 

@@ -141,8 +141,9 @@ def test_screenshots_for_the_documentation(chromium: Any) -> None:
                         page.keyboard.press("ArrowRight")
                 if view == "thresholds":
                     page.get_by_role("button", name="nut").click()
-                    page.get_by_label("FAIL above, as a number").fill("3.6")
+                    page.get_by_label("FAIL above, as a number").fill("4.9")
                     page.keyboard.press("Tab")
+                page.evaluate("document.activeElement.blur()")
                 page.wait_for_timeout(1200)
                 shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
                 shot.quantize(256).save(SHOTS / f"{view}-{width}.png", optimize=True)

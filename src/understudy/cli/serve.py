@@ -26,7 +26,7 @@ def serve(
     model: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[MODEL]",
+            metavar="MODEL",
             parser=parse_named,
             help="Folder of the model; by default the station's last one.",
         ),
@@ -69,10 +69,8 @@ def serve(
         typer.Option(metavar="URL", envvar="UNDERSTUDY_WEBHOOK", help="Post every result there, as JSON."),
     ] = None,
     webhook_only: Annotated[
-        tuple[str, ...] | None,
-        typer.Option(
-            metavar="VERDICTS", parser=split_names, help="Post these verdicts only, such as FAIL,REVIEW."
-        ),
+        str | None,
+        typer.Option(metavar="VERDICTS", help="Post these verdicts only, such as FAIL,REVIEW."),
     ] = None,
     mqtt: Annotated[
         str | None,
@@ -101,12 +99,12 @@ def serve(
     The page is at http://127.0.0.1:8080. Beyond this machine, make a token first: understudy station token.
     """
     try:
-        from understudy.station.options import StationOptions
         from understudy.station.server import running
         from understudy.station.telemetry import json_lines
     except ImportError as error:
         raise extra_needed("station", "understudy serve") from error
-    if unknown := set(webhook_only or ()) - set(get_args(Verdict)):
+    posted = split_names(webhook_only, "--webhook-only") or ()
+    if unknown := set(posted) - set(get_args(Verdict)):
         raise InputError(f"--webhook-only takes PASS, REVIEW and FAIL, got {min(unknown)!r}")
     with ExitStack() as stack:
         if demo:
@@ -122,7 +120,7 @@ def serve(
             database=database,
             watch=watch,
             webhook=webhook,
-            webhook_only=webhook_only or (),
+            webhook_only=posted,
             mqtt=mqtt,
             keep_every=keep_every,
             keep_bytes=round(keep_gigabytes * GIGABYTE),

@@ -11,6 +11,7 @@ from understudy.cli.arguments import parse_folder, parse_named
 from understudy.errors import InputError, extra_needed
 
 if TYPE_CHECKING:
+    from understudy.station.reviewed import Share, Week
     from understudy.station.store import Store
 
 __all__ = ["station_app"]
@@ -86,7 +87,11 @@ def export(
         exported = export_reviewed(store, Keeper(folder, store), out)
     finally:
         store.close()
-    typer.echo(str(exported))
+    typer.echo(
+        f"{exported.good} good and {exported.defective} defective pictures in {out}, {exported.masks} with a "
+        f"mask; left out: {exported.gone} no longer kept, {exported.unknown} of an unknown product, "
+        f"{exported.repeated} that were inspected again"
+    )
 
 
 @station_app.command()
@@ -97,9 +102,27 @@ def weeks(folder: FolderArgument, database: DatabaseOption = None) -> None:
     store = _open(folder, database)
     try:
         for week in weeks_of(store):
-            typer.echo(str(week))
+            typer.echo(_line(week))
     finally:
         store.close()
+
+
+def _line(week: Week) -> str:
+    shares = {
+        "alarms": week.alarms,
+        "found": week.found,
+        "false alarms": week.false_alarms,
+        "missed": week.missed,
+    }
+    told = "; ".join(f"{name} {_share(share)}" for name, share in shares.items())
+    return f"{week.week}: {week.inspected} inspected, {week.reviewed} reviewed; {told}"
+
+
+def _share(share: Share) -> str:
+    """Write a share with its 95 % interval, such as ``3 of 40 (2.6 to 19.9 %)``."""
+    if share.low is None or share.high is None:
+        return "not known"
+    return f"{share.count} of {share.of} ({100 * share.low:.1f} to {100 * share.high:.1f} %)"
 
 
 def _open(folder: Path, database: str | None, *, upgrade: bool = False) -> Store:

@@ -111,7 +111,7 @@ def _watched(station: Station, name: str, data: bytes, client_id: str) -> bool:
     """Inspect a picture of the watched folder; return whether it is done with."""
     (outcome,) = station.intake.inspect([Incoming(name, data)], client_id=client_id)
     if outcome.error:
-        log_event(_LOG, "picture not judged", level=logging.WARNING, name=name, why=outcome.error)
+        log_event(_LOG, "picture not judged", name=name, why=outcome.error)
     return outcome.stored or outcome.error is not None
 
 

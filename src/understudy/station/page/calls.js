@@ -60,8 +60,13 @@ function line({ path, method, summary = "", description = "" }) {
     "li",
     {},
     el("p", {}, el("code", { class: "method" }, method.toUpperCase()), " ", el("code", {}, path)),
-    el("p", { class: "soft" }, description.split("\n\n")[0] || summary),
+    el("p", { class: "soft" }, written(description.split("\n\n")[0] || summary)),
   );
+}
+
+// ``words`` of the description are code.
+function written(text) {
+  return text.split("``").map((part, i) => (i % 2 ? el("code", {}, part) : part));
 }
 
 export function example() {

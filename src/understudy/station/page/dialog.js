@@ -90,6 +90,11 @@ export async function who({ change = false } = {}) {
   return name;
 }
 
+export function hush() {
+  clearTimeout(closeToast);
+  document.getElementById("toast").replaceChildren();
+}
+
 export function say(text, { action = null, label = null, bad = false } = {}) {
   const place = document.getElementById("toast");
   clearTimeout(closeToast);

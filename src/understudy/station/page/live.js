@@ -58,13 +58,10 @@ export function open(root, { signal, refresh }) {
       word.classList.toggle("long", text.length > 6);
       symbol.replaceChildren(icon(kind));
     }
-    const parts = [
-      inspection.product ?? "unknown product",
-      inspection.reason ?? `score ${format.score(inspection.score)}`,
-    ];
+    const parts = [inspection.product, inspection.reason ?? `score ${format.score(inspection.score)}`];
     if (!inspection.reason && inspection.fail_above !== null)
       parts.push(`FAIL above ${format.score(inspection.fail_above)}`);
-    line.textContent = parts.join("  ·  ");
+    line.textContent = parts.filter(Boolean).join("  ·  ");
   }
 
   function drawLook(inspection) {

@@ -40,7 +40,7 @@ export function open(root, { signal, refresh }) {
       ? el(
           "p",
           { class: "promise" },
-          icon("pass"),
+          icon("thresholds"),
           el(
             "span",
             {},

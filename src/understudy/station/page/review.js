@@ -2,7 +2,7 @@
 
 import { call } from "./api.js";
 import { answer } from "./answer.js";
-import { knownWho, say, who } from "./dialog.js";
+import { hush, knownWho, say, who } from "./dialog.js";
 import { button, el, empty, facts, icon } from "./dom.js";
 import * as format from "./format.js";
 import { gauge } from "./gauge.js";
@@ -261,6 +261,7 @@ export function open(root, { signal, refresh }) {
 
   draw();
   return {
+    close: hush, // its Undo belongs to this view
     async tick(state) {
       if (!sending && state.waiting !== asked) await load();
     },

@@ -1,0 +1,126 @@
+"""What every call passes: limits, tokens, where it comes from, and safe headers."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from serving import Served, form_of, serving
+
+from understudy.station.options import Limits
+from understudy.station.tokens import Tokens
+
+
+@pytest.fixture(scope="module")
+def pictures(factory: Path) -> list[Path]:
+    return sorted(factory.glob("*/test/*/*.png"))
+
+
+@pytest.fixture
+def served(exported: Path, tmp_path: Path) -> Iterator[Served]:
+    with serving(exported, tmp_path / "station", keep_every=1) as station:
+        yield station
+
+
+def test_every_answer_has_safe_headers(served: Served) -> None:
+    for path in ("", "api/state", "nothing", "metrics", "v2/health/ready"):
+        headers = served.call(path).headers
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert "default-src 'self'" in headers["Content-Security-Policy"]
+        assert headers["X-Frame-Options"] == "DENY"
+        assert "Server" not in headers
+
+
+def test_limits_of_a_call(exported: Path, tmp_path: Path, pictures: list[Path]) -> None:
+    data = pictures[0].read_bytes()
+    limits = Limits(call_bytes=4 * len(data), picture_bytes=len(data), pictures=3)
+    with serving(exported, tmp_path / "s", limits=limits) as served:
+        said = served.inspect(("a.png", data), ("b.png", data + b"x")).json["results"]
+        assert "inspection" in said[0]
+        assert said[1]["error"].startswith(f"b.png has {len(data) + 1} bytes, and this station takes")
+        many = served.inspect(*[("a.png", b"x")] * 4)
+        assert (many.status, "Too many files" in many.error) == (400, True)
+        body, kind = form_of([("a.png", data)] * 5, {})
+        for headers in ({"Content-Type": kind}, {"Content-Type": kind, "Transfer-Encoding": "chunked"}):
+            answer = served.call("inspect", body if len(headers) == 1 else [body], headers)  # type: ignore[arg-type]
+            assert (answer.status, "bytes, the most of one call" in answer.error) == (413, True)
+
+
+def test_a_slow_call_is_given_up(exported: Path, tmp_path: Path) -> None:
+    with serving(exported, tmp_path / "s", limits=Limits(seconds=0.3)) as served:
+        port = int(served.url.rstrip("/").rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+            client.sendall(
+                b"POST /inspect HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+                b"Content-Length: 100\r\n\r\nabc"
+            )
+            assert client.recv(1000).startswith(b"HTTP/1.1 408")
+
+
+def test_one_call_too_many_is_told_to_come_again(
+    exported: Path, tmp_path: Path, pictures: list[Path]
+) -> None:
+    with serving(exported, tmp_path / "s", limits=Limits(calls=2)) as served:
+        port = int(served.url.rstrip("/").rpartition(":")[2])
+        head = b"POST /inspect HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
+        slow = [socket.create_connection(("127.0.0.1", port)) for _ in range(2)]
+        try:
+            for client in slow:
+                client.sendall(head)
+            while b"understudy_in_flight 2.0" not in served.call("metrics").body:
+                pass
+            answer = served.inspect(pictures[0])
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+            assert "2 calls are being answered" in answer.error
+        finally:
+            for client in slow:
+                client.close()
+        while b"understudy_in_flight 0.0" not in served.call("metrics").body:
+            pass
+        assert served.inspect(pictures[0]).status == 200
+
+
+def test_no_other_site_reaches_a_station_without_tokens(served: Served) -> None:
+    port = served.url.rpartition(":")[2]
+    for headers in (
+        {"Host": "evil.example"},
+        {"Host": f"evil.example:{port}"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+    ):
+        assert served.call("api/state", headers=headers).status == 403, headers
+    assert served.call("api/state", headers={"Origin": served.url.rstrip("/")}).status == 200
+
+
+def test_tokens_open_what_their_scope_says(exported: Path, tmp_path: Path, pictures: list[Path]) -> None:
+    folder = tmp_path / "s"
+    folder.mkdir()
+    secrets = {scope: Tokens(folder).create(scope, scope) for scope in ("inspect", "review", "admin")}  # type: ignore[arg-type]
+    kind = {"Content-Type": "image/png"}
+    with serving(exported, folder) as served:
+        assert served.call("v2/health/ready").status == 200
+        assert served.call("").status == 200
+        calls = {
+            "inspect": ("inspect", pictures[0].read_bytes(), kind),
+            "review": ("api/state", None, {}),
+            "admin": ("api/drift/reset", b"{}", {"Content-Type": "application/json"}),
+        }
+        found = {}
+        for scope, secret in {**secrets, "none": "", "wrong": "x"}.items():
+            headers = {"Authorization": f"Bearer {secret}"} if secret else {}
+            found[scope] = [
+                served.call(path, body, {**more, **headers}).status for path, body, more in calls.values()
+            ]
+        assert found == {
+            "inspect": [200, 403, 403],
+            "review": [200, 200, 403],
+            "admin": [200, 200, 200],
+            "none": [401, 401, 401],
+            "wrong": [401, 401, 401],
+        }
+        Tokens(folder).revoke("inspect")
+        headers = {**kind, "Authorization": f"Bearer {secrets['inspect']}"}
+        assert served.call("inspect", pictures[0].read_bytes(), headers).status == 401
