@@ -4,13 +4,18 @@ BIN := .venv/bin
 READY := .venv/.ready
 # What the demo is told, such as DEMO='--out /tmp/demo --max-steps 100'.
 DEMO ?=
+# What the station is told, such as STATION='--port 8081'.
+STATION ?=
 # How many cases of bad input and faults the campaign tries.
 N ?= 20000
 
-.PHONY: demo test check docs attack clean
+.PHONY: demo station test check docs attack clean
 
 demo: $(READY)
 	$(BIN)/understudy demo $(DEMO)
+
+station: $(READY)
+	$(BIN)/understudy serve --demo $(STATION)
 
 test: $(READY)
 	$(BIN)/pytest -n auto --dist loadgroup --cov=understudy --cov-report=term

@@ -25,7 +25,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,6 +123,13 @@ def ask(
         return answer
 
 
+def taken(work: Callable[[], object]) -> float:
+    """Milliseconds that some work takes."""
+    began = time.perf_counter()
+    work()
+    return 1000 * (time.perf_counter() - began)
+
+
 def latency(asked: argparse.Namespace, folder: Path, pictures: list[Path]) -> dict[str, Any]:
     """Milliseconds of one picture at a time, over HTTP and by the runtime alone, in alternating rounds."""
     inspector = Inspector.load(asked.model, asked.threads)
@@ -132,14 +139,11 @@ def latency(asked: argparse.Namespace, folder: Path, pictures: list[Path]) -> di
     with serving(asked, folder) as server:
         connection = connect(server)
         for turn in range(asked.rounds + 1):
-            for path, content in zip(pictures, contents, strict=True):
-                began = time.perf_counter()
-                ask(connection, "POST", "/inspect", content)
-                middle = time.perf_counter()
-                list(inspector.predict(iter([path])))
-                if turn:  # the first round warms up
-                    station.append(1000 * (middle - began))
-                    alone.append(1000 * (time.perf_counter() - middle))
+            served = [taken(lambda c=c: ask(connection, "POST", "/inspect", c)) for c in contents]
+            judged = [taken(lambda p=p: list(inspector.predict(iter([p])))) for p in pictures]
+            if turn:  # the first round warms up
+                station += served
+                alone += judged
     return {
         "n": len(station),
         "station_p50": round(median(station), 2),

@@ -173,8 +173,8 @@ def drawn(
         standard = (known - known.mean(axis=0)) / known.std(axis=0)
         order = np.argsort(standard @ np.linalg.svd(standard, full_matrices=False)[2][0])
     blocks = -(-n // block)
-    starts = rng.integers(len(pool) if block == 1 else len(pool) - block + 1, size=blocks)
-    return np.asarray(order[(starts[:, None] + np.arange(block)).ravel()[:n]])
+    places = rng.integers(len(pool), size=(blocks, 1)) + np.arange(block)  # in a circle: all equally often
+    return np.asarray(order[places.ravel()[:n] % len(pool)])
 
 
 def good_lines(

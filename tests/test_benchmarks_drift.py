@@ -36,7 +36,7 @@ def test_simulated_lines_alarm_where_the_monitor_does(script: ModuleType) -> Non
             name: tuple(sorted(x for x in line[:60, i] if not math.isnan(x)))
             for i, name in enumerate(script.STREAMS)
         }
-        monitor, alarmed = DriftMonitor(["nut"], {"nut": Reference(**known)}), [0, 0, 0, 0]
+        monitor, alarmed = DriftMonitor(["nut"], {"nut": Reference(**known)}, every=1), [0, 0, 0, 0]
         for t, row in enumerate(line[60:], start=1):
             for alarm in monitor.add("nut", Observed(*map(float, row))):
                 alarmed[script.STREAMS.index(alarm.name)] = t
@@ -59,9 +59,8 @@ def test_a_block_has_pictures_that_follow_each_other_in_their_order(script: Modu
     drawn = script.drawn(pool, np.random.default_rng(3), 23, 5, alike)
     assert len(drawn) == 23
     place = np.argsort(np.argsort(pool[:, 0])) if alike else np.arange(40)
-    steps = np.diff(place[drawn][:20].reshape(4, 5), axis=1)
-    assert (steps == steps[0, 0]).all()
-    assert abs(steps[0, 0]) == 1
+    steps = np.diff(place[drawn][:20].reshape(4, 5), axis=1) % 40  # blocks go round in a circle
+    assert set(steps.ravel().tolist()) in ({1}, {39})
 
 
 def test_the_tables_give_shares_and_medians(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,4 +78,4 @@ def test_the_tables_give_shares_and_medians(script: ModuleType, monkeypatch: pyt
     rows.append({**changed, "product": "pin", "alarms": "2", "delay": "4 6 0 0", "first_score": "2"})
     assert "| independent | 0.0 | – |" in tables.good_lines(rows)
     assert "| those alike beside each other, 5 in a row | 75.0 | 25.0 |" in tables.good_lines(rows)
-    assert "| a blur | 6 (75) | pin: – (50) | sharpness |" in tables.delays(rows)
+    assert "| a blur | 8 (75) | pin: – (50) | sharpness |" in tables.delays(rows)

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 LIGHT = (
     "runtime",
     "calibrate",
+    "station",
     "cli",
     "errors",
     "files",
@@ -113,7 +114,9 @@ def test_the_light_rooms_name_nothing_heavy() -> None:
     assert named == []
 
 
-@pytest.mark.parametrize("room", ["runtime.inspector", "calibrate", "data.layouts", "data.inspect", "cli"])
+@pytest.mark.parametrize(
+    "room", ["runtime.inspector", "calibrate", "data.layouts", "data.inspect", "station.server", "cli"]
+)
 def test_a_light_room_is_imported_without_torch(room: str) -> None:
     names = ("torch", "timm", "lightning", "scipy", "psutil")
     blocked = f"import sys\nfor name in {names!r}: sys.modules[name] = None\n"
@@ -133,7 +136,7 @@ def test_no_file_of_the_package_has_more_than_400_lines() -> None:
 
 
 def test_the_number_of_modules_stays_in_bounds() -> None:
-    assert sum(path.name != "__init__.py" for path in KNOWN.values()) <= 145
+    assert sum(path.name != "__init__.py" for path in KNOWN.values()) <= 190
 
 
 def test_a_public_name_means_one_thing() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import median_low
+from statistics import median_high
 
 from tables.wording import Row, chosen, made_on, table
 
@@ -74,14 +74,14 @@ def delays(rows: list[Row]) -> str:
 
 def _delay(rows: Sequence[Row]) -> str:
     every = [int(x) or NEVER for r in rows for x in r["delay"].split()]
-    middle = median_low(every)
+    middle = median_high(every)
     share = sum(x < NEVER for x in every) / len(every)
     return f"{'–' if middle >= NEVER else f'{middle}'} ({100 * share:.0f})"
 
 
 def _slowest(rows: Sequence[Row]) -> str:
     def rank(row: Row) -> tuple[int, int]:
-        return -int(row["alarms"]), median_low(int(x) or NEVER for x in row["delay"].split())
+        return -int(row["alarms"]), median_high(int(x) or NEVER for x in row["delay"].split())
 
     worst = max(rows, key=rank)
     return f"{worst['product']}: {_delay([worst])}"

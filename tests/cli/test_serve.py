@@ -143,7 +143,9 @@ def test_without_its_packages_the_extra_is_named(
 
 
 def test_serving_an_exported_model_loads_no_torch(exported: Path) -> None:
-    blocked = "import sys\nfor n in ('torch', 'timm', 'scipy', 'lightning', 'psutil'): sys.modules[n] = None\n"
+    blocked = (
+        "import sys\nfor n in ('torch', 'timm', 'scipy', 'lightning', 'psutil'): sys.modules[n] = None\n"
+    )
     done = subprocess.run(
         [sys.executable, "-c", blocked + "import understudy.station.server, understudy.station.reviewed"],
         capture_output=True,

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from understudy.cli import main
+from understudy.station.archive import Store
+from understudy.station.config import StationOptions
+from understudy.station.inspection import InspectionRecord, Review
 from understudy.station.keeping import Keeper
-from understudy.station.options import StationOptions
-from understudy.station.records import Inspection, Review
-from understudy.station.store import Store
 from understudy.station.tokens import Tokens
 
 
@@ -25,7 +25,7 @@ def fill(folder: Path, picture: Path) -> None:
     name, _ = Keeper(folder, store).keep(id, now, picture.read_bytes(), None)
     store.add(
         [
-            Inspection(
+            InspectionRecord(
                 id=id,
                 time=now,
                 station="station",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+import io
 
-from understudy.runtime.heatmap import colour_span, heatmap, outline
+import numpy as np
+from PIL import Image
+
+from understudy.runtime.heatmap import colour_span, heatmap, outline, overlay_png
 
 
 def test_heat_maps_are_clear_where_low_and_bright_where_high() -> None:
@@ -48,3 +51,19 @@ def test_a_large_picture_is_coloured_as_its_parts_are() -> None:
     field = rng.random((1300, 1000)).astype(np.float32)
     whole = heatmap(picture, field, 0.2, 0.9)
     assert np.array_equal(whole[1100:], heatmap(picture[1100:], field[1100:], 0.2, 0.9))
+
+
+def test_the_overlay_laid_over_a_picture_is_its_heat_map() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    anomaly_map = np.linspace(-1, 4, 600, dtype=np.float32).reshape(20, 30)
+    overlay = Image.open(io.BytesIO(overlay_png(anomaly_map, 0.5, 3.0))).convert("RGBA")
+    laid = Image.alpha_composite(Image.fromarray(picture).convert("RGBA"), overlay).convert("RGB")
+    expected = heatmap(picture, anomaly_map, 0.5, 3.0)
+    assert np.abs(np.asarray(laid, np.int16) - expected).max() <= 4
+
+
+def test_an_overlay_is_transparent_where_the_map_is_no_number() -> None:
+    anomaly_map = np.array([[np.nan, 9.0]], np.float32)
+    overlay = np.asarray(Image.open(io.BytesIO(overlay_png(anomaly_map, 0.0, 1.0))).convert("RGBA"))
+    assert overlay[0, 0, 3] == 0
+    assert overlay[0, 1, 3] > 100

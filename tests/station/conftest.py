@@ -16,8 +16,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from understudy.station.records import Inspection
-from understudy.station.store import Store
+from understudy.station.archive import Store
+from understudy.station.inspection import InspectionRecord
 
 sys.path.append(str(Path(__file__).parent))
 
@@ -97,11 +97,11 @@ def sqlite_store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def inspection() -> Callable[..., Inspection]:
+def inspection() -> Callable[..., InspectionRecord]:
     """Make an inspection with an id of its own, a minute after the last one."""
     made = 0
 
-    def make(**given: Any) -> Inspection:
+    def make(**given: Any) -> InspectionRecord:
         nonlocal made
         made += 1
         usual = {
@@ -120,6 +120,6 @@ def inspection() -> Callable[..., Inspection]:
             "height": 30,
             "milliseconds": 12.5,
         }
-        return Inspection(**{**usual, **given})
+        return InspectionRecord(**{**usual, **given})
 
     return make

@@ -24,8 +24,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from understudy.station.records import Inspection
-from understudy.station.store import Query, Store
+from understudy.station.archive import Query, Store
+from understudy.station.inspection import InspectionRecord
 
 THREADS = 3
 _STATION = "killed"
@@ -96,8 +96,8 @@ def _add_for_ever(url: str, begin: list[int], into: int) -> None:
         os._exit(1)
 
 
-def _record(client_id: str) -> Inspection:
-    return Inspection(
+def _record(client_id: str) -> InspectionRecord:
+    return InspectionRecord(
         id=uuid.uuid4().hex,
         client_id=client_id,
         time=datetime.now(UTC),
@@ -113,7 +113,7 @@ def _record(client_id: str) -> Inspection:
     )
 
 
-def _stored(url: str) -> list[Inspection]:
+def _stored(url: str) -> list[InspectionRecord]:
     store = Store.open(url)
     try:
         found, query = [], Query(station=_STATION)

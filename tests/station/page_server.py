@@ -30,7 +30,7 @@ from PIL import Image
 import understudy.station
 from understudy.lab.factory.defects import DEFECTS
 from understudy.lab.factory.scenes import PRODUCTS
-from understudy.station.records import Answer, Box, Change, Inspection, Mark, Review
+from understudy.station.inspection import Answer, Box, Change, InspectionRecord, Mark, Review
 
 PAGE = Path(understudy.station.__file__).parent / "page"
 STATION, MODEL = "Line 3", "spring line"
@@ -51,7 +51,7 @@ class Line:
     """
 
     def __init__(self, filled: bool) -> None:
-        self.rows: list[Inspection] = []
+        self.rows: list[InspectionRecord] = []
         self.seeds: dict[str, tuple[str, str, int]] = {}
         self.reviews: list[Review] = []
         self.thresholds = dict(LIMITS)
@@ -83,7 +83,7 @@ class Line:
 
     def inspect(
         self, name: str, product: str, kind: str, seed: int, *, time: datetime, job: str | None = None
-    ) -> Inspection:
+    ) -> InspectionRecord:
         rng = np.random.default_rng(seed + 1000)
         review, fail = self.thresholds[product]
         unsure = kind == "good" and rng.uniform() < 0.12
@@ -96,7 +96,7 @@ class Line:
         ]
         id = uuid.UUID(int=int(rng.integers(2**62)) << 64 | seed).hex
         kept = verdict != "PASS" or seed % 2 == 0
-        made = Inspection(
+        made = InspectionRecord(
             id=id, client_id=f"camera-{seed}", time=time, station=STATION, job=job, name=name,
             product=product, score=score, review_above=review, fail_above=fail, false_alarm_rate=0.01,
             calibration=hashlib.sha256(b"calibration").hexdigest(), verdict=verdict, regions=tuple(boxes),
@@ -225,7 +225,7 @@ def make_app(token: str | None, filled: bool) -> FastAPI:
         verdict: list[str] = Query(default=[]), since: datetime | None = None,  # noqa: B008
         until: datetime | None = None, answered: bool | None = None,
     ) -> Any:  # fmt: skip
-        def fits(row: Inspection) -> bool:
+        def fits(row: InspectionRecord) -> bool:
             words = f"{row.name} {row.id} {row.client_id} {row.job} {row.reason}".lower()
             return (
                 (not verdict or row.verdict in verdict)

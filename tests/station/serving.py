@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from understudy.runtime.inspector import Inspector
-from understudy.station.options import StationOptions
+from understudy.station.config import StationOptions
 from understudy.station.server import Running, running
 from understudy.station.station import Station
 

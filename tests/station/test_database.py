@@ -14,11 +14,11 @@ from sqlalchemy import create_engine, text
 
 from understudy.errors import InputError
 from understudy.station import database
+from understudy.station.archive import Query, Store
 from understudy.station.database import StoreError, open_engine
-from understudy.station.records import Inspection
-from understudy.station.store import Query, Store
+from understudy.station.inspection import InspectionRecord
 
-Make = Callable[..., Inspection]
+Make = Callable[..., InspectionRecord]
 _NEXT_STEP = """
 import sqlalchemy as sa
 from alembic import op
@@ -113,7 +113,7 @@ def test_a_failing_upgrade_changes_nothing(
 
 
 def test_many_processes_open_a_new_database_at_once(database_url: str) -> None:
-    code = "import sys; from understudy.station.store import Store; Store.open(sys.argv[1]).close()"
+    code = "import sys; from understudy.station.archive import Store; Store.open(sys.argv[1]).close()"
     commands = [[sys.executable, "-c", code, database_url] for _ in range(5)]
     running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for command in commands]
     said = [each.communicate(timeout=120)[1] for each in running]

@@ -40,6 +40,7 @@ def line(seed: int, n: int, **moved: float) -> list[Observed]:
 
 
 def monitor(n: int = 50, **options: float) -> DriftMonitor:
+    options = {"every": 1} | options
     return DriftMonitor(["bottle"], {"bottle": reference(n=n)}, **options)  # type: ignore[arg-type]
 
 
@@ -75,7 +76,7 @@ def test_good_lines_alarm_no_more_often_than_the_budget() -> None:
     """With a budget of 20 %, 100 lines of 400 pictures may alarm 20 times, or 32 by 3 standard errors."""
     alarmed = 0
     for seed in range(100):
-        watched = DriftMonitor(["bottle"], {"bottle": reference(seed, 20)}, budget=0.2, seed=seed)
+        watched = DriftMonitor(["bottle"], {"bottle": reference(seed, 20)}, budget=0.2, every=1, seed=seed)
         alarmed += sum(len(watched.add("bottle", each)) for each in line(seed, 400)) > 0
     assert alarmed <= 32
 
@@ -114,10 +115,11 @@ def test_one_picture_in_so_many_counts_for_each_product() -> None:
         watched.add("a", each)
     watched.add("b", line(0, 1)[0])
     assert [s.n for s in watched.status()] == [3] * 4 + [1] * 4
+    assert DriftMonitor(["a"], {}).every == 10
 
 
 def test_without_a_reference_a_line_is_compared_with_its_own_first_pictures() -> None:
-    watched = DriftMonitor(["bottle"], {})
+    watched = DriftMonitor(["bottle"], {}, every=1)
     for each in line(0, 150):
         assert watched.add("bottle", each) == []
     assert watched.status()[0].what.startswith("no change seen in 150 pictures, beside its own first ones")
@@ -126,7 +128,7 @@ def test_without_a_reference_a_line_is_compared_with_its_own_first_pictures() ->
 
 
 def test_memory_is_bounded_and_a_later_run_needs_more_evidence_and_still_sees_a_change() -> None:
-    watched = DriftMonitor(["bottle"], {"bottle": reference(n=20)})
+    watched = DriftMonitor(["bottle"], {"bottle": reference(n=20)}, every=1)
     first = watched.status()[2].limit
     for each in line(0, HORIZON + 100):
         assert watched.add("bottle", each) == []
@@ -140,7 +142,7 @@ def test_memory_is_bounded_and_a_later_run_needs_more_evidence_and_still_sees_a_
 
 
 def test_a_reset_begins_anew_with_less_to_spend() -> None:
-    watched = DriftMonitor(["a", "b"], {"a": reference(), "b": reference()})
+    watched = DriftMonitor(["a", "b"], {"a": reference(), "b": reference()}, every=1)
     for product in ("a", "b"):
         for each in line(0, 60, brightness=-0.2):
             watched.add(product, each)

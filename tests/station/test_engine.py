@@ -14,7 +14,7 @@ import pytest
 from understudy.errors import PictureError
 from understudy.runtime.scoring import Scored
 from understudy.runtime.sources import EncodedPicture
-from understudy.station.engine import Busy, Engine, named
+from understudy.station.engine import BusyError, Engine, named
 from understudy.types import Result
 
 
@@ -143,7 +143,7 @@ def test_a_full_queue_takes_nothing_of_a_call(engine_of: Callable[..., Engine], 
     while engine.waiting:
         time.sleep(0.001)
     engine.submit(pictures_of(b"1", b"2"), None)
-    with pytest.raises(Busy, match="send the pictures again"):
+    with pytest.raises(BusyError, match="send the pictures again"):
         engine.submit(pictures_of(b"3", b"4"), None)
     assert engine.waiting == 2
 
@@ -153,7 +153,7 @@ def test_closing_answers_what_waits(engine_of: Callable[..., Engine]) -> None:
     futures = engine.submit(pictures_of(*[b"1"] * 50), None)
     engine.close()
     assert [f.result(0).result.score for f in futures] == [1] * 50
-    with pytest.raises(Busy):
+    with pytest.raises(BusyError):
         engine.submit(pictures_of(b"1"), None)
 
 

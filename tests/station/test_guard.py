@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from serving import Served, form_of, serving
 
-from understudy.station.options import Limits
+from understudy.station.config import CallLimits
 from understudy.station.tokens import Tokens
 
 
@@ -35,7 +35,7 @@ def test_every_answer_has_safe_headers(served: Served) -> None:
 
 def test_limits_of_a_call(exported: Path, tmp_path: Path, pictures: list[Path]) -> None:
     data = pictures[0].read_bytes()
-    limits = Limits(call_bytes=4 * len(data), picture_bytes=len(data), pictures=3)
+    limits = CallLimits(call_bytes=4 * len(data), picture_bytes=len(data), pictures=3)
     with serving(exported, tmp_path / "s", limits=limits) as served:
         said = served.inspect(("a.png", data), ("b.png", data + b"x")).json["results"]
         assert "inspection" in said[0]
@@ -49,7 +49,7 @@ def test_limits_of_a_call(exported: Path, tmp_path: Path, pictures: list[Path]) 
 
 
 def test_a_slow_call_is_given_up(exported: Path, tmp_path: Path) -> None:
-    with serving(exported, tmp_path / "s", limits=Limits(seconds=0.3)) as served:
+    with serving(exported, tmp_path / "s", limits=CallLimits(seconds=0.3)) as served:
         port = int(served.url.rstrip("/").rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
             client.sendall(
@@ -62,7 +62,7 @@ def test_a_slow_call_is_given_up(exported: Path, tmp_path: Path) -> None:
 def test_one_call_too_many_is_told_to_come_again(
     exported: Path, tmp_path: Path, pictures: list[Path]
 ) -> None:
-    with serving(exported, tmp_path / "s", limits=Limits(calls=2)) as served:
+    with serving(exported, tmp_path / "s", limits=CallLimits(calls=2)) as served:
         port = int(served.url.rstrip("/").rpartition(":")[2])
         head = b"POST /inspect HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
         slow = [socket.create_connection(("127.0.0.1", port)) for _ in range(2)]

@@ -14,7 +14,7 @@ import pytest
 import typer
 
 from understudy.cli.app import app
-from understudy.station.options import Limits, StationOptions
+from understudy.station.config import CallLimits, StationOptions
 
 DOCS = Path(__file__).parents[2] / "docs"
 NAME = re.compile(r"(.*/bin/)?understudy|understudy-station")
@@ -73,7 +73,7 @@ def test_the_table_of_options_has_those_of_serve_with_their_defaults() -> None:
 
 
 def test_the_table_of_limits_has_those_in_force() -> None:
-    limits, table = Limits(), PAGE.partition("## Limits")[2]
+    limits, table = CallLimits(), PAGE.partition("## Limits")[2]
     for what, most in (
         ("bytes of a call", f"{limits.call_bytes // 2**20} MiB"),
         ("bytes of a picture", f"{limits.picture_bytes // 2**20} MiB"),

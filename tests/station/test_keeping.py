@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from understudy.errors import InputError
+from understudy.station.archive import Store, StoreError
+from understudy.station.inspection import InspectionRecord, Review
 from understudy.station.keeping import Keeper
-from understudy.station.records import Inspection, Review
-from understudy.station.store import Store, StoreError
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 PNG, WEBP = b"\x89PNG" + bytes(996), b"RIFF....WEBP" + bytes(488)
-Make = Callable[..., Inspection]
-Kept = Callable[..., Inspection]
+Make = Callable[..., InspectionRecord]
+Kept = Callable[..., InspectionRecord]
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def keeper(folder: Path, sqlite_store: Store) -> Keeper:
 def kept(keeper: Keeper, sqlite_store: Store, inspection: Make) -> Kept:
     """Keep a picture of 1000 bytes and store its inspection."""
 
-    def make(heatmap: bytes | None = None, **given: object) -> Inspection:
+    def make(heatmap: bytes | None = None, **given: object) -> InspectionRecord:
         record = inspection(**given)
         picture, shown = keeper.keep(record.id, record.time, PNG, heatmap)
         return sqlite_store.add([record.model_copy(update={"picture": picture, "heatmap": shown})])[0]

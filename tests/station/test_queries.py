@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
+from understudy.station.archive import Store
+from understudy.station.inspection import InspectionRecord, Review
 from understudy.station.queries import Query
-from understudy.station.records import Inspection, Review
-from understudy.station.store import Store
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
-Make = Callable[..., Inspection]
+Make = Callable[..., InspectionRecord]
 
 
 def _names(store: Store, **asked: object) -> list[str]:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 
 from understudy.station import recorder as module
+from understudy.station.archive import Store, StoreError
+from understudy.station.inspection import InspectionRecord
 from understudy.station.recorder import Recorder
-from understudy.station.records import Inspection
-from understudy.station.store import Store, StoreError
 
 
 class Fake:
@@ -23,7 +23,7 @@ class Fake:
         self.gate = threading.Event()
         self.gate.set()
 
-    def add(self, records: Sequence[Inspection]) -> list[Inspection]:
+    def add(self, records: Sequence[InspectionRecord]) -> list[InspectionRecord]:
         self.gate.wait()
         self.calls.append(len(records))
         if self.error:
@@ -44,7 +44,7 @@ def recorder(fake: Fake) -> Iterator[Recorder]:
     made.close()
 
 
-def test_what_is_returned_is_stored(store: Store, inspection: Callable[..., Inspection]) -> None:
+def test_what_is_returned_is_stored(store: Store, inspection: Callable[..., InspectionRecord]) -> None:
     recorder = Recorder(store)
     records = [inspection() for _ in range(5)]
     assert recorder.add(records) == records
@@ -54,7 +54,7 @@ def test_what_is_returned_is_stored(store: Store, inspection: Callable[..., Insp
 
 
 def test_rows_that_wait_share_a_transaction(
-    fake: Fake, recorder: Recorder, inspection: Callable[..., Inspection]
+    fake: Fake, recorder: Recorder, inspection: Callable[..., InspectionRecord]
 ) -> None:
     fake.gate.clear()
     threads = [threading.Thread(target=recorder.add, args=([inspection()],)) for _ in range(20)]
@@ -73,7 +73,7 @@ def test_rows_that_wait_share_a_transaction(
 def test_a_lost_database_is_said_and_tried_again(
     fake: Fake,
     recorder: Recorder,
-    inspection: Callable[..., Inspection],
+    inspection: Callable[..., InspectionRecord],
     monkeypatch: pytest.MonkeyPatch,
     error: Exception,
 ) -> None:
@@ -91,7 +91,10 @@ def test_a_lost_database_is_said_and_tried_again(
 
 
 def test_a_database_that_hangs_holds_nobody_up(
-    fake: Fake, recorder: Recorder, inspection: Callable[..., Inspection], monkeypatch: pytest.MonkeyPatch
+    fake: Fake,
+    recorder: Recorder,
+    inspection: Callable[..., InspectionRecord],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "LONGEST_WAIT", 0.05)
     fake.gate.clear()

@@ -17,14 +17,14 @@ from understudy.errors import InputError, WorkError
 from understudy.evaluate.rates import share_interval
 from understudy.runtime.images import read_picture
 from understudy.runtime.masks import read_mask
+from understudy.station.archive import Store
+from understudy.station.inspection import InspectionRecord, Mark, Review
 from understudy.station.keeping import Keeper
-from understudy.station.records import Inspection, Mark, Review
 from understudy.station.reviewed import NOTE, Exported, export_reviewed, weeks
-from understudy.station.store import Store
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
-Make = Callable[..., Inspection]
-Reviewed = Callable[..., Inspection]
+Make = Callable[..., InspectionRecord]
+Reviewed = Callable[..., InspectionRecord]
 
 
 @pytest.fixture
@@ -37,7 +37,9 @@ def reviewed(keeper: Keeper, store: Store, inspection: Make) -> Reviewed:
     """Keep a picture of 40x30, store its inspection and answers to it."""
     made = 0
 
-    def make(*answers: str, marks: tuple[Mark, ...] = (), keep: bool = True, **given: object) -> Inspection:
+    def make(
+        *answers: str, marks: tuple[Mark, ...] = (), keep: bool = True, **given: object
+    ) -> InspectionRecord:
         nonlocal made
         made += 1
         record = inspection(**{"verdict": "FAIL", **given})

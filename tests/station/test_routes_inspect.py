@@ -14,7 +14,7 @@ from PIL import Image
 from serving import Served, serving
 
 from understudy.runtime.inspector import Inspector
-from understudy.station.options import Limits
+from understudy.station.config import CallLimits
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_bad_pictures_get_a_sentence_and_the_rest_is_judged(
 ) -> None:
     good = pictures[0]
     bad = damaged(good.read_bytes())
-    with serving(exported, tmp_path / "s", limits=Limits(pixels=10**6)) as served:
+    with serving(exported, tmp_path / "s", limits=CallLimits(pixels=10**6)) as served:
         answer = served.inspect(good, *bad, good)
         assert answer.status == 200
         first, *middle, last = answer.json["results"]

@@ -12,7 +12,7 @@ from serving import serving
 
 from understudy.errors import InputError, WorkError
 from understudy.runtime.inspector import Inspector
-from understudy.station.options import StationOptions
+from understudy.station.config import StationOptions
 from understudy.station.server import running
 from understudy.station.tokens import Tokens
 
@@ -34,7 +34,7 @@ def test_a_port_that_is_taken_is_said_before_the_model_is_loaded(tmp_path: Path)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         options = StationOptions(folder=tmp_path / "s", port=taken.getsockname()[1])
         with (
-            pytest.raises(WorkError, match="choose another with --port"),
+            pytest.raises(WorkError, match="choose another --port"),
             running(options, Inspector.load, tmp_path / "no model"),
         ):
             pass

@@ -12,9 +12,9 @@ from serving import Served, serving
 
 from understudy.errors import InputError
 from understudy.runtime.inspector import Inspector
-from understudy.station.options import StationOptions
+from understudy.station.archive import Store, StoreError
+from understudy.station.config import StationOptions
 from understudy.station.station import Station
-from understudy.station.store import Store, StoreError
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from sqlalchemy import insert, select
 
-from understudy.station.records import Inspection
-from understudy.station.store import Store
+from understudy.station.archive import Store
+from understudy.station.inspection import InspectionRecord
 from understudy.station.tables import CHANGES, SETTINGS, client_key, inspection_row, searchable
 
 HOUR_WEST = timezone(timedelta(hours=-1))
@@ -50,9 +50,9 @@ def test_content_keeps_numbers_that_json_has_no_sign_for(store: Store) -> None:
     assert SETTINGS.c.value.type.cache_ok
 
 
-def test_a_row_has_every_field_of_an_inspection(inspection: Callable[..., Inspection]) -> None:
+def test_a_row_has_every_field_of_an_inspection(inspection: Callable[..., InspectionRecord]) -> None:
     row = inspection_row(inspection(verdict="REVIEW", client_id="x"))
-    assert row.keys() - set(Inspection.model_fields) == {"client_key", "words", "waits"}
+    assert row.keys() - set(InspectionRecord.model_fields) == {"client_key", "words", "waits"}
     assert row["waits"]
     assert not inspection_row(inspection())["waits"]
     assert searchable("STRASSE") == searchable("Straße")

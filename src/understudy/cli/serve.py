@@ -15,7 +15,7 @@ from understudy.errors import InputError, extra_needed
 from understudy.types import Verdict
 
 if TYPE_CHECKING:
-    from understudy.station.options import StationOptions
+    from understudy.station.config import StationOptions
 
 __all__ = ["serve"]
 
@@ -132,7 +132,7 @@ def serve(
         run = stack.enter_context(running(options, opener, model))
         if demo:
             stack.enter_context(Line(folder, run.station))
-        typer.echo(f"station {options.station}: {run.url}   Ctrl-C stops it")
+        typer.echo(f"the station is ready: {run.url}   Ctrl-C stops it")
         run.run()
     typer.echo("the station has stopped; everything that it answered is kept")
 
@@ -141,7 +141,7 @@ def _options(**given: object) -> StationOptions:
     from pydantic import ValidationError
 
     from understudy.runtime.manifest import first_fault
-    from understudy.station.options import StationOptions
+    from understudy.station.config import StationOptions
 
     try:
         return StationOptions.model_validate(given)

@@ -11,8 +11,8 @@ from understudy.cli.arguments import parse_folder, parse_named
 from understudy.errors import InputError, extra_needed
 
 if TYPE_CHECKING:
+    from understudy.station.archive import Store
     from understudy.station.reviewed import Share, Week
-    from understudy.station.store import Store
 
 __all__ = ["station_app"]
 
@@ -127,8 +127,8 @@ def _share(share: Share) -> str:
 
 def _open(folder: Path, database: str | None, *, upgrade: bool = False) -> Store:
     try:
-        from understudy.station.options import StationOptions
-        from understudy.station.store import Store
+        from understudy.station.archive import Store
+        from understudy.station.config import StationOptions
     except ImportError as error:
         raise extra_needed("station", "understudy station") from error
     if database is None and not (folder / "station.db").is_file():

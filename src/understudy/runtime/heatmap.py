@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from understudy.runtime.depth import row_bands
 from understudy.runtime.images import resize_map
 
-__all__ = ["colour_span", "heatmap", "outline", "overlay"]
+__all__ = ["colour_span", "heatmap", "outline", "overlay_png"]
 
 # Dark blue, violet, red, orange, pale yellow: brightness rises all the way, so it survives a grey print.
 _COLOURS = np.array(
     [[8, 8, 48], [88, 16, 120], [190, 40, 90], [245, 130, 30], [255, 245, 170]], dtype=np.float32
 )
+
+_STEPS = 256  # colours of a palette
 
 
 def colour_span(limit: float | None, peaks: Sequence[float]) -> tuple[float, float]:
@@ -65,12 +69,23 @@ def _coloured(
     return np.asarray(picture * (1 - alpha) + colour * alpha, dtype=np.uint8)
 
 
-def overlay(
-    anomaly_map: NDArray[np.float32], low: float, high: float, strength: float = 0.65
-) -> NDArray[np.uint8]:
-    """(h, w) map -> (h, w, 4) uint8 RGBA; enlarged and laid over the picture it is its :func:`heatmap`."""
-    colour, level = _colours(anomaly_map, low, high)
-    return np.asarray(np.concatenate([colour, 255 * strength * level[..., None]], axis=-1), dtype=np.uint8)
+def overlay_png(anomaly_map: NDArray[np.float32], low: float, high: float, strength: float = 0.65) -> bytes:
+    """(h, w) map -> PNG of a palette with transparency; enlarged and laid over the picture a :func:`heatmap`.
+
+    Args:
+        anomaly_map: map of any resolution; values that are no number are transparent.
+        low: map value of the darkest colour, which is fully transparent.
+        high: map value of the brightest colour.
+        strength: opacity at ``high``, in [0, 1].
+    """
+    colour, level = _colours(np.linspace(0, 1, _STEPS, dtype=np.float32), 0, 1)
+    scaled = np.clip((anomaly_map - low) / max(high - low, 1e-12), 0, 1) * (_STEPS - 1)
+    image = Image.fromarray(np.nan_to_num(scaled).astype(np.uint8)).copy()
+    image.putpalette(colour.astype(np.uint8).tobytes())
+    file = io.BytesIO()
+    transparency = (255 * strength * level).astype(np.uint8).tobytes()
+    image.save(file, "PNG", compress_level=1, transparency=transparency)
+    return file.getvalue()
 
 
 def _colours(

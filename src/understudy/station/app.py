@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
@@ -20,11 +20,11 @@ from starlette.exceptions import HTTPException
 
 from understudy.errors import InputError, UnderstudyError
 from understudy.station import routes_api, routes_inspect, routes_protocol
-from understudy.station.engine import Busy
-from understudy.station.guard import Guard, Refused
-from understudy.station.intake import Conflict
+from understudy.station.archive import StoreError
+from understudy.station.engine import BusyError
+from understudy.station.guard import Guard, RefusedError
+from understudy.station.intake import ConflictError
 from understudy.station.station import Station
-from understudy.station.store import StoreError
 from understudy.station.tokens import Tokens
 
 __all__ = ["guarded", "make_app"]
@@ -33,8 +33,8 @@ PAGE = Path(__file__).parent / "page"
 _LOG = logging.getLogger("understudy.station")
 _Value = TypeVar("_Value")
 _STATUS: tuple[tuple[type[UnderstudyError], int], ...] = (
-    (Busy, 503),
-    (Conflict, 409),
+    (BusyError, 503),
+    (ConflictError, 409),
     (StoreError, 503),
     (InputError, 422),
 )
@@ -64,7 +64,7 @@ def make_app(station: Station, tokens: Tokens) -> FastAPI:
     app = FastAPI(
         title="Understudy station",
         version=version("understudy"),
-        description="Inspects pictures of products. Pictures that were inspected are kept and can be reviewed.",
+        description="Inspects pictures of products, keeps every inspection, and lets people review.",
         docs_url=None,  # FastAPI's own page loads scripts from a network
         redoc_url=None,
         lifespan=_lifespan,
@@ -75,7 +75,7 @@ def make_app(station: Station, tokens: Tokens) -> FastAPI:
         app.include_router(routes.router)
     for kind, answer in (
         (UnderstudyError, _known_error),
-        (Refused, _refused),
+        (RefusedError, _refused),
         (RequestValidationError, _no_such_call),
         (HTTPException, _no_such_path),
         (Exception, _unknown_error),
@@ -126,7 +126,7 @@ async def _known_error(request: Request, error: Exception) -> Response:
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refused)
+    assert isinstance(error, RefusedError)
     return _sentence(error.status, str(error), error.headers)
 
 

@@ -135,7 +135,7 @@ def _place(url: str) -> URL:
         return place.set(drivername="sqlite")
     if backend in (SERVER, "postgres") and place.drivername in (SERVER, "postgres", f"{SERVER}+psycopg"):
         if importlib.util.find_spec("psycopg") is None:
-            raise extra_needed("station", "a database on PostgreSQL")
+            raise extra_needed("postgresql", "a database on PostgreSQL")
         return place.set(drivername=f"{SERVER}+psycopg")
     raise InputError(f"the database is SQLite or PostgreSQL by psycopg: {wanted}")
 

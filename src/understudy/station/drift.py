@@ -28,6 +28,7 @@ from understudy.station.martingale import HORIZON, Wealth, conformal_p, spent
 __all__ = ["Alarm", "DriftMonitor", "Observed", "Stream", "references_of"]
 
 ANCHOR = 200  # figures that a run begins with: the reference, filled up with the life's first pictures
+EVERY = 10  # default: with 1, most good lines whose pictures come five in a row give a false alarm
 FEWEST = 5  # figures of a reference whose median is named
 RECENT = 50  # pictures among which the beginning of a change is looked for
 
@@ -122,7 +123,8 @@ class DriftMonitor:
             the line's own first pictures.
         budget: chance that any alarm is ever false, in (0, 1).
         every: count one picture of a product in so many, at least 1. Pictures in a row that are alike, as of
-            one tray, are no evidence of their own, and break the bound.
+            one tray, are no evidence of their own and break the bound, so it should be more than come in a
+            row.
         seed: seed of the random numbers that break ties.
 
     Raises:
@@ -135,7 +137,7 @@ class DriftMonitor:
         references: Mapping[str, Reference],
         *,
         budget: float = 0.01,
-        every: int = 1,
+        every: int = EVERY,
         seed: int = 0,
     ) -> None:
         if not 0 < budget < 1:

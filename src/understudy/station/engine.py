@@ -16,15 +16,15 @@ from understudy.runtime.sources import EncodedPicture, Source
 from understudy.station.versions import Loaded
 from understudy.types import Result
 
-__all__ = ["Busy", "Engine", "Judged"]
+__all__ = ["BusyError", "Engine", "JudgedPicture"]
 
 
-class Busy(UnderstudyError):
+class BusyError(UnderstudyError):
     """As many pictures wait for the model as may; try again in a moment."""
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedPicture:
     """A picture that was judged, and by what.
 
     Attributes:
@@ -42,7 +42,7 @@ class Judged:
 class _Waiting:
     picture: EncodedPicture
     product: str | None
-    answer: Future[Judged] = field(default_factory=Future)
+    answer: Future[JudgedPicture] = field(default_factory=Future)
 
 
 class Engine:
@@ -90,16 +90,16 @@ class Engine:
             self._coming += change
             self._changed.notify_all()
 
-    def submit(self, pictures: Sequence[EncodedPicture], product: str | None) -> list[Future[Judged]]:
+    def submit(self, pictures: Sequence[EncodedPicture], product: str | None) -> list[Future[JudgedPicture]]:
         """Queue pictures; each gets a future of what is said about it.
 
         Raises:
-            Busy: they do not fit into the queue, or the engine is closing.
+            BusyError: they do not fit into the queue, or the engine is closing.
         """
         added = [_Waiting(picture, product) for picture in pictures]
         with self._changed:
             if self._closed or len(self._queue) + len(added) > self._most:
-                raise Busy("the station is busy; send the pictures again in a second")
+                raise BusyError("the station is busy; send the pictures again in a second")
             self._queue += added
             self._changed.notify_all()
         return [each.answer for each in added]
@@ -138,7 +138,7 @@ class Engine:
             return [self._queue.popleft() for _ in range(min(self._batch_size, len(self._queue)))]
 
 
-def _judge(loaded: Loaded, batch: Sequence[_Waiting]) -> Iterator[Judged]:
+def _judge(loaded: Loaded, batch: Sequence[_Waiting]) -> Iterator[JudgedPicture]:
     inspector = loaded.inspector
     pictures: Iterable[Source] = [each.picture for each in batch]
     if len(batch) == 1:
@@ -147,9 +147,9 @@ def _judge(loaded: Loaded, batch: Sequence[_Waiting]) -> Iterator[Judged]:
     scored = inspector.scorer.score(pictures, len(batch), products)
     for each, product in zip(scored, products, strict=True):
         if isinstance(each, PictureError):
-            yield Judged(inspector.judged(each, product), None, loaded)
+            yield JudgedPicture(inspector.judged(each, product), None, loaded)
         else:
-            yield Judged(inspector.judged(each, product), each, loaded)
+            yield JudgedPicture(inspector.judged(each, product), each, loaded)
 
 
 def named(name: str) -> str:

@@ -11,10 +11,10 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 
 from understudy.errors import InputError
-from understudy.station.options import Limits
+from understudy.station.config import CallLimits
 from understudy.station.tokens import SCOPES, Scope, Token, Tokens
 
-__all__ = ["Caller", "Guard", "Refused"]
+__all__ = ["Caller", "Guard", "RefusedError"]
 
 _Message = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[_Message]]
@@ -36,7 +36,7 @@ _NO_TOKEN_NEEDED = ("/v2/health/live", "/v2/health/ready", "/", "/page/")
 """Paths that say nothing about pictures: probes, and the page without its data."""
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A call that is not answered, with the status of HTTP and a sentence."""
 
     def __init__(self, status: int, sentence: str, headers: dict[str, str] | None = None) -> None:
@@ -61,10 +61,10 @@ class Caller:
         """Check that the caller has a scope.
 
         Raises:
-            Refused: the caller has not.
+            RefusedError: the caller has not.
         """
         if scope not in self.scopes:
-            raise Refused(
+            raise RefusedError(
                 403, f"this token has no scope {scope!r}; ask for one with understudy station token"
             )
 
@@ -88,7 +88,7 @@ class Guard:
         self,
         app: _App,
         tokens: Tokens,
-        limits: Limits,
+        limits: CallLimits,
         hosts: Iterable[str],
         expect: Callable[[int], None],
     ) -> None:
@@ -129,13 +129,13 @@ class Guard:
             finally:
                 if counted:
                     self.in_flight -= 1
-        except Refused as refused:
+        except RefusedError as refused:
             if not begun:
                 await _refuse(safely, refused)
 
     def _admit(self) -> None:
         if self.in_flight >= self._limits.calls:
-            raise Refused(
+            raise RefusedError(
                 503,
                 f"{self._limits.calls} calls are being answered, the most at once; try again in a second",
                 {"Retry-After": "1"},
@@ -147,7 +147,7 @@ class Guard:
         try:
             tokens = self._tokens.all()
         except InputError:
-            raise Refused(
+            raise RefusedError(
                 500, "the file of the station's tokens is damaged; the station's log has more"
             ) from None
         if not tokens:
@@ -158,7 +158,7 @@ class Guard:
         kind, _, secret = headers.get("authorization", "").partition(" ")
         token = self._tokens.find(secret.strip()) if kind.lower() == "bearer" else None
         if token is None:
-            raise Refused(
+            raise RefusedError(
                 401, "a token is needed: Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"}
             )
         return Caller(token.name, _scopes(token))
@@ -166,10 +166,12 @@ class Guard:
     def _require_this_machine(self, headers: Headers) -> None:
         host, origin = headers.get("host", ""), headers.get("origin")
         if _without_port(host) not in self._hosts:
-            raise Refused(403, "a station without tokens answers calls to this machine's own address only")
+            raise RefusedError(
+                403, "a station without tokens answers calls to this machine's own address only"
+            )
         foreign = origin not in (None, f"http://{host}", f"https://{host}")
         if foreign or headers.get("sec-fetch-site") == "cross-site":
-            raise Refused(403, "a station without tokens answers no page of another site")
+            raise RefusedError(403, "a station without tokens answers no page of another site")
 
     def _limited(self, scope: _Message, receive: _Receive, counted: bool) -> _Receive:
         """Return a ``receive`` that refuses a body that is too large or too slow."""
@@ -191,7 +193,9 @@ class Guard:
                     message = await receive()
             except TimeoutError:
                 end()
-                raise Refused(408, "the call took too long to arrive; send fewer pictures at once") from None
+                raise RefusedError(
+                    408, "the call took too long to arrive; send fewer pictures at once"
+                ) from None
             received += len(message.get("body", b""))
             if message["type"] != "http.request" or not message.get("more_body"):
                 end()
@@ -215,8 +219,10 @@ def _sends_pictures(scope: _Message) -> bool:
     return is_call and (path == "/inspect" or path.endswith("/infer"))
 
 
-def _too_large(most: int) -> Refused:
-    return Refused(413, f"the call has more than {most} bytes, the most of one call; send fewer pictures")
+def _too_large(most: int) -> RefusedError:
+    return RefusedError(
+        413, f"the call has more than {most} bytes, the most of one call; send fewer pictures"
+    )
 
 
 def _scopes(token: Token) -> tuple[Scope, ...]:
@@ -229,7 +235,7 @@ def _without_port(host: str) -> str:
     return host.partition(":")[0].lower()
 
 
-async def _refuse(send: _Send, refused: Refused) -> None:
+async def _refuse(send: _Send, refused: RefusedError) -> None:
     body = json.dumps({"error": str(refused)}, ensure_ascii=False).encode()
     headers = {"content-type": "application/json", "connection": "close", **refused.headers}
     raw = [(k.lower().encode(), v.encode()) for k, v in headers.items()]

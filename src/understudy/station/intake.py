@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from PIL import Image
-
 from understudy.errors import PictureError, UnderstudyError
 from understudy.runtime.decision import thresholds_for
-from understudy.runtime.heatmap import overlay
+from understudy.runtime.heatmap import overlay_png
 from understudy.runtime.sources import EncodedPicture
-from understudy.station.engine import Engine, Judged, named
+from understudy.station.archive import Store, StoreError
+from understudy.station.engine import Engine, JudgedPicture, named
+from understudy.station.inspection import Box, InspectionRecord
 from understudy.station.keeping import Keeper
-from understudy.station.pixels import require_pixels
 from understudy.station.recorder import Recorder
-from understudy.station.records import Box, Inspection
-from understudy.station.store import Store, StoreError
+from understudy.station.size_limit import require_pixels
 from understudy.station.versions import Versions
 
-__all__ = ["Conflict", "Incoming", "Intake", "Outcome"]
+__all__ = ["ConflictError", "Incoming", "Intake", "Reply"]
 
 
-class Conflict(UnderstudyError):
+class ConflictError(UnderstudyError):
     """The call contradicts what the station holds."""
 
 
@@ -45,7 +42,7 @@ class Incoming:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Reply:
     """What the station answers about a picture.
 
     Attributes:
@@ -58,11 +55,11 @@ class Outcome:
     """
 
     name: str
-    inspection: Inspection | None = None
+    inspection: InspectionRecord | None = None
     error: str | None = None
     stored: bool = False
     repeated: bool = False
-    judged: Judged | None = None
+    judged: JudgedPicture | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +85,7 @@ class Intake:
     keeper: Keeper
     store: Store
     recorder: Recorder
-    told: Callable[[Inspection, Judged, bool], None]
+    told: Callable[[InspectionRecord, JudgedPicture, bool], None]
     failed: Callable[[], None]
 
     def inspect(
@@ -99,7 +96,7 @@ class Intake:
         job: str | None = None,
         client_id: str | None = None,
         arrived: float | None = None,
-    ) -> list[Outcome]:
+    ) -> list[Reply]:
         """Judge pictures of one call and keep the inspections; one outcome a picture, in order.
 
         Args:
@@ -111,15 +108,15 @@ class Intake:
             arrived: ``time.perf_counter()`` when the call arrived.
 
         Raises:
-            Busy: too many pictures wait.
-            Conflict: the client id belongs to another picture.
+            BusyError: too many pictures wait.
+            ConflictError: the client id belongs to another picture.
             InputError: the model does not know the product.
         """
         arrived = arrived if arrived is not None else time.perf_counter()
         self.versions.current.inspector.require_category(product)
         digests = [hashlib.sha256(each.data).hexdigest() for each in pictures]
         ids = _client_ids(client_id, len(pictures))
-        outcomes: list[Outcome | None] = [None] * len(pictures)
+        outcomes: list[Reply | None] = [None] * len(pictures)
         ask: list[int] = []
         for i, (picture, digest, own) in enumerate(zip(pictures, digests, ids, strict=True)):
             name = named(picture.name)
@@ -129,7 +126,7 @@ class Intake:
                     require_pixels(picture.data, name, self.most_pixels)
                     ask.append(i)
             except PictureError as error:
-                outcomes[i] = Outcome(name, error=str(error))
+                outcomes[i] = Reply(name, error=str(error))
                 self.failed()
         encoded = [EncodedPicture(named(pictures[i].name), pictures[i].data) for i in ask]
         futures = self.engine.submit(encoded, product) if encoded else []
@@ -137,14 +134,14 @@ class Intake:
             judged = future.result()
             name = named(pictures[i].name)
             if judged.scored is None:
-                outcomes[i] = Outcome(name, error=judged.result.error)
+                outcomes[i] = Reply(name, error=judged.result.error)
                 self.failed()
                 continue
             record = self._record(judged, name, ids[i], digests[i], product, job, arrived)
-            outcomes[i] = Outcome(name, self._kept(record, judged, pictures[i].data), judged=judged)
+            outcomes[i] = Reply(name, self._kept(record, judged, pictures[i].data), judged=judged)
         return self._stored([each for each in outcomes if each is not None])
 
-    def _earlier(self, name: str, client_id: str | None, digest: str) -> Outcome | None:
+    def _earlier(self, name: str, client_id: str | None, digest: str) -> Reply | None:
         """Return the outcome of an earlier call with the same client id, if there is one."""
         if client_id is None:
             return None
@@ -156,18 +153,18 @@ class Intake:
 
     def _record(
         self,
-        judged: Judged,
+        judged: JudgedPicture,
         name: str,
         client_id: str | None,
         digest: str,
         given: str | None,
         job: str | None,
         arrived: float,
-    ) -> Inspection:
+    ) -> InspectionRecord:
         result, loaded = judged.result, judged.loaded
         calibration = loaded.inspector.calibration
         used = None if calibration is None else thresholds_for(calibration, result.category)
-        return Inspection(
+        return InspectionRecord(
             id=uuid.uuid4().hex,
             client_id=client_id,
             time=datetime.now(UTC),
@@ -193,14 +190,14 @@ class Intake:
             milliseconds=round(1000 * (time.perf_counter() - arrived), 3),
         )
 
-    def _kept(self, record: Inspection, judged: Judged, data: bytes) -> Inspection:
+    def _kept(self, record: InspectionRecord, judged: JudgedPicture, data: bytes) -> InspectionRecord:
         """Keep the picture and its heat map if the policy wants them; return the record with their names."""
         if not self.keeper.wants(record.verdict):
             return record
         picture, heatmap = self.keeper.keep(record.id, record.time, data, _heatmap(judged))
         return record.model_copy(update={"picture": picture, "heatmap": heatmap})
 
-    def _stored(self, outcomes: list[Outcome]) -> list[Outcome]:
+    def _stored(self, outcomes: list[Reply]) -> list[Reply]:
         """Store the new records of a call; tell everybody who wants to know."""
         new = [each.inspection for each in outcomes if each.inspection and not each.repeated]
         rows = iter(self.recorder.add(new))
@@ -209,7 +206,7 @@ class Intake:
             for each in outcomes
         ]
 
-    def _told(self, outcome: Outcome, row: Inspection | None) -> Outcome:
+    def _told(self, outcome: Reply, row: InspectionRecord | None) -> Reply:
         record, judged = outcome.inspection, outcome.judged
         assert record is not None
         assert judged is not None
@@ -217,7 +214,7 @@ class Intake:
             self.keeper.discard(record.picture, record.heatmap)
             return _repeat(outcome.name, row, record.picture_sha256)
         self.told(record, judged, row is not None)
-        return Outcome(outcome.name, record, stored=row is not None, judged=judged)
+        return Reply(outcome.name, record, stored=row is not None, judged=judged)
 
 
 def _client_ids(client_id: str | None, n: int) -> list[str | None]:
@@ -226,19 +223,17 @@ def _client_ids(client_id: str | None, n: int) -> list[str | None]:
     return [f"{client_id}/{i}" for i in range(n)]
 
 
-def _repeat(name: str, earlier: Inspection, digest: str) -> Outcome:
+def _repeat(name: str, earlier: InspectionRecord, digest: str) -> Reply:
     if earlier.picture_sha256 != digest:
-        raise Conflict(
+        raise ConflictError(
             f"the id {earlier.client_id!r} belongs to another picture, inspected at "
             f"{earlier.time.isoformat(timespec='seconds')}; give every picture an id of its own"
         )
-    return Outcome(name, earlier, stored=True, repeated=True)
+    return Reply(name, earlier, stored=True, repeated=True)
 
 
-def _heatmap(judged: Judged) -> bytes:
+def _heatmap(judged: JudgedPicture) -> bytes:
     """Return the anomaly map in colour, with transparency, as PNG; laid over the picture it is a heat map."""
     result = judged.result
     low, high = judged.loaded.inspector.colour_span(result.category, [float(result.anomaly_map.max())])
-    png = io.BytesIO()
-    Image.fromarray(overlay(result.anomaly_map, low, high)).save(png, "PNG", compress_level=1)
-    return png.getvalue()
+    return overlay_png(result.anomaly_map, low, high)

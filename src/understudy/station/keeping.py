@@ -18,8 +18,8 @@ from pathlib import Path
 
 from understudy.errors import InputError
 from understudy.files import PART
+from understudy.station.archive import Store, StoreError
 from understudy.station.queries import Row
-from understudy.station.store import Store, StoreError
 from understudy.types import Verdict
 
 __all__ = ["Keeper"]

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, func, or_, select
 
 from understudy.station.database import SERVER
-from understudy.station.records import Inspection, Review
+from understudy.station.inspection import InspectionRecord, Review
 from understudy.station.tables import INSPECTIONS, REVIEWS, inspection_of, review_of, searchable
 
 __all__ = ["Page", "Query", "Row", "filtered", "row_of", "rows_with_reviews"]
@@ -57,7 +57,7 @@ class Row:
     """
 
     sequence: int
-    inspection: Inspection
+    inspection: InspectionRecord
     review: Review | None
 
 

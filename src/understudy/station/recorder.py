@@ -1,4 +1,4 @@
-"""Inspections become rows of the database, many in one transaction. A lost database does not stop the line."""
+"""Stores inspections, many in one transaction. A lost database does not stop the line."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as Late
 from dataclasses import dataclass, field
 
-from understudy.station.records import Inspection
-from understudy.station.store import Store, StoreError
+from understudy.station.archive import Store, StoreError
+from understudy.station.inspection import InspectionRecord
 
 __all__ = ["Recorder"]
 
@@ -21,8 +21,8 @@ _MOST = 1000  # rows of one transaction
 
 @dataclass
 class _Row:
-    record: Inspection
-    stored: Future[Inspection] = field(default_factory=Future)
+    record: InspectionRecord
+    stored: Future[InspectionRecord] = field(default_factory=Future)
 
 
 class Recorder:
@@ -47,7 +47,7 @@ class Recorder:
         """Why inspections are not stored now; ``None`` if they are."""
         return self._trouble
 
-    def add(self, records: list[Inspection]) -> list[Inspection | None]:
+    def add(self, records: list[InspectionRecord]) -> list[InspectionRecord | None]:
         """Store inspections; return each as it stands in the database, or ``None`` if it is not stored.
 
         A record that repeats the client's id of an earlier one is answered by the earlier one.
@@ -62,7 +62,7 @@ class Recorder:
         until = time.monotonic() + LONGEST_WAIT
         return [self._result(row, until) for row in rows]
 
-    def _result(self, row: _Row, until: float) -> Inspection | None:
+    def _result(self, row: _Row, until: float) -> InspectionRecord | None:
         try:
             return row.stored.result(max(0.0, until - time.monotonic()))
         except StoreError:

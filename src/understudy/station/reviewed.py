@@ -21,10 +21,10 @@ from understudy.errors import InputError
 from understudy.files import write_text, writing
 from understudy.results import results_in
 from understudy.runtime.images import PICTURE_SUFFIXES
+from understudy.station.archive import Daily, Store
+from understudy.station.inspection import InspectionRecord, Review
 from understudy.station.keeping import Keeper
 from understudy.station.queries import Query, Row
-from understudy.station.records import Inspection, Review
-from understudy.station.store import Daily, Store
 
 __all__ = ["NOTE", "Exported", "Share", "Week", "export_reviewed", "weeks"]
 
@@ -162,7 +162,7 @@ def _rows(store: Store, query: Query) -> Iterator[Row]:
 
 
 def _placed(
-    draft: Path, out: Path, picture: Path, inspection: Inspection, review: Review
+    draft: Path, out: Path, picture: Path, inspection: InspectionRecord, review: Review
 ) -> dict[str, str | None] | None:
     """Copy a picture and draw its mask; return their names, or ``None`` if the picture is gone by now."""
     product = _folder_name(inspection.product or "")
@@ -182,7 +182,7 @@ def _placed(
     return {"picture": name, "mask": mask}
 
 
-def _draw(inspection: Inspection, review: Review) -> Image.Image:
+def _draw(inspection: InspectionRecord, review: Review) -> Image.Image:
     """Draw the marks of a review as (height, width) mask; what lies outside of the picture is cut off."""
     mask = np.zeros((inspection.height, inspection.width), np.uint8)
     for mark in review.marks:
@@ -200,7 +200,7 @@ def _folder_name(product: str) -> str:
     return f"{name or 'product'}_{sha256(product.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
-def _line(made: dict[str, str | None], inspection: Inspection, review: Review) -> str:
+def _line(made: dict[str, str | None], inspection: InspectionRecord, review: Review) -> str:
     origin = {
         **made,
         "inspection": inspection.id,

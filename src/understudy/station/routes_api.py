@@ -14,14 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 
-from understudy.station import overview
+from understudy.station import status
+from understudy.station.archive import Query as Search
+from understudy.station.archive import Row
+from understudy.station.chosen import Chosen, in_force, require_product, what_if
 from understudy.station.guard import Caller
-from understudy.station.records import Answer, Inspection, Mark, Review
+from understudy.station.inspection import Answer, InspectionRecord, Mark, Review
 from understudy.station.reviewed import export_reviewed, weeks
 from understudy.station.station import Station
-from understudy.station.store import Query as Search
-from understudy.station.store import Row
-from understudy.station.thresholds import Chosen, in_force, require_product, what_if
 from understudy.types import Verdict
 
 __all__ = ["router"]
@@ -91,7 +91,7 @@ def _who(request: Request, said: str) -> str:
 async def state(request: Request) -> dict[str, Any]:
     """State of the station: what it is, whether all is well, and what it did today."""
     station = _station(request, "review")
-    found = await _in_thread(request, overview.state, station)
+    found = await _in_thread(request, status.state, station)
     caller: Caller = request.state.caller
     return {**found, "scopes": list(caller.scopes), "who": caller.name}
 
@@ -186,7 +186,7 @@ async def real_life(request: Request) -> dict[str, Any]:
     """What was found, missed and wrongly failed, by week, as far as people have looked."""
     station = _station(request, "review")
     found = await _in_thread(request, weeks, station.store, station=station.options.station)
-    return {"weeks": [overview.plain(week) for week in found]}
+    return {"weeks": [status.plain(week) for week in found]}
 
 
 @router.get("/reviewed.zip")
@@ -213,7 +213,7 @@ async def drift(request: Request) -> dict[str, Any]:
     """How strongly each figure of each product speaks against the calibration's pictures."""
     station = _station(request, "review")
     streams = station.drift.status() if station.drift else []
-    return {"budget": station.options.drift_budget, "streams": [overview.plain(each) for each in streams]}
+    return {"budget": station.options.drift_budget, "streams": [status.plain(each) for each in streams]}
 
 
 @router.post("/drift/reset")
@@ -261,7 +261,7 @@ async def set_thresholds(request: Request, body: _ThresholdsBody) -> dict[str, A
 @router.get("/model")
 async def model(request: Request) -> dict[str, Any]:
     """The model in force, and its other versions."""
-    return overview.model(_station(request, "review"))
+    return status.model(_station(request, "review"))
 
 
 @router.post("/model")
@@ -270,7 +270,7 @@ async def load_model(request: Request, body: _ModelBody) -> dict[str, Any]:
     station = _station(request, "admin")
     who = _who(request, body.who)
     loaded, comparison = await _in_thread(request, station.load, Path(body.folder), who, force=body.force)
-    return {"version": loaded.version, "comparison": overview.plain(comparison)}
+    return {"version": loaded.version, "comparison": status.plain(comparison)}
 
 
 @router.post("/model/rollback")
@@ -289,8 +289,8 @@ async def changes(request: Request, limit: _Limit = 100) -> dict[str, Any]:
     return {"changes": [change.model_dump(mode="json") for change in found]}
 
 
-async def _found(request: Request, station: Station, id: str) -> Inspection:
-    found: Inspection | None = await _in_thread(request, station.store.get, id)
+async def _found(request: Request, station: Station, id: str) -> InspectionRecord:
+    found: InspectionRecord | None = await _in_thread(request, station.store.get, id)
     if found is None:
         raise HTTPException(404, f"there is no inspection {id[:40]}")
     return found
@@ -312,7 +312,7 @@ def _row(row: Row) -> dict[str, Any]:
     }
 
 
-def _within(mark: Mark, found: Inspection) -> Mark:
+def _within(mark: Mark, found: InspectionRecord) -> Mark:
     """Cut a mark to the picture."""
     left, top = min(mark.left, found.width - 1), min(mark.top, found.height - 1)
     right, bottom = min(mark.right, found.width), min(mark.bottom, found.height)

@@ -11,9 +11,9 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from understudy.errors import InputError
-from understudy.station.guard import Refused
-from understudy.station.options import Limits
-from understudy.station.intake import Incoming, Outcome
+from understudy.station.config import CallLimits
+from understudy.station.guard import RefusedError
+from understudy.station.intake import Incoming, Reply
 from understudy.station.station import Station
 
 __all__ = ["router"]
@@ -72,7 +72,7 @@ async def inspect(request: Request, product: Text = None, job: Text = None, id: 
     elif kind.startswith("image/") or kind == "application/octet-stream":
         pictures = [Incoming("picture", await request.body())]
     else:
-        raise Refused(
+        raise RefusedError(
             415, "send a form (multipart/form-data) with files 'pictures', or one picture as image/*"
         )
     refused = {i: _too_large(p, limits) for i, p in enumerate(pictures) if len(p.data) > limits.picture_bytes}
@@ -92,7 +92,7 @@ async def inspect(request: Request, product: Text = None, job: Text = None, id: 
     return JSONResponse({"results": results}, 200 if judged else 422)
 
 
-async def _form(request: Request, limits: Limits) -> tuple[list[Incoming], dict[str, str]]:
+async def _form(request: Request, limits: CallLimits) -> tuple[list[Incoming], dict[str, str]]:
     """Read a form: its pictures, and the texts beside them."""
     try:
         form = await _InMemory(
@@ -105,7 +105,7 @@ async def _form(request: Request, limits: Limits) -> tuple[list[Incoming], dict[
         ).parse()
     except (MultiPartException, KeyError) as error:
         reason = getattr(error, "message", "the form has no boundary")
-        raise Refused(400, f"the form cannot be read: {reason}") from error
+        raise RefusedError(400, f"the form cannot be read: {reason}") from error
     pictures, fields = [], {}
     for name, value in form.multi_items():
         if isinstance(value, UploadFile):
@@ -120,15 +120,15 @@ async def _form(request: Request, limits: Limits) -> tuple[list[Incoming], dict[
     return pictures, fields
 
 
-def _too_large(picture: Incoming, limits: Limits) -> Outcome:
+def _too_large(picture: Incoming, limits: CallLimits) -> Reply:
     sentence = (
         f"{picture.name or 'the picture'} has {len(picture.data)} bytes, and this station takes "
         f"{limits.picture_bytes}; send a smaller file"
     )
-    return Outcome(picture.name, error=sentence)
+    return Reply(picture.name, error=sentence)
 
 
-def _result(outcome: Outcome) -> dict[str, Any]:
+def _result(outcome: Reply) -> dict[str, Any]:
     if outcome.inspection is None:
         return {"error": outcome.error, "name": outcome.name}
     record = outcome.inspection.model_dump(mode="json")

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from starlette.exceptions import HTTPException
 
 from understudy.errors import InputError
-from understudy.station.guard import Refused
+from understudy.station.guard import RefusedError
+from understudy.station.intake import Incoming, Reply
 from understudy.station.protocol import (
     HEADER,
     InferenceCall,
@@ -22,7 +23,6 @@ from understudy.station.protocol import (
     model_metadata,
     parse_infer,
 )
-from understudy.station.intake import Incoming, Outcome
 from understudy.station.station import Station
 from understudy.station.versions import Loaded
 
@@ -71,23 +71,25 @@ async def model(request: Request, name: str, version: str | None = None) -> dict
 @router.post("/models/{name}/infer")
 @router.post("/models/{name}/versions/{version}/infer")
 async def infer(request: Request, name: str, version: str | None = None) -> Response:
-    """Judge pictures. One that cannot be judged has its sentence in ``error``; if none can, the call fails."""
+    """Judge pictures. One that cannot be judged has its sentence in ``error``; if none can, it is a 400."""
     arrived = time.perf_counter()
     request.state.caller.require("inspect")
     state = request.app.state
     station: Station = state.station
     _model(request, name, version)
     if request.headers.get("content-encoding", "identity") != "identity":
-        raise Refused(415, "this station takes no compressed calls; send pictures as JPEG or PNG")
+        raise RefusedError(415, "this station takes no compressed calls; send pictures as JPEG or PNG")
     try:
         call = parse_infer(await request.body(), request.headers.get(HEADER))
     except InputError as error:
-        raise Refused(400, str(error)) from error
+        raise RefusedError(400, str(error)) from error
     limits = station.options.limits
     if len(call.pictures) > limits.pictures:
-        raise Refused(413, f"the call has {len(call.pictures)} pictures, and the most is {limits.pictures}")
+        raise RefusedError(
+            413, f"the call has {len(call.pictures)} pictures, and the most is {limits.pictures}"
+        )
     if max(map(len, call.pictures)) > limits.picture_bytes:
-        raise Refused(413, f"a picture has more than {limits.picture_bytes} bytes; send a smaller file")
+        raise RefusedError(413, f"a picture has more than {limits.picture_bytes} bytes; send a smaller file")
     outcomes = await state.threads.run(
         "inspect",
         station.intake.inspect,
@@ -99,7 +101,7 @@ async def infer(request: Request, name: str, version: str | None = None) -> Resp
     )
     errors = [outcome.error for outcome in outcomes if outcome.error]
     if len(errors) == len(outcomes):
-        raise Refused(400, errors[0])
+        raise RefusedError(400, errors[0])
     used = station.versions.current
     outputs = await state.threads.run("inspect", _outputs, call, outcomes, used)
     body, length = answer_infer(call, used.name, used.version, outputs)
@@ -118,7 +120,7 @@ def _model(request: Request, name: str, version: str | None) -> Loaded:
     return loaded
 
 
-def _outputs(call: InferenceCall, outcomes: Sequence[Outcome], loaded: Loaded) -> Outputs:
+def _outputs(call: InferenceCall, outcomes: Sequence[Reply], loaded: Loaded) -> Outputs:
     records = [outcome.inspection for outcome in outcomes]
     outputs: dict[str, Any] = {
         "score": np.array([np.nan if r is None or r.score is None else r.score for r in records], np.float32),
@@ -133,7 +135,7 @@ def _outputs(call: InferenceCall, outcomes: Sequence[Outcome], loaded: Loaded) -
     return outputs
 
 
-def _maps(call: InferenceCall, outcomes: Sequence[Outcome], loaded: Loaded) -> Any:
+def _maps(call: InferenceCall, outcomes: Sequence[Reply], loaded: Loaded) -> Any:
     """Return the (N, h, w) maps; a map of a repeated call is computed again, since it is not kept."""
     maps: list[NDArray[np.float32] | None] = []
     for outcome, data in zip(outcomes, call.pictures, strict=True):
@@ -145,6 +147,8 @@ def _maps(call: InferenceCall, outcomes: Sequence[Outcome], loaded: Loaded) -> A
             maps.append(None)
     shapes = {each.shape for each in maps if each is not None}
     if len(shapes) > 1:
-        raise Refused(400, "the maps of these pictures differ in size; ask for one picture's map at a time")
+        raise RefusedError(
+            400, "the maps of these pictures differ in size; ask for one picture's map at a time"
+        )
     (shape,) = shapes
     return np.stack([np.full(shape, np.nan, np.float32) if each is None else each for each in maps])

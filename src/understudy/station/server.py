@@ -15,9 +15,9 @@ import uvicorn
 
 from understudy.errors import InputError, WorkError
 from understudy.station.app import guarded, make_app
-from understudy.station.mqtt import MqttPublisher
-from understudy.station.options import StationOptions, is_loopback
+from understudy.station.config import StationOptions, is_loopback
 from understudy.station.intake import Incoming
+from understudy.station.mqtt import MqttPublisher
 from understudy.station.station import Station
 from understudy.station.telemetry import log_event
 from understudy.station.tokens import Tokens
@@ -134,14 +134,15 @@ def _quiet_signals() -> Iterator[None]:
 def _bound(host: str, port: int) -> Iterator[socket.socket]:
     """Bind a port before the model is loaded, so that a port that is taken is known at once."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
+    # Named TCP, so that asyncio sends the parts of an answer at once (TCP_NODELAY).
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             bound.bind((host.strip("[]"), port))
         except OSError as error:
             raise WorkError(
-                f"port {port} of {host} cannot be opened: {error.strerror or error}; choose another with --port"
+                f"port {port} of {host} cannot be opened: {error.strerror or error}; choose another --port"
             ) from error
         yield bound
     finally:

@@ -16,26 +16,26 @@ from understudy.errors import InputError
 from understudy.folders import locked
 from understudy.runtime.decision import distances_to, thresholds_for
 from understudy.runtime.sources import EncodedPicture
+from understudy.station.archive import Query, Store, StoreError
+from understudy.station.chosen import Chosen, changed, require_product
+from understudy.station.config import StationOptions
 from understudy.station.drift import DriftMonitor, Observed, references_of
-from understudy.station.engine import Engine, Judged
-from understudy.station.intake import Conflict, Intake
+from understudy.station.engine import Engine, JudgedPicture
+from understudy.station.inspection import Change, InspectionRecord
+from understudy.station.intake import ConflictError, Intake
 from understudy.station.keeping import Keeper
-from understudy.station.options import StationOptions
 from understudy.station.recorder import Recorder
-from understudy.station.records import Change, Inspection
-from understudy.station.store import Query, Store, StoreError
 from understudy.station.telemetry import Telemetry, log_event
-from understudy.station.thresholds import Chosen, changed, require_product
 from understudy.station.versions import Comparison, Loaded, Opener, Versions, sha256_of_manifest
 
-__all__ = ["Part", "Sink", "Station"]
+__all__ = ["Neighbour", "Sink", "Station"]
 
 _COMPARED = 50  # kept pictures that a new version is compared on
 _SAVE_DRIFT = 60.0  # seconds
 _LOG = logging.getLogger("understudy.station")
 
 
-class Part(Protocol):
+class Neighbour(Protocol):
     """Something around a station that passes pictures or records on."""
 
     @property
@@ -46,7 +46,7 @@ class Part(Protocol):
         """Return how many were passed on, and what became of the others."""
 
 
-class Sink(Part, Protocol):
+class Sink(Neighbour, Protocol):
     """Something that gets every record, such as a webhook; never blocks."""
 
     def post(self, record: dict[str, Any]) -> None:
@@ -109,7 +109,7 @@ class Station:
                 lambda: self.telemetry.failed("picture"),
             )
             self.sinks: list[Sink] = []
-            self.parts: dict[str, Part] = {}
+            self.parts: dict[str, Neighbour] = {}
             self.remarks: list[str] = []
             self._milliseconds: deque[float] = deque(maxlen=200)
             self._source: Path | None = None
@@ -135,7 +135,7 @@ class Station:
         self.sinks.append(sink)
         self.add_part(way, sink)
 
-    def add_part(self, way: str, part: Part) -> None:
+    def add_part(self, way: str, part: Neighbour) -> None:
         """Let a part show its figures and its trouble."""
         self.parts[way] = part
         self.telemetry.delivery(way, part.status)
@@ -189,7 +189,7 @@ class Station:
         self._take_over(loaded)
         return self.versions.current
 
-    def _tell(self, record: Inspection, judged: Judged, is_stored: bool) -> None:
+    def _tell(self, record: InspectionRecord, judged: JudgedPicture, is_stored: bool) -> None:
         """Tell everybody who wants to know of a new record."""
         self.telemetry.stored(is_stored)
         self.telemetry.inspected(record.verdict, record.product, record.milliseconds / 1000)
@@ -200,7 +200,7 @@ class Station:
             for sink in self.sinks:
                 sink.post(told)
 
-    def _watch_drift(self, judged: Judged) -> None:
+    def _watch_drift(self, judged: JudgedPicture) -> None:
         monitor, scored, inspector = self.drift, judged.scored, judged.loaded.inspector
         if monitor is None or scored is None:
             return
@@ -249,12 +249,12 @@ class Station:
 
         Raises:
             BundleError: the model is damaged.
-            Conflict: it differs too much on the kept pictures, and ``force`` is false.
+            ConflictError: it differs too much on the kept pictures, and ``force`` is false.
         """
         new = self._with_own(self.versions.prepare(model))
         comparison = self.versions.compare(new, *self._kept_pictures())
         if comparison.refused and not force:
-            raise Conflict(f"the new version was not put in force: {comparison.refused}")
+            raise ConflictError(f"the new version was not put in force: {comparison.refused}")
         before = self.versions.current.version
         self._source = model
         self._take_over(new)

@@ -32,7 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-from understudy.station.records import Inspection, Review
+from understudy.station.inspection import InspectionRecord, Review
 
 __all__ = [
     "CHANGES",
@@ -238,9 +238,9 @@ def searchable(value: str) -> str:
     return _storable(unicodedata.normalize("NFKC", value).casefold())
 
 
-def inspection_row(record: Inspection) -> dict[str, Any]:
-    """Inspection -> values of its row."""
-    row = {name: getattr(record, name) for name in Inspection.model_fields}
+def inspection_row(record: InspectionRecord) -> dict[str, Any]:
+    """InspectionRecord -> values of its row."""
+    row = {name: getattr(record, name) for name in InspectionRecord.model_fields}
     row["regions"] = [box.model_dump() for box in record.regions]
     row["client_key"] = None if record.client_id is None else client_key(record.station, record.client_id)
     named = (record.name, record.id, record.client_id, record.job, record.reason)
@@ -249,12 +249,12 @@ def inspection_row(record: Inspection) -> dict[str, Any]:
     return row
 
 
-def inspection_of(row: Any) -> Inspection:
+def inspection_of(row: Any) -> InspectionRecord:
     """Row of the table -> inspection."""
-    values = {name: row[name] for name in Inspection.model_fields}
+    values = {name: row[name] for name in InspectionRecord.model_fields}
     if values["milliseconds"] is None:
         values["milliseconds"] = math.nan
-    return Inspection(**values)
+    return InspectionRecord(**values)
 
 
 def review_of(row: Any) -> Review:

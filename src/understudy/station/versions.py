@@ -36,7 +36,7 @@ _SHORT = 16  # digits of the hash in a folder's name
 
 @dataclass(frozen=True)
 class Loaded:
-    """One version of the model, ready to judge. Changes make a new object, so a call keeps what it began with.
+    """One version of the model, ready to judge. A change makes a new object, so a call keeps its own.
 
     Attributes:
         name: name of the model.

@@ -6,7 +6,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect
 
-from understudy.station.store import Store
+from understudy.station.archive import Store
 from understudy.station.tables import METADATA, VERSION_TABLE
 
 

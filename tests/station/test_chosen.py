@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from understudy.errors import InputError
 from understudy.runtime.decision import Calibration, Limits, Thresholds, judge
-from understudy.station.thresholds import Chosen, changed, in_force, require_product, what_if
+from understudy.station.chosen import Chosen, changed, in_force, require_product, what_if
 
 
 def calibration_of() -> Calibration:

@@ -18,15 +18,15 @@ import pytest
 from sqlalchemy import event, text
 
 from understudy.errors import InputError
-from understudy.station.records import Box, Change, Inspection, Mark, Review
-from understudy.station.store import Daily, Query, Store, StoreError
+from understudy.station.archive import Daily, Query, Store, StoreError
+from understudy.station.inspection import Box, Change, InspectionRecord, Mark, Review
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 KILLING = Path(__file__).with_name("killing.py")
-Make = Callable[..., Inspection]
+Make = Callable[..., InspectionRecord]
 
 
-def _review(record: Inspection, answer: str = "good", **given: object) -> Review:
+def _review(record: InspectionRecord, answer: str = "good", **given: object) -> Review:
     return Review(**{"inspection": record.id, "time": NOON, "who": "Ada", "answer": answer, **given})
 
 
@@ -154,7 +154,7 @@ def test_settings_and_the_audit_log_are_kept(store: Store) -> None:
 def test_scores_come_with_answers_across_steps(
     store: Store, inspection: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("understudy.station.store._STEP", 3)
+    monkeypatch.setattr("understudy.station.archive._STEP", 3)
     same = [inspection(time=NOON, score=n / 8, verdict="FAIL") for n in range(8)]
     store.add([inspection(time=NOON - timedelta(days=9)), *same, inspection(product="nut", reason="why")])
     store.add_review(_review(same[7], "defective"))
@@ -200,8 +200,8 @@ def test_a_killed_process_loses_nothing_that_it_acknowledged(database_url: str) 
 
 _ADD_ALL = """
 import sys, json, random
-from understudy.station.store import Store
-from understudy.station.records import Inspection
+from understudy.station.archive import Store
+from understudy.station.inspection import InspectionRecord
 url, seed, n = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 base = dict(time="2026-03-04T12:00:00Z", station="s", model="m", version=1, model_sha256="")
 base |= dict(picture_sha256="", width=1, height=1, milliseconds=0)
@@ -209,7 +209,7 @@ store, order, answers = Store.open(url), list(range(n)), {}
 random.Random(seed).shuffle(order)
 for start in range(0, n, 5):
     ids = order[start : start + 5]
-    batch = [Inspection(id=f"{seed:016x}{i:016x}", client_id=f"c{i}", **base) for i in ids]
+    batch = [InspectionRecord(id=f"{seed:016x}{i:016x}", client_id=f"c{i}", **base) for i in ids]
     answers |= {record.client_id: record.id for record in store.add(batch)}
 store.close()
 print(json.dumps(answers))

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from understudy.types import Verdict
 
-__all__ = ["Answer", "Box", "Change", "Inspection", "Mark", "Review", "State"]
+__all__ = ["Answer", "Box", "Change", "InspectionRecord", "Mark", "Review", "State"]
 
 Answer: TypeAlias = Literal["good", "defective"]
 """What a person says about a picture."""
@@ -44,7 +44,7 @@ class Mark(_Kept):
     bottom: int = Field(ge=1)
 
 
-class Inspection(_Kept):
+class InspectionRecord(_Kept):
     """One judged picture: the result record of OPC 40100-1.
 
     Attributes:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from understudy.station.options import StationOptions, is_loopback
+from understudy.station.config import StationOptions, is_loopback
 
 
 @pytest.mark.parametrize(

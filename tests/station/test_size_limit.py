@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from understudy.errors import PictureError
-from understudy.station.pixels import require_pixels
+from understudy.station.size_limit import require_pixels
 
 
 def png(width: int, height: int) -> bytes:

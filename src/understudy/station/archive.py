@@ -27,8 +27,8 @@ from understudy.station.database import (
     open_engine,
     told,
 )
+from understudy.station.inspection import Answer, Change, InspectionRecord, Review
 from understudy.station.queries import Page, Query, Row, filtered, row_of, rows_with_reviews
-from understudy.station.records import Answer, Change, Inspection, Review
 from understudy.station.tables import (
     CHANGES,
     INSPECTIONS,
@@ -136,7 +136,7 @@ class Store:
             if _identity(self._path) != self._file:  # else rows would go into a file without a name
                 raise StoreError("the database's file was removed or replaced; start the station again")
 
-    def add(self, records: Sequence[Inspection]) -> list[Inspection]:
+    def add(self, records: Sequence[InspectionRecord]) -> list[InspectionRecord]:
         """Store inspections in one transaction; when this returns, they are on disk.
 
         A record whose id, or whose client's id at this station, is stored already is not stored again.
@@ -163,7 +163,7 @@ class Store:
             for record, row in zip(records, rows, strict=True)
         ]
 
-    def _known(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> dict[str, Inspection]:
+    def _known(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> dict[str, InspectionRecord]:
         """Return the stored inspections of some ids or client's ids, by both."""
         found = {}
         for column in (_I.client_key, _I.id):
@@ -172,15 +172,15 @@ class Store:
                 found[row[column.name]] = inspection_of(row)
         return found
 
-    def find_client(self, station: str, client_id: str) -> Inspection | None:
+    def find_client(self, station: str, client_id: str) -> InspectionRecord | None:
         """Return the inspection with a client's id at a station."""
         return self._one(_I.client_key == client_key(station, client_id))
 
-    def get(self, id: str) -> Inspection | None:
+    def get(self, id: str) -> InspectionRecord | None:
         """Return the inspection of an id."""
         return self._one(_I.id == id)
 
-    def _one(self, condition: Any) -> Inspection | None:
+    def _one(self, condition: Any) -> InspectionRecord | None:
         with self._reading() as connection:
             row = connection.execute(select(INSPECTIONS).where(condition)).mappings().first()
         return None if row is None else inspection_of(row)

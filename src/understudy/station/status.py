@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from understudy.station.records import State
+from understudy.station.archive import StoreError
+from understudy.station.inspection import State
 from understudy.station.station import Station
-from understudy.station.store import StoreError
 
 __all__ = ["model", "plain", "reasons", "state"]
 

@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from understudy.types import Verdict
 
-__all__ = ["Limits", "StationOptions", "is_loopback"]
+__all__ = ["CallLimits", "StationOptions", "is_loopback"]
 
 
-class Limits(BaseModel):
+class CallLimits(BaseModel):
     """What one call may ask for. A call beyond a limit is refused with a sentence, never queued.
 
     Attributes:
@@ -75,7 +75,7 @@ class StationOptions(BaseModel):
     webhook: str | None = None
     webhook_only: tuple[Verdict, ...] = ()
     mqtt: str | None = None
-    limits: Limits = Limits()
+    limits: CallLimits = CallLimits()
 
     @property
     def database_url(self) -> str:
