@@ -28,6 +28,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -123,6 +124,11 @@ def ask(
         return answer
 
 
+def judge(inspector: Inspector, picture: Path) -> None:
+    """Judge one picture by the runtime alone."""
+    list(inspector.predict(iter([picture])))
+
+
 def taken(work: Callable[[], object]) -> float:
     """Milliseconds that some work takes."""
     began = time.perf_counter()
@@ -139,8 +145,8 @@ def latency(asked: argparse.Namespace, folder: Path, pictures: list[Path]) -> di
     with serving(asked, folder) as server:
         connection = connect(server)
         for turn in range(asked.rounds + 1):
-            served = [taken(lambda c=c: ask(connection, "POST", "/inspect", c)) for c in contents]
-            judged = [taken(lambda p=p: list(inspector.predict(iter([p])))) for p in pictures]
+            served = [taken(partial(ask, connection, "POST", "/inspect", c)) for c in contents]
+            judged = [taken(partial(judge, inspector, p)) for p in pictures]
             if turn:  # the first round warms up
                 station += served
                 alone += judged

@@ -35,7 +35,7 @@ Figures = dict[str, dict[str, Numbers]]
 STREAMS = ("score", "distance", "brightness", "sharpness")
 BUDGET = 0.01
 EACH = 100  # changed pictures of a product, at most
-LINES, LENGTH = 1000, 2000  # good lines, and their pictures
+LINES, LENGTH = 1000, 2000  # good lines, and their pictures that count
 CHANGED, BEFORE, AFTER = 100, 200, 500  # changed lines of a product; pictures before and after the change
 REFERENCES = (20, 50, 100)
 
@@ -186,7 +186,7 @@ def good_lines(
     for i in range(LINES):
         each = list(figures.values())[i % len(figures)]
         pool, spoiled = each[GOOD], each[DEFECTS]
-        line = pool[drawn(pool, rng, LENGTH, block, alike)][::every]
+        line = pool[drawn(pool, rng, LENGTH * every, block, alike)][::every]
         if defects:
             at = rng.random(len(line)) < defects
             line[at] = spoiled[rng.integers(len(spoiled), size=int(at.sum()))]

@@ -32,8 +32,9 @@ def good_lines(rows: list[Row]) -> str:
     first = own[0]
     note = (
         "\nLines with a false alarm in any of the four streams, in percent of "
-        f"{int(first['lines']):,} lines of {int(first['pictures']):,} good pictures of one product; 1 % is "
-        "promised for independent pictures. "
+        f"{int(first['lines']):,} lines of one product, of which {int(first['pictures']):,} good pictures "
+        "count (so a line where one in 10 counts has ten times as many); 1 % is promised for independent "
+        "pictures. "
         f"The reference has {first['n_reference']} pictures, drawn at random. {_made(rows)}"
     )
     return table(header, lines) + note

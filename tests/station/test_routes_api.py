@@ -31,7 +31,7 @@ def test_what_was_answered_is_in_the_history(served: Served, pictures: list[Path
     rest = served.call(f"api/inspections?before={rows['next']}").json
     assert [row["inspection"] for row in rest["rows"]] == records[1::-1]
     one = served.call(f"api/inspections/{records[0]['id']}").json
-    assert one == {"inspection": records[0], "reviews": []}
+    assert one == {"inspection": records[0], "recent": True, "reviews": []}
     assert served.call("api/inspections/" + "0" * 32).status == 404
 
 

@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 
 from understudy.errors import PictureError, UnderstudyError
 from understudy.runtime.decision import thresholds_for
-from understudy.runtime.heatmap import overlay_png
 from understudy.runtime.sources import EncodedPicture
 from understudy.station.archive import Store, StoreError
 from understudy.station.engine import Engine, JudgedPicture, named
 from understudy.station.inspection import Box, InspectionRecord
 from understudy.station.keeping import Keeper
+from understudy.station.recent import Recent, heatmap_of
 from understudy.station.recorder import Recorder
 from understudy.station.size_limit import require_pixels
 from understudy.station.versions import Versions
@@ -74,6 +74,7 @@ class Intake:
         keeper: keeps pictures.
         store: finds earlier inspections.
         recorder: stores inspections.
+        recent: holds the last pictures for the page.
         told: is called with each new record, what was judged, and whether the record is stored.
         failed: is called for each picture that cannot be judged.
     """
@@ -85,6 +86,7 @@ class Intake:
     keeper: Keeper
     store: Store
     recorder: Recorder
+    recent: Recent
     told: Callable[[InspectionRecord, JudgedPicture, bool], None]
     failed: Callable[[], None]
 
@@ -97,7 +99,7 @@ class Intake:
         client_id: str | None = None,
         arrived: float | None = None,
     ) -> list[Reply]:
-        """Judge pictures of one call and keep the inspections; one outcome a picture, in order.
+        """Judge pictures of one call and keep the inspections; one reply a picture, in order.
 
         Args:
             pictures: the pictures.
@@ -116,17 +118,17 @@ class Intake:
         self.versions.current.inspector.require_category(product)
         digests = [hashlib.sha256(each.data).hexdigest() for each in pictures]
         ids = _client_ids(client_id, len(pictures))
-        outcomes: list[Reply | None] = [None] * len(pictures)
+        replies: list[Reply | None] = [None] * len(pictures)
         ask: list[int] = []
         for i, (picture, digest, own) in enumerate(zip(pictures, digests, ids, strict=True)):
             name = named(picture.name)
             try:
-                outcomes[i] = self._earlier(name, own, digest)
-                if outcomes[i] is None:
+                replies[i] = self._earlier(name, own, digest)
+                if replies[i] is None:
                     require_pixels(picture.data, name, self.most_pixels)
                     ask.append(i)
             except PictureError as error:
-                outcomes[i] = Reply(name, error=str(error))
+                replies[i] = Reply(name, error=str(error))
                 self.failed()
         encoded = [EncodedPicture(named(pictures[i].name), pictures[i].data) for i in ask]
         futures = self.engine.submit(encoded, product) if encoded else []
@@ -134,15 +136,16 @@ class Intake:
             judged = future.result()
             name = named(pictures[i].name)
             if judged.scored is None:
-                outcomes[i] = Reply(name, error=judged.result.error)
+                replies[i] = Reply(name, error=judged.result.error)
                 self.failed()
                 continue
             record = self._record(judged, name, ids[i], digests[i], product, job, arrived)
-            outcomes[i] = Reply(name, self._kept(record, judged, pictures[i].data), judged=judged)
-        return self._stored([each for each in outcomes if each is not None])
+            self.recent.add(record.id, pictures[i].data, judged)
+            replies[i] = Reply(name, self._kept(record, judged, pictures[i].data), judged=judged)
+        return self._stored([each for each in replies if each is not None])
 
     def _earlier(self, name: str, client_id: str | None, digest: str) -> Reply | None:
-        """Return the outcome of an earlier call with the same client id, if there is one."""
+        """Return the reply of an earlier call with the same client id, if there is one."""
         if client_id is None:
             return None
         try:
@@ -194,27 +197,27 @@ class Intake:
         """Keep the picture and its heat map if the policy wants them; return the record with their names."""
         if not self.keeper.wants(record.verdict):
             return record
-        picture, heatmap = self.keeper.keep(record.id, record.time, data, _heatmap(judged))
+        picture, heatmap = self.keeper.keep(record.id, record.time, data, heatmap_of(judged))
         return record.model_copy(update={"picture": picture, "heatmap": heatmap})
 
-    def _stored(self, outcomes: list[Reply]) -> list[Reply]:
+    def _stored(self, replies: list[Reply]) -> list[Reply]:
         """Store the new records of a call; tell everybody who wants to know."""
-        new = [each.inspection for each in outcomes if each.inspection and not each.repeated]
+        new = [each.inspection for each in replies if each.inspection and not each.repeated]
         rows = iter(self.recorder.add(new))
         return [
             self._told(each, next(rows)) if each.inspection and not each.repeated else each
-            for each in outcomes
+            for each in replies
         ]
 
-    def _told(self, outcome: Reply, row: InspectionRecord | None) -> Reply:
-        record, judged = outcome.inspection, outcome.judged
+    def _told(self, reply: Reply, row: InspectionRecord | None) -> Reply:
+        record, judged = reply.inspection, reply.judged
         assert record is not None
         assert judged is not None
         if row is not None and row.id != record.id:  # another call with the same client id was faster
             self.keeper.discard(record.picture, record.heatmap)
-            return _repeat(outcome.name, row, record.picture_sha256)
+            return _repeat(reply.name, row, record.picture_sha256)
         self.told(record, judged, row is not None)
-        return Reply(outcome.name, record, stored=row is not None, judged=judged)
+        return Reply(reply.name, record, stored=row is not None, judged=judged)
 
 
 def _client_ids(client_id: str | None, n: int) -> list[str | None]:
@@ -230,10 +233,3 @@ def _repeat(name: str, earlier: InspectionRecord, digest: str) -> Reply:
             f"{earlier.time.isoformat(timespec='seconds')}; give every picture an id of its own"
         )
     return Reply(name, earlier, stored=True, repeated=True)
-
-
-def _heatmap(judged: JudgedPicture) -> bytes:
-    """Return the anomaly map in colour, with transparency, as PNG; laid over the picture it is a heat map."""
-    result = judged.result
-    low, high = judged.loaded.inspector.colour_span(result.category, [float(result.anomaly_map.max())])
-    return overlay_png(result.anomaly_map, low, high)

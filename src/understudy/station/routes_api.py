@@ -20,6 +20,7 @@ from understudy.station.archive import Row
 from understudy.station.chosen import Chosen, in_force, require_product, what_if
 from understudy.station.guard import Caller
 from understudy.station.inspection import Answer, InspectionRecord, Mark, Review
+from understudy.station.preview import as_shown
 from understudy.station.reviewed import export_reviewed, weeks
 from understudy.station.station import Station
 from understudy.types import Verdict
@@ -29,9 +30,9 @@ __all__ = ["router"]
 router = APIRouter(prefix="/api")
 
 MOST_ROWS = 500
-_KINDS = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp",
-          ".bmp": "image/bmp", ".gif": "image/gif"}  # fmt: skip
+_FOR_AN_HOUR = {"Cache-Control": "private, max-age=3600"}
 _Limit = Annotated[int, Query(ge=1, le=MOST_ROWS)]
+_Width = Annotated[int | None, Query(ge=16, le=4096)]
 
 
 class _Body(BaseModel):
@@ -124,7 +125,7 @@ async def inspections(
         before=before,
     )
     page = await _in_thread(request, station.store.search, query, limit)
-    return {"rows": [_row(row) for row in page.rows], "next": page.next}
+    return {"rows": [_row(row, station) for row in page.rows], "next": page.next}
 
 
 @router.get("/inspections/{id}")
@@ -135,22 +136,39 @@ async def inspection(request: Request, id: str) -> dict[str, Any]:
     reviews = await _in_thread(request, station.store.reviews, id)
     return {
         "inspection": found.model_dump(mode="json"),
+        "recent": id in station.recent,
         "reviews": [review.model_dump(mode="json") for review in reviews],
     }
 
 
 @router.get("/inspections/{id}/picture")
-async def picture(request: Request, id: str) -> Response:
-    """The kept picture, as it came."""
+async def picture(request: Request, id: str, width: _Width = None) -> Response:
+    """The picture, as it came or as a browser can show it; ``width`` makes it smaller."""
     station = _station(request, "review")
-    return _file(station, (await _found(request, station, id)).picture)
+    found = await _found(request, station, id)
+    depth = station.versions.current.inspector.manifest.preprocess.depth
+
+    def read() -> tuple[bytes, str]:
+        data = station.recent.picture(id) or _kept(station, found.picture)
+        return as_shown(data, depth, width)
+
+    data, kind = await _in_thread(request, read)
+    _require(data)
+    return Response(data, media_type=kind, headers=_FOR_AN_HOUR)
 
 
 @router.get("/inspections/{id}/heatmap")
-async def heatmap(request: Request, id: str) -> Response:
+async def heatmap(request: Request, id: str, width: _Width = None) -> Response:
     """The anomaly map in colour with transparency, to be laid over the picture."""
     station = _station(request, "review")
-    return _file(station, (await _found(request, station, id)).heatmap)
+    found = await _found(request, station, id)
+
+    def read() -> bytes:
+        return station.recent.heatmap(id) or _kept(station, found.heatmap)
+
+    data = await _in_thread(request, read)
+    _require(data)
+    return Response(data, media_type="image/png", headers=_FOR_AN_HOUR)
 
 
 @router.get("/waiting")
@@ -159,7 +177,7 @@ async def waiting(request: Request, limit: _Limit = 50) -> dict[str, Any]:
     station = _station(request, "review")
     rows = await _in_thread(request, station.store.waiting, station.options.station, limit)
     n = await _in_thread(request, station.store.count_waiting, station.options.station)
-    return {"rows": [_row(row) for row in rows], "waiting": n}
+    return {"rows": [_row(row, station) for row in rows], "waiting": n}
 
 
 @router.post("/inspections/{id}/reviews")
@@ -296,18 +314,24 @@ async def _found(request: Request, station: Station, id: str) -> InspectionRecor
     return found
 
 
-def _file(station: Station, name: str | None) -> Response:
-    path = station.keeper.path(name) if name else None
-    if path is None:
+def _require(data: bytes) -> None:
+    if not data:
         raise HTTPException(404, "this picture was not kept, or was removed for room")
-    kind = _KINDS.get(path.suffix.lower(), "application/octet-stream")
-    return FileResponse(path, media_type=kind, headers={"Cache-Control": "private, max-age=3600"})
 
 
-def _row(row: Row) -> dict[str, Any]:
+def _kept(station: Station, name: str | None) -> bytes:
+    path = station.keeper.path(name) if name else None
+    try:
+        return path.read_bytes() if path else b""
+    except OSError:  # removed for room just now
+        return b""
+
+
+def _row(row: Row, station: Station) -> dict[str, Any]:
     return {
         "sequence": row.sequence,
         "inspection": row.inspection.model_dump(mode="json"),
+        "recent": row.inspection.id in station.recent,
         "review": row.review and row.review.model_dump(mode="json"),
     }
 

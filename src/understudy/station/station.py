@@ -24,6 +24,7 @@ from understudy.station.engine import Engine, JudgedPicture
 from understudy.station.inspection import Change, InspectionRecord
 from understudy.station.intake import ConflictError, Intake
 from understudy.station.keeping import Keeper
+from understudy.station.recent import Recent
 from understudy.station.recorder import Recorder
 from understudy.station.telemetry import Telemetry, log_event
 from understudy.station.versions import Comparison, Loaded, Opener, Versions, sha256_of_manifest
@@ -96,6 +97,7 @@ class Station:
                 most_waiting=limits.waiting,
             )
             stack.callback(self.engine.close)
+            self.recent = Recent()
             self.telemetry = self._telemetry()
             self.intake = Intake(
                 options.station,
@@ -105,6 +107,7 @@ class Station:
                 self.keeper,
                 self.store,
                 self.recorder,
+                self.recent,
                 self._tell,
                 lambda: self.telemetry.failed("picture"),
             )

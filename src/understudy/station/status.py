@@ -44,7 +44,7 @@ def state(station: Station) -> dict[str, Any]:
         hour, today, waiting, unreachable = {}, {}, None, str(error)
     red, yellow = reasons(station, unreachable)
     colour: State = "red" if red else "yellow" if yellow else "green"
-    minutes = min(60.0, max((now - station.began).total_seconds() / 60, 1 / 60))
+    minutes = min(60.0, max((now - station.began).total_seconds() / 60, 1.0))
     manifest = loaded.inspector.manifest
     return {
         "state": colour,

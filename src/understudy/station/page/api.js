@@ -65,11 +65,19 @@ export async function call(path, { method = "GET", body, form, signal, wait } = 
   const response = await answer(path, options, signal, wait);
   if (!response.ok) throw new ApiError(response.status, await said(response));
   try {
-    return await response.json();
+    return withRecent(await response.json());
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new ApiError(response.status, "The answer of the station cannot be read.");
   }
+}
+
+// Notes at each inspection whether its picture is one of the last, which stands beside it in an answer.
+function withRecent(content) {
+  for (const row of [content, ...(content?.rows ?? [])]) {
+    if (row?.inspection) row.inspection.recent = row.recent ?? false;
+  }
+  return content;
 }
 
 export function query(path, values) {

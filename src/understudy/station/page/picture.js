@@ -10,6 +10,11 @@ export function pathOf(inspection, what, width = null) {
   return `api/inspections/${encodeURIComponent(inspection.id)}/${what}${size}`;
 }
 
+// Kept on the disk, or one of the last pictures, which the station still holds in memory.
+function shows(inspection, what) {
+  return Boolean(inspection[what] || inspection.recent);
+}
+
 function words(inspection) {
   const found = inspection.regions.length;
   const places = found === 1 ? "one marked place" : `${found} marked places`;
@@ -32,7 +37,7 @@ function missing(text) {
 // Small square for a strip or a table; heat map included.
 export function thumbnail(inspection, width = 240) {
   const box = el("span", { class: "thumb" });
-  if (!inspection.picture) {
+  if (!shows(inspection, "picture")) {
     box.append(icon("picture"));
     return box;
   }
@@ -41,7 +46,7 @@ export function thumbnail(inspection, width = 240) {
   fetched(photo, pathOf(inspection, "picture", width)).then(
     (fine) => fine === false && photo.replaceWith(icon("picture")),
   );
-  if (inspection.heatmap) {
+  if (shows(inspection, "heatmap")) {
     const heat = el("img", { alt: "", class: "heat" });
     box.append(heat);
     fetched(heat, pathOf(inspection, "heatmap", width)).then((fine) => fine === false && heat.remove());
@@ -88,7 +93,7 @@ export function picture(inspection) {
   const found = boxes(inspection, "found", inspection.regions);
   layer.append(found);
   let heat = null;
-  if (inspection.picture) {
+  if (shows(inspection, "picture")) {
     const photo = el("img", { class: "photo", alt: words(inspection), draggable: "false" });
     frame.append(photo);
     photo.addEventListener("error", () =>
@@ -97,7 +102,7 @@ export function picture(inspection) {
     fetched(photo, pathOf(inspection, "picture")).then(
       (fine) => fine === false && photo.replaceWith(missing("The picture is no longer kept.")),
     );
-    if (inspection.heatmap) {
+    if (shows(inspection, "heatmap")) {
       heat = el("img", { class: "heat", alt: "", draggable: "false" });
       frame.append(heat);
       fetched(heat, pathOf(inspection, "heatmap")).then((fine) => fine === false && heat.remove());
@@ -160,7 +165,7 @@ export function controls(shown, inspection, ...tools) {
     );
     parts.push(turn);
   }
-  if (inspection.picture) {
+  if (shows(inspection, "picture")) {
     const zoom = el(
       "button",
       {
