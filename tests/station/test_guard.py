@@ -48,6 +48,18 @@ def test_limits_of_a_call(exported: Path, tmp_path: Path, pictures: list[Path]) 
             assert (answer.status, "bytes, the most of one call" in answer.error) == (413, True)
 
 
+def test_calls_that_are_large_together_come_again(
+    exported: Path, tmp_path: Path, pictures: list[Path]
+) -> None:
+    data = pictures[0].read_bytes()
+    with serving(exported, tmp_path / "s", limits=CallLimits(bytes_in_flight=len(data))) as served:
+        for _ in range(3):  # what was answered counts no more
+            assert served.call("inspect", data, {"Content-Type": "image/png"}).status == 200
+        answer = served.call("inspect", data + b"x", {"Content-Type": "image/png"})
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+        assert served.call("inspect", data, {"Content-Type": "image/png"}).status == 200
+
+
 def test_a_slow_call_is_given_up(exported: Path, tmp_path: Path) -> None:
     with serving(exported, tmp_path / "s", limits=CallLimits(seconds=0.3)) as served:
         port = int(served.url.rstrip("/").rpartition(":")[2])

@@ -76,6 +76,7 @@ def test_the_table_of_limits_has_those_in_force() -> None:
     limits, table = CallLimits(), PAGE.partition("## Limits")[2]
     for what, most in (
         ("bytes of a call", f"{limits.call_bytes // 2**20} MiB"),
+        ("bytes of all calls at a time", f"{limits.bytes_in_flight // 2**20} MiB"),
         ("bytes of a picture", f"{limits.picture_bytes // 2**20} MiB"),
         ("pixels of a picture", f"{limits.pixels // 10**6} million"),
         ("pictures of a call", f"{limits.pictures}"),

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-
 from serving import serving
+
 from understudy.station.recent import Recent
 
 

@@ -85,6 +85,10 @@ def serve(
     keep_gigabytes: Annotated[
         float, typer.Option(metavar="GB", min=0, help="Most room for kept pictures; the oldest go first.")
     ] = 20.0,
+    drift_every: Annotated[
+        int,
+        typer.Option(metavar="N", min=1, help="Watch one picture in N of a product for drift."),
+    ] = 10,
     batch_size: Annotated[
         int, typer.Option(metavar="N", min=1, max=256, help="Most pictures scored at once.")
     ] = 8,
@@ -124,6 +128,7 @@ def serve(
             mqtt=mqtt,
             keep_every=keep_every,
             keep_bytes=round(keep_gigabytes * GIGABYTE),
+            drift_every=1 if demo else drift_every,
             batch_size=batch_size,
             threads=threads,
         )

@@ -43,8 +43,7 @@ def sharpness(canvas: Picture, valid: Mask | None = None) -> float:
         canvas: picture as the model sees it.
         valid: (h, w) mask, false where a pixel does not count; ``None`` if all pixels count.
     """
-    red, green, blue = (canvas[..., i].astype(np.uint16) * w for i, w in enumerate(LUMA))
-    gray = ((red + green + blue) >> 8).astype(np.int16)
+    gray = _gray(canvas)
     inner = gray[1:-1, 1:-1]
     laplacian = gray[1:-1, :-2] + gray[1:-1, 2:] + gray[:-2, 1:-1] + gray[2:, 1:-1] - 4 * inner
     if valid is not None:
@@ -53,6 +52,17 @@ def sharpness(canvas: Picture, valid: Mask | None = None) -> float:
     if not inner.size:
         return math.nan
     return math.log((_variance(laplacian) + ROUNDING) / (_variance(inner) + ROUNDING))
+
+
+def _gray(canvas: Picture) -> NDArray[np.int16]:
+    """(h, w, 3) canvas -> (h, w) luminance in [0, 255], rounded down."""
+    total = np.zeros(canvas.shape[:2], np.uint16)  # at most 256 * 255
+    for channel, weight in enumerate(LUMA):
+        part = canvas[..., channel].astype(np.uint16)
+        part *= weight
+        total += part
+    total >>= 8
+    return total.view(np.int16)
 
 
 def _variance(values: NDArray[np.int16]) -> float:

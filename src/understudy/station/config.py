@@ -17,6 +17,7 @@ class CallLimits(BaseModel):
 
     Attributes:
         call_bytes: largest body of a call, in bytes.
+        bytes_in_flight: most bytes of all calls that are being answered; one that goes beyond gets 503.
         picture_bytes: largest file of a picture, in bytes.
         pixels: most pixels of a picture.
         pictures: most pictures of a call.
@@ -28,6 +29,7 @@ class CallLimits(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     call_bytes: int = Field(default=256 * 2**20, ge=1)
+    bytes_in_flight: int = Field(default=512 * 2**20, ge=1)
     picture_bytes: int = Field(default=64 * 2**20, ge=1)
     pixels: int = Field(default=100_000_000, ge=1)
     pictures: int = Field(default=64, ge=1)
@@ -51,6 +53,8 @@ class StationOptions(BaseModel):
         batch_wait: longest time, in seconds, that a picture waits for others that are on their way.
         threads: threads of the runtime; one per usable core by default.
         drift_budget: chance that any drift alarm is ever false, in (0, 1).
+        drift_every: one in so many pictures of a product is watched for drift, since pictures that follow each
+            other are alike; see docs/station-drift.md.
         watch: folder in which a camera writes pictures.
         webhook: URL that every result is posted to.
         webhook_only: verdicts that are posted; all by default.
@@ -71,6 +75,7 @@ class StationOptions(BaseModel):
     batch_wait: float = Field(default=0.002, ge=0, le=1)
     threads: int | None = Field(default=None, ge=1)
     drift_budget: float = Field(default=0.01, gt=0, lt=1)
+    drift_every: int = Field(default=10, ge=1)
     watch: Path | None = None
     webhook: str | None = None
     webhook_only: tuple[Verdict, ...] = ()

@@ -32,6 +32,8 @@ _SAFE = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
     "Cache-Control": "no-store",
 }
+_SOON = {"Retry-After": "1"}
+_SMALL = 2**20  # bytes of a call without pictures
 _NO_TOKEN_NEEDED = ("/v2/health/live", "/v2/health/ready", "/", "/page/")
 """Paths that say nothing about pictures: probes, and the page without its data."""
 
@@ -98,6 +100,7 @@ class Guard:
         self._hosts = frozenset(hosts)
         self._expect = expect
         self.in_flight = 0
+        self.bytes_in_flight = 0
 
     async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
         """Answer one call."""
@@ -124,11 +127,15 @@ class Guard:
             counted = _sends_pictures(scope)
             if counted:
                 self._admit()
+            body = _Body()
             try:
-                await self._app(scope, self._limited(scope, receive, counted), noting)
+                await self._app(scope, self._limited(scope, receive, counted, body), noting)
             finally:
+                self.bytes_in_flight -= body.received
                 if counted:
                     self.in_flight -= 1
+                if body.is_expected:
+                    self._expect(-1)
         except RefusedError as refused:
             if not begun:
                 await _refuse(safely, refused)
@@ -138,7 +145,7 @@ class Guard:
             raise RefusedError(
                 503,
                 f"{self._limits.calls} calls are being answered, the most at once; try again in a second",
-                {"Retry-After": "1"},
+                _SOON,
             )
         self.in_flight += 1
 
@@ -173,44 +180,48 @@ class Guard:
         if foreign or headers.get("sec-fetch-site") == "cross-site":
             raise RefusedError(403, "a station without tokens answers no page of another site")
 
-    def _limited(self, scope: _Message, receive: _Receive, counted: bool) -> _Receive:
+    def _limited(self, scope: _Message, receive: _Receive, counted: bool, body: _Body) -> _Receive:
         """Return a ``receive`` that refuses a body that is too large or too slow."""
         length = Headers(scope=scope).get("content-length", "0")
-        most = self._limits.call_bytes if counted else 2**20
+        most = self._limits.call_bytes if counted else _SMALL
         if length.isdecimal() and int(length) > most:
             raise _too_large(most)
-        received, until = 0, asyncio.get_running_loop().time() + self._limits.seconds
-        whole = False
+        until = asyncio.get_running_loop().time() + self._limits.seconds
         if counted:
+            body.is_expected = True
             self._expect(1)
 
         async def limited() -> _Message:
-            nonlocal received, whole
-            if whole:
+            if body.is_whole:
                 return await receive()  # waits for the client to go away
             try:
                 async with asyncio.timeout_at(until):
                     message = await receive()
             except TimeoutError:
-                end()
-                raise RefusedError(
-                    408, "the call took too long to arrive; send fewer pictures at once"
-                ) from None
-            received += len(message.get("body", b""))
-            if message["type"] != "http.request" or not message.get("more_body"):
-                end()
-            if received > most:
-                end()
+                raise RefusedError(408, "the call took too long to arrive; send fewer pictures") from None
+            n = len(message.get("body", b""))
+            body.received += n
+            self.bytes_in_flight += n
+            body.is_whole = message["type"] != "http.request" or not message.get("more_body")
+            if body.is_whole and body.is_expected:
+                body.is_expected = False
+                self._expect(-1)
+            if body.received > most:
                 raise _too_large(most)
+            if self.bytes_in_flight > self._limits.bytes_in_flight:
+                raise RefusedError(503, "the calls at this moment are too large together; try again", _SOON)
             return message
 
-        def end() -> None:
-            nonlocal whole
-            if not whole and counted:
-                self._expect(-1)
-            whole = True
-
         return limited
+
+
+@dataclass
+class _Body:
+    """What has come of the body of a call."""
+
+    received: int = 0
+    is_whole: bool = False
+    is_expected: bool = False
 
 
 def _sends_pictures(scope: _Message) -> bool:

@@ -242,7 +242,9 @@ class Station:
             self._key("thresholds"),
             {"model": current.sha256, "chosen": [each.model_dump() for each in all_chosen]},
         )
-        self.versions.replace_current(lambda loaded: _with_chosen(loaded, all_chosen))
+        self.drift = self._new_monitor(
+            self.versions.replace_current(lambda loaded: _with_chosen(loaded, all_chosen))
+        )
         numbers = {"review_above", "fail_above"}
         detail: dict[str, object] = {"product": chosen.product, "after": chosen.model_dump(include=numbers)}
         self.log(who, "thresholds", detail | {"before": before.model_dump(include=numbers)})
@@ -286,11 +288,16 @@ class Station:
         if kept and kept.get("model") == loaded.sha256:
             self.drift = DriftMonitor.load(kept["monitor"])
         else:
-            self.drift = DriftMonitor(
-                loaded.inspector.categories,
-                references_of(loaded.own),
-                budget=self.options.drift_budget,
-            )
+            self.drift = self._new_monitor(loaded)
+
+    def _new_monitor(self, loaded: Loaded) -> DriftMonitor:
+        """Begin to watch for drift; scores are compared up to the FAIL threshold in force."""
+        return DriftMonitor(
+            loaded.inspector.categories,
+            references_of(loaded.inspector.calibration),
+            budget=self.options.drift_budget,
+            every=self.options.drift_every,
+        )
 
     def save_drift(self) -> None:
         """Keep the state of the drift monitor, so that a restart does not lose it."""

@@ -64,7 +64,7 @@ def state(station: Station) -> dict[str, Any]:
         "per_minute": round(sum(hour.values()) / minutes, 2),
         "waiting": waiting,
         "drift_alarms": len(station.drift_alarms()),
-        "stored": not red,
+        "stored": not (station.recorder.trouble or unreachable),
         "milliseconds": station.milliseconds,
     }
 
