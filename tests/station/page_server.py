@@ -79,7 +79,9 @@ class Line:
         self.log("station", "model", {"before": 1, "after": 2, "compared": 64, "verdicts_changed": 1})
 
     def log(self, who: str, action: str, detail: dict[str, object]) -> None:
-        self.changes.insert(0, Change(time=datetime.now(UTC), who=who, action=action, detail=detail))
+        self.changes.insert(
+            0, Change(time=datetime.now(UTC), station="line", who=who, action=action, detail=detail)
+        )
 
     def inspect(
         self, name: str, product: str, kind: str, seed: int, *, time: datetime, job: str | None = None

@@ -142,7 +142,7 @@ def test_settings_and_the_audit_log_are_kept(store: Store) -> None:
         store.set_value("a", value)
     assert store.value("a") == {"n": [2, None, "x"]}
     changes = [
-        Change(time=NOON - timedelta(hours=n), who="Ada", action="thresholds", detail={"n": n})
+        Change(time=NOON - timedelta(hours=n), station="a", who="Ada", action="thresholds", detail={"n": n})
         for n in (1, 2)
     ]
     for change in changes:

@@ -27,6 +27,7 @@ class Model:
         self.batches: list[int] = []
         self.gate = threading.Event()
         self.gate.set()
+        self.categories = [f"p{10 * n}" for n in range(20)]
 
     def score(self, pictures: Any, batch_size: int, products: list[str | None]) -> Iterator[Any]:
         pictures = list(pictures)
@@ -128,12 +129,20 @@ def test_a_bad_picture_does_not_stop_the_others(engine_of: Callable[..., Engine]
     assert bad.result.error == "1.png does not decode"
 
 
-def test_a_network_that_breaks_fails_its_batch_and_not_the_engine(engine_of: Callable[..., Engine]) -> None:
+def test_a_picture_that_breaks_the_network_fails_alone(engine_of: Callable[..., Engine]) -> None:
     engine = engine_of(batch_size=3)
-    broken = engine.submit(pictures_of(b"1", b"stop", b"3"), None)
+    first, broken, last = engine.submit(pictures_of(b"1", b"stop", b"3"), None)
+    assert (first.result().result.score, last.result().result.score) == (1, 3)
     with pytest.raises(RuntimeError, match="broke"):
-        broken[2].result()
+        broken.result()
     assert engine.submit(pictures_of(b"5"), None)[0].result().result.score == 5
+    assert engine.is_alive
+
+
+def test_a_product_that_a_new_version_does_not_know_is_recognised(engine_of: Callable[..., Engine]) -> None:
+    (known,) = engine_of().submit(pictures_of(b"1"), "p0")
+    (unknown,) = engine_of().submit(pictures_of(b"1"), "screw")
+    assert (known.result().result.category, unknown.result().result.category) == ("p0", None)
 
 
 def test_a_full_queue_takes_nothing_of_a_call(engine_of: Callable[..., Engine], model: Model) -> None:

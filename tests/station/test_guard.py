@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import socket
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from serving import Served, form_of, serving
 
+from understudy.station.app import _end_silent
 from understudy.station.config import CallLimits
 from understudy.station.tokens import Tokens
 
@@ -76,7 +81,8 @@ def test_one_call_too_many_is_told_to_come_again(
 ) -> None:
     with serving(exported, tmp_path / "s", limits=CallLimits(calls=2)) as served:
         port = int(served.url.rstrip("/").rpartition(":")[2])
-        head = b"POST /inspect HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
+        head = b"POST /inspect HTTP/1.1\r\nHost: localhost\r\n"
+        head += b"Content-Type: image/png\r\nContent-Length: 9\r\n\r\n"
         slow = [socket.create_connection(("127.0.0.1", port)) for _ in range(2)]
         try:
             for client in slow:
@@ -136,3 +142,45 @@ def test_tokens_open_what_their_scope_says(exported: Path, tmp_path: Path, pictu
         Tokens(folder).revoke("inspect")
         headers = {**kind, "Authorization": f"Bearer {secrets['inspect']}"}
         assert served.call("inspect", pictures[0].read_bytes(), headers).status == 401
+
+
+def test_without_its_last_token_an_open_station_answers_nobody(
+    exported: Path, tmp_path: Path, pictures: list[Path]
+) -> None:
+    folder = tmp_path / "s"
+    folder.mkdir()
+    secret = Tokens(folder).create("line", "admin")
+    with serving(exported, folder, host="0.0.0.0") as served:
+        local = served.url.replace("0.0.0.0", "127.0.0.1")
+        assert ask(local, {"Authorization": f"Bearer {secret}"}) == 200
+        Tokens(folder).revoke("line")
+        for headers in ({}, {"Authorization": f"Bearer {secret}"}, {"Host": "localhost"}):
+            assert ask(local, headers) == 401, headers
+
+
+def ask(url: str, headers: dict[str, str]) -> int:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(f"{url}api/state", headers=headers)) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+def test_connections_that_ask_for_nothing_are_closed() -> None:
+    aborted: list[str] = []
+
+    def connection(name: str, cycle: object) -> Any:
+        return SimpleNamespace(
+            name=name, cycle=cycle, transport=SimpleNamespace(abort=lambda: aborted.append(name))
+        )
+
+    class Connection:
+        def __init__(self, name: str, cycle: object) -> None:
+            self.cycle, self.transport = cycle, connection(name, cycle).transport
+
+    busy, silent = Connection("busy", object()), Connection("silent", None)
+    rounds: Any = {}
+    for _ in range(4):
+        rounds = _end_silent([busy, silent], rounds)
+    assert aborted == ["silent"]

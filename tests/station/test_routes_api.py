@@ -75,7 +75,7 @@ def test_reviewed_pictures_are_a_data_set(served: Served, pictures: list[Path], 
     archive = served.call("api/reviewed.zip")
     with zipfile.ZipFile(io.BytesIO(archive.body)) as zipped:
         zipped.extractall(tmp_path)
-    while list(served.station.options.folder.glob(".reviewed-*")):
+    while list(served.station.options.folder.glob(".understudy-reviewed-*")):
         time.sleep(0.01)  # removed once the answer is sent
     reviewed = open_pictures(tmp_path / "reviewed")
     told = [(r.category, r.is_good, r.path.read_bytes()) for r in reviewed.records]

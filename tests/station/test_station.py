@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,7 +116,7 @@ def test_a_station_needs_a_model_once(tmp_path: Path) -> None:
     station = Station(StationOptions(folder=tmp_path / "s"), Inspector.load)
     try:
         with pytest.raises(InputError, match="has no model yet; name one"):
-            station.start()
+            station.control.start()
     finally:
         station.close()
 
@@ -135,3 +136,45 @@ def test_a_model_without_thresholds_gives_scores_and_no_verdicts(
         assert "not calibrated" in state["reasons"][0]
         assert served.call("api/thresholds").json == {"products": []}
         assert served.post("api/thresholds", {"review_above": 1, "fail_above": 2}).status == 422
+
+
+def test_a_lost_database_is_found_again_without_a_picture(
+    served: Served, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(self: Store, *given: object) -> None:
+        raise StoreError("the database cannot be reached")
+
+    monkeypatch.setattr("understudy.station.recorder.RETRY", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "add", gone)
+        served.inspect(pictures[0])
+    assert served.call("api/state").json["state"] == "red"
+    served.station.look_after()
+    assert served.call("api/state").json["state"] == "green"
+
+
+def test_a_database_that_hangs_stops_neither_pictures_nor_figures(
+    served: Served, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+
+    def hangs(self: Store, *given: object) -> None:
+        go_on.wait(60)
+
+    monkeypatch.setattr("understudy.station.recorder.LONGEST_WAIT", 0.1)
+    with monkeypatch.context() as patch:
+        for name in ("add", "find_client", "count_waiting"):
+            patch.setattr(Store, name, hangs)
+        for id in ("a", "b"):
+            (said,) = served.inspect(pictures[0], id=id).json["results"]
+            assert not said["stored"]
+            assert said["inspection"]["verdict"]
+        assert b"understudy_storing 0.0" in served.call("metrics").body
+        assert served.call("v2/health/live").status == 200
+        go_on.set()
+
+
+def test_a_stations_name_belongs_to_one_folder(served: Served, tmp_path: Path) -> None:
+    database = served.station.options.database_url
+    with pytest.raises(InputError, match="name its own --folder, or choose another --station"):
+        Station(StationOptions(folder=tmp_path / "other", database=database), Inspector.load)

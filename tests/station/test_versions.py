@@ -13,6 +13,7 @@ from serving import Served, serving
 from understudy.errors import BundleError, InputError, WorkError
 from understudy.folders import read_sealed, write_sealed
 from understudy.runtime.inspector import Inspector
+from understudy.station.archive import Store, StoreError
 from understudy.station.versions import Comparison, Versions, copied, name_of
 
 
@@ -73,6 +74,55 @@ def test_a_restart_goes_on_with_the_version_in_force(
     with serving(None, tmp_path / "s") as served:
         assert served.inspect(pictures[0]).json["results"][0]["inspection"]["version"] == 2
         assert served.post("api/model/rollback", {}).json == {"version": 1}
+        assert served.call("api/state").json["reasons"] == []  # nothing advises the version that was left
+    with serving(None, tmp_path / "s") as served:
+        assert served.post("api/model/rollback", {}).json == {"version": 2}
+
+
+def test_a_repeated_roll_back_changes_nothing_more(served: Served, other: Path) -> None:
+    served.post("api/model", {"folder": str(other)})
+    assert served.post("api/model/rollback", {"version": 2}).json == {"version": 1}
+    again = served.post("api/model/rollback", {"version": 2})
+    assert (again.status, again.error) == (409, "version 2 is not in force any more; version 1 is")
+
+
+def test_a_change_that_cannot_be_kept_is_not_made(
+    served: Served, other: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(self: Store, key: str, value: object) -> None:
+        raise StoreError("the database cannot be reached")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "set_value", gone)
+        assert served.post("api/model", {"folder": str(other)}).status == 503
+        assert served.post("api/thresholds", {"review_above": -9, "fail_above": -8}).status == 503
+    record = served.inspect(pictures[0]).json["results"][0]["inspection"]
+    assert record["version"] == 1
+    assert record["fail_above"] > -8
+
+
+def test_the_station_answers_while_a_model_is_opened(
+    served: Served, other: Path, pictures: list[Path]
+) -> None:
+    versions = served.station.versions
+    opening, go_on = threading.Event(), threading.Event()
+    opener = versions._opener
+
+    def slow(folder: Path) -> Inspector:
+        opening.set()
+        go_on.wait(60)
+        return opener(folder)
+
+    versions._opener = slow
+    swap = threading.Thread(target=served.post, args=("api/model", {"folder": str(other)}))
+    swap.start()
+    assert opening.wait(60)
+    assert served.call("api/model").json["version"] == 1
+    assert served.call("v2/health/live").status == 200
+    assert served.inspect(pictures[0]).status == 200
+    go_on.set()
+    swap.join()
+    assert served.call("api/model").json["version"] == 2
 
 
 def test_no_call_is_lost_while_versions_change(served: Served, other: Path, pictures: list[Path]) -> None:
@@ -113,7 +163,7 @@ def test_damaged_models_are_refused_and_the_old_one_stays(
 def test_a_changed_source_is_said_and_not_used(served: Served, exported: Path, tmp_path: Path) -> None:
     station = served.station
     moved = shutil.copytree(exported, tmp_path / "source")
-    station._source = moved
+    station.control._source = moved
     station.look_after()
     assert station.remarks == []
     content = read_sealed(moved / "manifest.json")
@@ -131,12 +181,12 @@ def test_a_changed_source_is_said_and_not_used(served: Served, exported: Path, t
 def test_a_copy_that_somebody_changed_is_not_opened(exported: Path, tmp_path: Path) -> None:
     versions = Versions(tmp_path, Inspector.load)
     loaded = versions.prepare(exported)
+    kept = versions.planned(loaded)
     versions.take_over(loaded)
     content = read_sealed(loaded.folder / "manifest.json")
     assert content is not None
     write_sealed(loaded.folder / "manifest.json", {**content, "method": "other"})
-    known = versions.dump()
-    again = Versions(tmp_path, Inspector.load, known["versions"], known["active"])
+    again = Versions(tmp_path, Inspector.load, kept)
     with pytest.raises(BundleError, match="version 1 of the model was changed"):
         again.reopen(1)
     with pytest.raises(WorkError, match="not the copy that the station wrote; move it away"):

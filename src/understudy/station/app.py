@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 from understudy.errors import InputError, UnderstudyError
 from understudy.station import routes_api, routes_inspect, routes_protocol
 from understudy.station.archive import StoreError
+from understudy.station.config import is_loopback
 from understudy.station.engine import BusyError
 from understudy.station.guard import Guard, RefusedError
 from understudy.station.intake import ConflictError
@@ -29,6 +30,8 @@ from understudy.station.tokens import Tokens
 
 __all__ = ["guarded", "make_app"]
 
+_EVERY = 5.0  # seconds
+_SILENT_ROUNDS = 2
 PAGE = Path(__file__).parent / "page"
 _LOG = logging.getLogger("understudy.station")
 _Value = TypeVar("_Value")
@@ -42,7 +45,7 @@ _SOON = {"Retry-After": "1"}
 
 
 class Threads:
-    """Runs blocking work away from the event loop; pictures and the page do not wait for each other.
+    """Runs blocking work away from the event loop; work of one kind does not wait for another kind.
 
     Args:
         calls: most calls with pictures at the same time.
@@ -53,9 +56,9 @@ class Threads:
         self._limiters: dict[str, CapacityLimiter] = {}
 
     async def run(self, kind: str, work: Callable[..., _Value], *given: Any, **named: Any) -> _Value:
-        """Run ``work`` in a thread and return its value; ``kind`` is ``inspect`` or ``page``."""
+        """Run ``work`` in a thread and return its value; ``kind`` shares a number of threads."""
         if kind not in self._limiters:
-            self._limiters[kind] = CapacityLimiter(self._calls if kind == "inspect" else 8)
+            self._limiters[kind] = CapacityLimiter({"inspect": self._calls, "page": 8}.get(kind, 1))
         return await to_thread.run_sync(partial(work, *given, **named), limiter=self._limiters[kind])
 
 
@@ -88,22 +91,50 @@ def make_app(station: Station, tokens: Tokens) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> Any:
-    """Look after the station while the app runs: room on the disk, the state of drift."""
+    """Look after the station while the app runs, and after connections that never ask for anything."""
 
     async def look_after() -> None:
+        silent: dict[Any, int] = {}
         while True:
-            await asyncio.sleep(5)
-            await app.state.threads.run("page", app.state.station.look_after)
+            await asyncio.sleep(_EVERY)
+            silent = _end_silent(app.state.connections, silent)
+            try:
+                await app.state.threads.run("look after", app.state.station.look_after)
+            except Exception:  # the next time may go well
+                _LOG.exception("looking after the station failed")
 
+    app.state.connections = getattr(app.state, "connections", set())
     task = asyncio.create_task(look_after())
     yield
     task.cancel()
 
 
+def _end_silent(connections: Iterable[Any], silent: Mapping[Any, int]) -> dict[Any, int]:
+    """Close connections that have been silent for some rounds, since they would use up the open files.
+
+    Args:
+        connections: uvicorn's open connections; one without a cycle has not sent the head of a call.
+        silent: how many rounds each has been silent.
+    """
+    found = {each: silent.get(each, 0) + 1 for each in connections if getattr(each, "cycle", True) is None}
+    for each, rounds in list(found.items()):
+        if rounds > _SILENT_ROUNDS:
+            each.transport.abort()
+            del found[each]
+    return found
+
+
 def guarded(app: FastAPI, hosts: Iterable[str]) -> Guard:
     """Put the guard before an app."""
     station: Station = app.state.station
-    guard = Guard(app, app.state.tokens, station.options.limits, hosts, station.engine.expect)
+    options = station.options
+    guard = Guard(
+        app,
+        app.state.tokens,
+        options.limits,
+        hosts if is_loopback(options.host) else (),
+        station.engine.expect,
+    )
     station.telemetry.gauge(
         "in_flight", "Calls with pictures that are being answered.", lambda: guard.in_flight
     )

@@ -278,9 +278,11 @@ class Store:
         with self._writing() as connection:
             connection.execute(CHANGES.insert(), change.model_dump())
 
-    def changes(self, limit: int = 100) -> list[Change]:
-        """Return the last lines of the audit log, the last one first."""
+    def changes(self, limit: int = 100, station: str | None = None) -> list[Change]:
+        """Return the last lines of the audit log of a station, or of all, the last one first."""
         statement = select(CHANGES).order_by(CHANGES.c.sequence.desc()).limit(min(max(limit, 1), _MOST_ROWS))
+        if station is not None:
+            statement = statement.where(CHANGES.c.station == station)
         with self._reading() as connection:
             rows = connection.execute(statement).mappings().all()
         return [Change(**{name: row[name] for name in Change.model_fields}) for row in rows]
@@ -299,6 +301,15 @@ class Store:
         with self._reading() as connection:
             found = connection.execute(select(SETTINGS.c.value).where(SETTINGS.c.key == key)).scalar()
         return None if found is None else dict(found)
+
+    def known(self, ids: Iterable[str]) -> set[str]:
+        """Return those of some ids that have an inspection."""
+        wanted, found = list(ids), set[str]()
+        with self._reading() as connection:
+            for start in range(0, len(wanted), _FEW):
+                chosen = _I.id.in_(wanted[start : start + _FEW])
+                found.update(connection.execute(select(_I.id).where(chosen)).scalars())
+        return found
 
     def forget_files(self, ids: Iterable[str]) -> None:
         """Note that the pictures and heat maps of some inspections are kept no longer."""

@@ -53,8 +53,8 @@ class StationOptions(BaseModel):
         batch_wait: longest time, in seconds, that a picture waits for others that are on their way.
         threads: threads of the runtime; one per usable core by default.
         drift_budget: chance that any drift alarm is ever false, in (0, 1).
-        drift_every: one in so many pictures of a product is watched for drift, since pictures that follow each
-            other are alike; see docs/station-drift.md.
+        drift_every: one in so many pictures of a product is watched for drift, since pictures that follow
+            each other are alike; see docs/station-drift.md.
         watch: folder in which a camera writes pictures.
         webhook: URL that every result is posted to.
         webhook_only: verdicts that are posted; all by default.

@@ -80,6 +80,11 @@ class Engine:
             thread.start()
 
     @property
+    def is_alive(self) -> bool:
+        """Whether pictures are judged."""
+        return not self._closed and all(thread.is_alive() for thread in self._threads)
+
+    @property
     def waiting(self) -> int:
         """Number of pictures in the queue."""
         return len(self._queue)
@@ -114,14 +119,20 @@ class Engine:
 
     def _work(self) -> None:
         while batch := self._next_batch():
-            try:
-                loaded = self._current()
-                for each, judged in zip(batch, _judge(loaded, batch), strict=True):
-                    each.answer.set_result(judged)
-            except BaseException as error:  # a caller waits for every picture, whatever happens
-                for each in batch:
-                    if not each.answer.done():
-                        each.answer.set_exception(error)
+            self._answer(self._current(), batch)
+
+    def _answer(self, loaded: Loaded, batch: Sequence[_Waiting]) -> None:
+        """Judge a batch. If it fails, judge its pictures one by one, so that one does not fail the others."""
+        try:
+            for each, judged in zip(batch, _judge(loaded, batch), strict=True):
+                each.answer.set_result(judged)
+        except BaseException as error:  # a caller waits for every picture, whatever happens
+            left = [each for each in batch if not each.answer.done()]
+            if len(batch) == 1:
+                batch[0].answer.set_exception(error)
+                return
+            for each in left:
+                self._answer(loaded, [each])
 
     def _next_batch(self) -> list[_Waiting]:
         """Wait for pictures; an empty list ends the thread."""
@@ -139,11 +150,12 @@ class Engine:
 
 
 def _judge(loaded: Loaded, batch: Sequence[_Waiting]) -> Iterator[JudgedPicture]:
+    """Judge pictures; a product that the version in force does not know is recognised instead."""
     inspector = loaded.inspector
     pictures: Iterable[Source] = [each.picture for each in batch]
     if len(batch) == 1:
         pictures = iter(pictures)  # decoded in this thread: threads for one picture would only cost time
-    products = [each.product for each in batch]
+    products = [each.product if each.product in inspector.categories else None for each in batch]
     scored = inspector.scorer.score(pictures, len(batch), products)
     for each, product in zip(scored, products, strict=True):
         if isinstance(each, PictureError):

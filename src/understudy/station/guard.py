@@ -82,7 +82,8 @@ class Guard:
         app: the app.
         tokens: tokens of the station.
         limits: what a call may ask for.
-        hosts: names of this machine that a call may have as its host while there are no tokens.
+        hosts: names of this machine that a call may have as its host while there are no tokens; empty if
+            other machines can reach the station, which then answers nobody without a token.
         expect: is told how many more calls with pictures are on their way.
     """
 
@@ -157,7 +158,7 @@ class Guard:
             raise RefusedError(
                 500, "the file of the station's tokens is damaged; the station's log has more"
             ) from None
-        if not tokens:
+        if not tokens and self._hosts:
             self._require_this_machine(headers)
             return Caller(None, SCOPES)
         if scope["path"] in _NO_TOKEN_NEEDED or scope["path"].startswith("/page/"):

@@ -128,12 +128,14 @@ class Change(_Kept):
 
     Attributes:
         time: when, in UTC.
+        station: name of the station.
         who: name of the person or token; ``station`` if nobody asked for it.
         action: what was done, such as ``thresholds``, ``model`` or ``review``.
         detail: what it was before and after, in words and numbers.
     """
 
     time: datetime
+    station: str
     who: str
     action: str
     detail: dict[str, object]

@@ -6,22 +6,26 @@ import hashlib
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from understudy.errors import PictureError, UnderstudyError
 from understudy.runtime.decision import thresholds_for
 from understudy.runtime.sources import EncodedPicture
-from understudy.station.archive import Store, StoreError
+from understudy.station.config import CallLimits
 from understudy.station.engine import Engine, JudgedPicture, named
 from understudy.station.inspection import Box, InspectionRecord
 from understudy.station.keeping import Keeper
 from understudy.station.recent import Recent, heatmap_of
 from understudy.station.recorder import Recorder
-from understudy.station.size_limit import require_pixels
+from understudy.station.size_limit import require_size
+from understudy.station.turns import Turns
 from understudy.station.versions import Versions
 
-__all__ = ["ConflictError", "Incoming", "Intake", "Reply"]
+__all__ = ["LONGEST_TEXT", "ConflictError", "Incoming", "Intake", "Reply"]
+
+LONGEST_TEXT = 200
+"""Most letters of a product, a job or an id that a client gives."""
 
 
 class ConflictError(UnderstudyError):
@@ -68,27 +72,27 @@ class Intake:
 
     Attributes:
         station: name of the station.
-        most_pixels: most pixels of a picture.
+        limits: what a call may ask for.
         versions: versions of the model.
         engine: judges pictures.
         keeper: keeps pictures.
-        store: finds earlier inspections.
-        recorder: stores inspections.
+        recorder: stores inspections, and finds earlier ones.
         recent: holds the last pictures for the page.
         told: is called with each new record, what was judged, and whether the record is stored.
         failed: is called for each picture that cannot be judged.
+        turns: lets calls with the same client id go one after the other.
     """
 
     station: str
-    most_pixels: int
+    limits: CallLimits
     versions: Versions
     engine: Engine
     keeper: Keeper
-    store: Store
     recorder: Recorder
     recent: Recent
     told: Callable[[InspectionRecord, JudgedPicture, bool], None]
     failed: Callable[[], None]
+    turns: Turns = field(default_factory=Turns)
 
     def inspect(
         self,
@@ -116,6 +120,17 @@ class Intake:
         """
         arrived = arrived if arrived is not None else time.perf_counter()
         self.versions.current.inspector.require_category(product)
+        with self.turns.of(client_id):
+            return self._inspect(pictures, product, job, client_id, arrived)
+
+    def _inspect(
+        self,
+        pictures: Sequence[Incoming],
+        product: str | None,
+        job: str | None,
+        client_id: str | None,
+        arrived: float,
+    ) -> list[Reply]:
         digests = [hashlib.sha256(each.data).hexdigest() for each in pictures]
         ids = _client_ids(client_id, len(pictures))
         replies: list[Reply | None] = [None] * len(pictures)
@@ -123,9 +138,11 @@ class Intake:
         for i, (picture, digest, own) in enumerate(zip(pictures, digests, ids, strict=True)):
             name = named(picture.name)
             try:
-                replies[i] = self._earlier(name, own, digest)
-                if replies[i] is None:
-                    require_pixels(picture.data, name, self.most_pixels)
+                require_size(picture.data, name, self.limits)
+                earlier = own and self.recorder.find(self.station, own)
+                if earlier:
+                    replies[i] = _repeat(name, earlier, digest, product)
+                else:
                     ask.append(i)
             except PictureError as error:
                 replies[i] = Reply(name, error=str(error))
@@ -144,16 +161,6 @@ class Intake:
             replies[i] = Reply(name, self._kept(record, judged, pictures[i].data), judged=judged)
         return self._stored([each for each in replies if each is not None])
 
-    def _earlier(self, name: str, client_id: str | None, digest: str) -> Reply | None:
-        """Return the reply of an earlier call with the same client id, if there is one."""
-        if client_id is None:
-            return None
-        try:
-            earlier = self.store.find_client(self.station, client_id)
-        except StoreError:
-            return None  # the line goes on without its database
-        return None if earlier is None else _repeat(name, earlier, digest)
-
     def _record(
         self,
         judged: JudgedPicture,
@@ -168,7 +175,7 @@ class Intake:
         calibration = loaded.inspector.calibration
         used = None if calibration is None else thresholds_for(calibration, result.category)
         return InspectionRecord(
-            id=uuid.uuid4().hex,
+            id=_result_id(self.station, client_id, digest, given),
             client_id=client_id,
             time=datetime.now(UTC),
             station=self.station,
@@ -202,22 +209,28 @@ class Intake:
 
     def _stored(self, replies: list[Reply]) -> list[Reply]:
         """Store the new records of a call; tell everybody who wants to know."""
-        new = [each.inspection for each in replies if each.inspection and not each.repeated]
-        rows = iter(self.recorder.add(new))
-        return [
-            self._told(each, next(rows)) if each.inspection and not each.repeated else each
-            for each in replies
-        ]
+        new = [each for each in replies if each.inspection and not each.repeated]
+        rows = self.recorder.add([each.inspection for each in new if each.inspection])
+        told = {id(each): self._told(each, row) for each, row in zip(new, rows, strict=True)}
+        done = [told.get(id(each), each) for each in replies]
+        for reply in done:
+            if isinstance(reply, ConflictError):
+                raise reply
+        return [reply for reply in done if isinstance(reply, Reply)]
 
-    def _told(self, reply: Reply, row: InspectionRecord | None) -> Reply:
+    def _told(self, reply: Reply, row: InspectionRecord | None) -> Reply | ConflictError:
         record, judged = reply.inspection, reply.judged
         assert record is not None
         assert judged is not None
-        if row is not None and row.id != record.id:  # another call with the same client id was faster
-            self.keeper.discard(record.picture, record.heatmap)
-            return _repeat(reply.name, row, record.picture_sha256)
-        self.told(record, judged, row is not None)
-        return Reply(reply.name, record, stored=row is not None, judged=judged)
+        if row in (None, record):
+            self.told(record, judged, row is not None)
+            return Reply(reply.name, record, stored=row is not None, judged=judged)
+        assert row is not None  # stored by a call before, whose answer could not say so
+        self.keeper.discard(*({record.picture, record.heatmap} - {row.picture, row.heatmap}))
+        try:
+            return _repeat(reply.name, row, record.picture_sha256, record.product_given)
+        except ConflictError as conflict:
+            return conflict
 
 
 def _client_ids(client_id: str | None, n: int) -> list[str | None]:
@@ -226,10 +239,20 @@ def _client_ids(client_id: str | None, n: int) -> list[str | None]:
     return [f"{client_id}/{i}" for i in range(n)]
 
 
-def _repeat(name: str, earlier: InspectionRecord, digest: str) -> Reply:
-    if earlier.picture_sha256 != digest:
+def _result_id(station: str, client_id: str | None, digest: str, product: str | None) -> str:
+    """Return the id of a record; a call that is repeated has the same, also if it could not be stored."""
+    if client_id is None:
+        return uuid.uuid4().hex
+    parts = "\0".join((station, client_id, digest, product or ""))
+    return hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _repeat(name: str, earlier: InspectionRecord, digest: str, product: str | None) -> Reply:
+    same = earlier.picture_sha256 == digest and earlier.product_given == product
+    if not same:
+        what = "picture" if earlier.picture_sha256 != digest else "product"
         raise ConflictError(
-            f"the id {earlier.client_id!r} belongs to another picture, inspected at "
+            f"the id {earlier.client_id!r} belongs to another {what}, inspected at "
             f"{earlier.time.isoformat(timespec='seconds')}; give every picture an id of its own"
         )
     return Reply(name, earlier, stored=True, repeated=True)

@@ -7,6 +7,7 @@ wait for review. A file that a stop left without an inspection stays where it is
 from __future__ import annotations
 
 import errno
+import math
 import os
 import re
 import threading
@@ -32,6 +33,7 @@ _ID = re.compile(r"[0-9a-f]{32}")
 _KINDS = ((b"\x89PNG", "png"), (b"\xff\xd8", "jpg"), (b"BM", "bmp"), (b"II", "tif"), (b"MM", "tif"))
 _ROOM = 0.95  # share of the budget that may be in use after room was made
 _STEP = 200  # inspections that are looked at together
+_UNNAMED = 86400.0  # seconds after which a file that no inspection names may go
 _PATIENCE = 5.0  # seconds until room is looked for again after none was found
 
 
@@ -44,6 +46,7 @@ class Keeper:
         every: how many PASS come to one that is kept; 0 keeps none of them.
         budget: largest number of bytes of all files.
         station: name of the station, if the store has inspections of others too.
+        clean: remove files that a stop left unfinished; only for the one that keeps pictures in the folder.
 
     Attributes:
         trouble: why a picture was not kept, in one sentence; ``None`` if the last one was.
@@ -61,6 +64,7 @@ class Keeper:
         every: int = 20,
         budget: int = 20 * 2**30,
         station: str | None = None,
+        clean: bool = False,
     ) -> None:
         if every < 0:
             raise InputError(f"one PASS in {every} cannot be kept; name 0 for none, or a number from 1")
@@ -72,7 +76,7 @@ class Keeper:
         self._every, self._budget = every, budget
         self._lock, self._clearing = threading.Lock(), threading.Lock()
         self._passes = 0
-        self._used = sum(_size(path) for path in _files(folder / _KEPT))
+        self._used = sum(_size(path) for path in _files(folder / _KEPT, clean))
         self._stuck: float | None = None
 
     @property
@@ -178,6 +182,8 @@ class Keeper:
         with self._clearing:
             wanted = int(min(self._budget * _ROOM, self._budget - size))
             freed = self._clear(wanted, True) + self._clear(wanted, False)
+            if self._used > wanted:
+                freed += self._clear_unnamed()
             self._stuck = clock.monotonic() if self._used > wanted else None
             return freed
 
@@ -199,6 +205,14 @@ class Keeper:
             if gone:
                 self._store.forget_files(gone)
         return freed
+
+    def _clear_unnamed(self) -> int:
+        """Remove files that no inspection names: it could not be stored, and nobody sent it again."""
+        before = clock.time() - _UNNAMED
+        old = [path for path in _files(self._folder / _KEPT, clean=False) if _changed(path) < before]
+        known = self._store.known({path.name[:32] for path in old})
+        unnamed = [path for path in old if path.name[:32] not in known]
+        return sum(self._remove(path.relative_to(self._folder).as_posix()) for path in unnamed)
 
     def _remove(self, name: str) -> int:
         """Remove a kept file, and the folder of its day if that is empty; return its bytes."""
@@ -227,12 +241,13 @@ def _kind(data: bytes) -> str:
     return next((kind for begin, kind in _KINDS if data.startswith(begin)), "picture")
 
 
-def _files(top: Path) -> Iterator[Path]:
-    """Yield the files of all days that have names of kept ones; remove those that a stop left unfinished."""
+def _files(top: Path, clean: bool) -> Iterator[Path]:
+    """Yield the files of all days that have names of kept ones; remove unfinished ones if asked to."""
     for day in top.iterdir() if top.is_dir() else ():
         for path in day.iterdir() if day.is_dir() else ():
             if path.name.startswith(PART):
-                path.unlink(missing_ok=True)
+                if clean:
+                    path.unlink(missing_ok=True)
             elif _NAME.fullmatch(f"{_KEPT}/{day.name}/{path.name}"):
                 yield path
 
@@ -242,6 +257,13 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return math.inf
 
 
 def _flush(folder: Path) -> None:

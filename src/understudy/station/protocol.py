@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from understudy.errors import InputError
 from understudy.runtime.manifest import first_fault
+from understudy.station.intake import LONGEST_TEXT
 
 __all__ = ["HEADER", "INPUT", "OUTPUTS", "InferenceCall", "answer_infer", "model_metadata", "parse_infer"]
 
@@ -38,6 +39,11 @@ OUTPUTS: Mapping[str, dict[str, Any]] = {
     "map": {"name": "map", "datatype": "FP32", "shape": [-1, -1, -1]},
 }
 """Outputs by name. ``error`` is empty for a picture that was judged; else its score is NaN."""
+
+MOST_JSON = 16 * 2**20
+"""Most bytes of JSON in a call; parsing it takes many times as much memory."""
+
+_MOST_NUMBERS = 2**20  # of one output in JSON
 
 Outputs = Mapping[str, NDArray[np.generic] | Sequence[str]]
 """Values of the outputs: arrays, and texts for BYTES."""
@@ -61,7 +67,7 @@ class _Asked(_Model):
 
 
 class _Request(_Model):
-    id: str | None = None
+    id: str | None = Field(default=None, max_length=1000)
     parameters: dict[str, Any] = Field(default_factory=dict)
     inputs: list[_Tensor]
     outputs: list[_Asked] | None = None
@@ -100,11 +106,15 @@ def parse_infer(body: bytes, header_length: str | None) -> InferenceCall:
     """
     length = len(body)
     if header_length is not None:
-        if not header_length.isdecimal() or not 0 < int(header_length) <= length:
+        digits = header_length.isdecimal() and len(header_length) < 12
+        if not digits or not 0 < int(header_length) <= length:
             raise InputError(f"{HEADER} is {header_length[:20]!r}, and the body has {length} bytes")
         length = int(header_length)
+    if length > MOST_JSON:
+        raise InputError(f"the JSON has {length} bytes, and the most is {MOST_JSON}; send binary tensor data")
     try:
         asked = _Request.model_validate(json.loads(body[:length]))
+        (asked.id or "").encode()
     except (ValueError, RecursionError) as error:
         fault = first_fault(error) if isinstance(error, ValidationError) else "it is no JSON"
         raise InputError(f"this is no request of the inference protocol: {fault}") from error
@@ -128,8 +138,8 @@ def parse_infer(body: bytes, header_length: str | None) -> InferenceCall:
 
 def _text(parameters: Mapping[str, Any], name: str) -> str | None:
     value = parameters.get(name)
-    if value is not None and not isinstance(value, str):
-        raise InputError(f"the parameter {name!r} is a text")
+    if value is not None and (not isinstance(value, str) or len(value) > LONGEST_TEXT):
+        raise InputError(f"the parameter {name!r} is a text of at most {LONGEST_TEXT} letters")
     return value or None
 
 
@@ -215,6 +225,8 @@ def _binary(values: NDArray[np.generic] | Sequence[str]) -> bytes:
 def _json_values(values: NDArray[np.generic] | Sequence[str]) -> list[Any]:
     if not isinstance(values, np.ndarray):
         return list(values)
+    if values.size > _MOST_NUMBERS:
+        raise InputError(f"an output has {values.size} numbers; ask for it as binary data")
     flat = values.ravel().tolist()
     return [None if isinstance(v, float) and not np.isfinite(v) else v for v in flat]  # JSON has no NaN
 

@@ -6,17 +6,19 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as Late
 from dataclasses import dataclass, field
 
 from understudy.station.archive import Store, StoreError
 from understudy.station.inspection import InspectionRecord
+from understudy.station.patience import within
 
 __all__ = ["Recorder"]
 
 LONGEST_WAIT = 2.0  # seconds that an answer waits for the database
 RETRY = 1.0  # seconds between attempts while the database is gone
+CLOSING = 10.0  # seconds
 _MOST = 1000  # rows of one transaction
+_HANGS = "the database does not answer"
 
 
 @dataclass
@@ -27,6 +29,8 @@ class _Row:
 
 class Recorder:
     """Writes inspections in a thread of its own; rows that wait share one transaction.
+
+    While the database is gone, one caller a second tries it, and all others are answered at once.
 
     Args:
         store: the database.
@@ -39,7 +43,7 @@ class Recorder:
         self._closed = False
         self._trouble: str | None = None
         self._tried = 0.0
-        self._thread = threading.Thread(target=self._work, name="recorder")
+        self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
         self._thread.start()
 
     @property
@@ -52,32 +56,72 @@ class Recorder:
 
         A record that repeats the client's id of an earlier one is answered by the earlier one.
         """
+        if not records:
+            return []
         rows = [_Row(record) for record in records]
         with self._changed:
-            is_down = self._trouble is not None and time.monotonic() - self._tried < RETRY
-            if self._closed or is_down:
+            if self._closed or not self._may_try():
                 return [None] * len(records)
             self._queue += rows
             self._changed.notify()
         until = time.monotonic() + LONGEST_WAIT
         return [self._result(row, until) for row in rows]
 
+    def find(self, station: str, client_id: str) -> InspectionRecord | None:
+        """Return the inspection with a client's id; ``None`` if there is none, or the database is gone."""
+        with self._changed:
+            if not self._may_try():
+                return None
+        try:
+            return within(LONGEST_WAIT, lambda: self._store.find_client(station, client_id))
+        except TimeoutError:
+            self._failed(_HANGS)
+        except StoreError as error:
+            self._failed(str(error))
+        return None
+
+    def probe(self) -> None:
+        """Look whether a lost database is back, so that an idle line need not wait for its next picture."""
+        with self._changed:
+            if self._trouble is None or self._queue or not self._may_try():
+                return
+        try:
+            within(LONGEST_WAIT, lambda: self._store.set_value("probe", {}))
+        except TimeoutError:
+            self._failed(_HANGS)
+        except StoreError as error:
+            self._failed(str(error))
+        else:
+            self._trouble = None
+
+    def _may_try(self) -> bool:
+        """Whether to ask the database now; hold the lock. In trouble, one caller a second may."""
+        now = time.monotonic()
+        if self._trouble is not None and now - self._tried < RETRY:
+            return False
+        self._tried = now
+        return True
+
+    def _failed(self, trouble: str) -> None:
+        self._trouble, self._tried = trouble, time.monotonic()
+
     def _result(self, row: _Row, until: float) -> InspectionRecord | None:
         try:
             return row.stored.result(max(0.0, until - time.monotonic()))
         except StoreError:
             return None
-        except Late:
-            self._trouble = "the database does not answer"
-            self._tried = time.monotonic()
+        except TimeoutError:
+            with self._changed:
+                if not row.stored.done():
+                    self._failed(_HANGS)
             return None
 
     def close(self) -> None:
-        """Write what waits, then stop."""
+        """Write what waits, then stop; a database that hangs is left behind."""
         with self._changed:
             self._closed = True
             self._changed.notify()
-        self._thread.join()
+        self._thread.join(CLOSING)
 
     def _work(self) -> None:
         while True:
@@ -92,15 +136,14 @@ class Recorder:
     def _write(self, rows: list[_Row]) -> None:
         try:
             stored = self._store.add([row.record for row in rows])
-        except StoreError as error:
-            self._trouble, self._tried = str(error), time.monotonic()
-            for row in rows:
-                row.stored.set_exception(error)
         except BaseException as error:  # a caller waits for every row, whatever happens
-            self._trouble, self._tried = "inspections cannot be stored", time.monotonic()
-            for row in rows:
-                row.stored.set_exception(StoreError(str(error)))
+            known = isinstance(error, StoreError)
+            with self._changed:
+                self._failed(str(error) if known else "inspections cannot be stored")
+                for row in rows:
+                    row.stored.set_exception(error if known else StoreError(str(error)))
         else:
-            self._trouble = None
-            for row, record in zip(rows, stored, strict=True):
-                row.stored.set_result(record)
+            with self._changed:
+                self._trouble = None
+                for row, record in zip(rows, stored, strict=True):
+                    row.stored.set_result(record)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import zipfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +23,7 @@ from understudy.station.guard import Caller
 from understudy.station.inspection import Answer, InspectionRecord, Mark, Review
 from understudy.station.preview import as_shown
 from understudy.station.reviewed import export_reviewed, weeks
-from understudy.station.station import Station
+from understudy.station.station import EXPORTS, Station
 from understudy.types import Verdict
 
 __all__ = ["router"]
@@ -65,6 +66,10 @@ class _WhatIfBody(_ThresholdsBody):
     days: float = Field(default=7, gt=0, le=3660)
 
 
+class _RollBackBody(_Who):
+    version: int | None = None
+
+
 class _ModelBody(_Who):
     folder: str = Field(min_length=1, max_length=4096)
     force: bool = False
@@ -84,8 +89,10 @@ async def _in_thread(request: Request, work: Any, *given: Any, **named: Any) -> 
 def _who(request: Request, said: str) -> str:
     """Return who makes a change: the person's name, with the token's name if there is one."""
     token = request.state.caller.name
-    names = [name for name in (said.strip(), token and f"token {token}") if name]
-    return ", ".join(names) or "somebody at this machine"
+    if token is None:
+        return said.strip() or "somebody at this machine"
+    tail = f"token {token}"
+    return f"{said.strip()[: 98 - len(tail)]}, {tail}" if said.strip() else tail
 
 
 @router.get("/state")
@@ -101,7 +108,7 @@ async def state(request: Request) -> dict[str, Any]:
 async def inspections(
     request: Request,
     limit: _Limit = 50,
-    before: int | None = None,
+    before: Annotated[int | None, Query(ge=0, lt=2**63)] = None,
     verdict: Annotated[list[Verdict] | None, Query()] = None,
     product: str | None = None,
     job: str | None = None,
@@ -189,13 +196,13 @@ async def review(request: Request, id: str, body: _ReviewBody) -> dict[str, Any]
     given = Review(
         inspection=id,
         time=datetime.now(UTC),
-        who=who[:100],
+        who=who,
         answer=body.answer,
         marks=tuple(_within(mark, found) for mark in body.marks),
         note=body.note,
     )
     await _in_thread(request, station.store.add_review, given)
-    await _in_thread(request, station.log, who, "review", {"inspection": id, "answer": body.answer})
+    await _in_thread(request, station.control.log, who, "review", {"inspection": id, "answer": body.answer})
     return given.model_dump(mode="json")
 
 
@@ -211,26 +218,33 @@ async def real_life(request: Request) -> dict[str, Any]:
 async def reviewed(request: Request) -> Response:
     """The answered pictures as a data set, which ``understudy data`` and ``calibrate`` read."""
     station = _station(request, "review")
-    folder = Path(tempfile.mkdtemp(prefix=".reviewed-", dir=station.options.folder))
-
-    def write() -> str:
-        export_reviewed(station.store, station.keeper, folder / "reviewed")
-        return shutil.make_archive(str(folder / "reviewed"), "zip", folder, "reviewed")
-
+    folder = Path(tempfile.mkdtemp(prefix=EXPORTS, dir=station.options.folder))
     done = BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
     try:
-        path = await _in_thread(request, write)
+        path = await request.app.state.threads.run("export", _archive, station, folder)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return FileResponse(path, media_type="application/zip", filename="reviewed.zip", background=done)
 
 
+def _archive(station: Station, folder: Path) -> str:
+    """Write the reviewed pictures into an archive; return its name."""
+    export_reviewed(station.store, station.keeper, folder / "reviewed")
+    written = [path for path in sorted((folder / "reviewed").rglob("*")) if path.is_file()]
+    with zipfile.ZipFile(folder / "reviewed.zip", "w", zipfile.ZIP_STORED) as archive:
+        for path in written:
+            archive.write(path, path.relative_to(folder))
+            path.unlink()  # so that the disk never holds all of them twice more
+    return str(folder / "reviewed.zip")
+
+
 @router.get("/drift")
 async def drift(request: Request) -> dict[str, Any]:
     """How strongly each figure of each product speaks against the calibration's pictures."""
     station = _station(request, "review")
-    streams = station.drift.status() if station.drift else []
+    monitor = station.control.drift
+    streams = monitor.status() if monitor else []
     return {"budget": station.options.drift_budget, "streams": [status.plain(each) for each in streams]}
 
 
@@ -238,9 +252,7 @@ async def drift(request: Request) -> dict[str, Any]:
 async def reset_drift(request: Request, body: _ResetBody) -> dict[str, Any]:
     """Begin to watch anew, after the cause of an alarm was mended."""
     station = _station(request, "admin")
-    if station.drift:
-        station.drift.reset(body.product)
-    await _in_thread(request, station.log, _who(request, body.who), "drift", {"reset": body.product or "all"})
+    await _in_thread(request, station.control.reset_drift, body.product, _who(request, body.who))
     return {"ok": True}
 
 
@@ -272,14 +284,15 @@ async def try_thresholds(request: Request, body: _WhatIfBody) -> dict[str, Any]:
 async def set_thresholds(request: Request, body: _ThresholdsBody) -> dict[str, Any]:
     """Put other thresholds in force."""
     station = _station(request, "admin")
-    await _in_thread(request, station.set_thresholds, body.chosen, _who(request, body.who))
+    await _in_thread(request, station.control.set_thresholds, body.chosen, _who(request, body.who))
     return await thresholds(request)
 
 
 @router.get("/model")
 async def model(request: Request) -> dict[str, Any]:
     """The model in force, and its other versions."""
-    return status.model(_station(request, "review"))
+    found: dict[str, Any] = await _in_thread(request, status.model, _station(request, "review"))
+    return found
 
 
 @router.post("/model")
@@ -287,15 +300,17 @@ async def load_model(request: Request, body: _ModelBody) -> dict[str, Any]:
     """Load a new version from a folder of this machine; it takes over when it has proved itself."""
     station = _station(request, "admin")
     who = _who(request, body.who)
-    loaded, comparison = await _in_thread(request, station.load, Path(body.folder), who, force=body.force)
+    loaded, comparison = await _in_thread(
+        request, station.control.load, Path(body.folder), who, force=body.force
+    )
     return {"version": loaded.version, "comparison": status.plain(comparison)}
 
 
 @router.post("/model/rollback")
-async def roll_back(request: Request, body: _Who) -> dict[str, Any]:
-    """Put the version before in force."""
+async def roll_back(request: Request, body: _RollBackBody) -> dict[str, Any]:
+    """Put the version before in force; ``version`` is the one to leave, so a repeated call is harmless."""
     station = _station(request, "admin")
-    loaded = await _in_thread(request, station.roll_back, _who(request, body.who))
+    loaded = await _in_thread(request, station.control.roll_back, _who(request, body.who), body.version)
     return {"version": loaded.version}
 
 
@@ -303,7 +318,7 @@ async def roll_back(request: Request, body: _Who) -> dict[str, Any]:
 async def changes(request: Request, limit: _Limit = 100) -> dict[str, Any]:
     """The audit log, the newest first."""
     station = _station(request, "review")
-    found = await _in_thread(request, station.store.changes, limit)
+    found = await _in_thread(request, station.store.changes, limit, station.options.station)
     return {"changes": [change.model_dump(mode="json") for change in found]}
 
 

@@ -7,20 +7,20 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from understudy.errors import InputError
 from understudy.station.config import CallLimits
 from understudy.station.guard import RefusedError
-from understudy.station.intake import Incoming, Reply
+from understudy.station.intake import LONGEST_TEXT, Incoming, Reply
 from understudy.station.station import Station
 
 __all__ = ["router"]
 
 router = APIRouter()
 
-Text = Annotated[str | None, Query(max_length=200)]
+Text = Annotated[str | None, Query(max_length=LONGEST_TEXT)]
 
 _FORM: dict[str, Any] = {
     "requestBody": {
@@ -75,20 +75,17 @@ async def inspect(request: Request, product: Text = None, job: Text = None, id: 
         raise RefusedError(
             415, "send a form (multipart/form-data) with files 'pictures', or one picture as image/*"
         )
-    refused = {i: _too_large(p, limits) for i, p in enumerate(pictures) if len(p.data) > limits.picture_bytes}
-    outcomes = iter(
-        await state.threads.run(
-            "inspect",
-            station.intake.inspect,
-            [p for i, p in enumerate(pictures) if i not in refused],
-            product=asked["product"],
-            job=asked["job"],
-            client_id=asked["id"],
-            arrived=arrived,
-        )
+    replies = await state.threads.run(
+        "inspect",
+        station.intake.inspect,
+        pictures,
+        product=asked["product"],
+        job=asked["job"],
+        client_id=asked["id"],
+        arrived=arrived,
     )
-    results = [_result(refused[i] if i in refused else next(outcomes)) for i in range(len(pictures))]
-    judged = any("inspection" in result for result in results)
+    results = [_result(reply) for reply in replies]
+    judged = any(reply.inspection for reply in replies)
     return JSONResponse({"results": results}, 200 if judged else 422)
 
 
@@ -106,6 +103,16 @@ async def _form(request: Request, limits: CallLimits) -> tuple[list[Incoming], d
     except (MultiPartException, KeyError) as error:
         reason = getattr(error, "message", "the form has no boundary")
         raise RefusedError(400, f"the form cannot be read: {reason}") from error
+    try:
+        pictures, fields = await _parts(form)
+    finally:
+        await form.close()
+    if not pictures:
+        raise InputError("the call has no picture; send files in the field 'pictures'")
+    return pictures, fields
+
+
+async def _parts(form: FormData) -> tuple[list[Incoming], dict[str, str]]:
     pictures, fields = [], {}
     for name, value in form.multi_items():
         if isinstance(value, UploadFile):
@@ -113,26 +120,17 @@ async def _form(request: Request, limits: CallLimits) -> tuple[list[Incoming], d
                 raise InputError(f"pictures come in the field 'pictures', and one came as {name[:50]!r}")
             pictures.append(Incoming(value.filename or "", await value.read()))
         elif name in ("product", "job", "id") and value:
-            fields[name] = value[:200]
-    await form.close()
-    if not pictures:
-        raise InputError("the call has no picture; send files in the field 'pictures'")
+            if len(value) > LONGEST_TEXT:
+                raise InputError(f"{name} has {len(value)} letters, and the most is {LONGEST_TEXT}")
+            fields[name] = value
     return pictures, fields
 
 
-def _too_large(picture: Incoming, limits: CallLimits) -> Reply:
-    sentence = (
-        f"{picture.name or 'the picture'} has {len(picture.data)} bytes, and this station takes "
-        f"{limits.picture_bytes}; send a smaller file"
-    )
-    return Reply(picture.name, error=sentence)
-
-
-def _result(outcome: Reply) -> dict[str, Any]:
-    if outcome.inspection is None:
-        return {"error": outcome.error, "name": outcome.name}
-    record = outcome.inspection.model_dump(mode="json")
-    return {"inspection": record, "stored": outcome.stored, "repeated": outcome.repeated}
+def _result(reply: Reply) -> dict[str, Any]:
+    if reply.inspection is None:
+        return {"error": reply.error, "name": reply.name}
+    record = reply.inspection.model_dump(mode="json")
+    return {"inspection": record, "stored": reply.stored, "repeated": reply.repeated}
 
 
 @router.get("/metrics")
@@ -140,4 +138,5 @@ async def metrics(request: Request) -> Response:
     """Figures for Prometheus."""
     request.state.caller.require("inspect")
     telemetry = request.app.state.station.telemetry
-    return Response(telemetry.render(), media_type=telemetry.content_type)
+    figures = await request.app.state.threads.run("metrics", telemetry.render)
+    return Response(figures, media_type=telemetry.content_type)

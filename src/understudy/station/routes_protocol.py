@@ -38,9 +38,10 @@ async def live() -> Response:
 
 
 @router.get("/health/ready")
-async def ready() -> Response:
+async def ready(request: Request) -> Response:
     """Whether the station can judge pictures."""
-    return JSONResponse({"ready": True})
+    is_ready = request.app.state.station.engine.is_alive
+    return JSONResponse({"ready": is_ready}, 200 if is_ready else 503)
 
 
 @router.get("")
@@ -79,35 +80,38 @@ async def infer(request: Request, name: str, version: str | None = None) -> Resp
     _model(request, name, version)
     if request.headers.get("content-encoding", "identity") != "identity":
         raise RefusedError(415, "this station takes no compressed calls; send pictures as JPEG or PNG")
-    try:
-        call = parse_infer(await request.body(), request.headers.get(HEADER))
-    except InputError as error:
-        raise RefusedError(400, str(error)) from error
-    limits = station.options.limits
-    if len(call.pictures) > limits.pictures:
-        raise RefusedError(
-            413, f"the call has {len(call.pictures)} pictures, and the most is {limits.pictures}"
-        )
-    if max(map(len, call.pictures)) > limits.picture_bytes:
-        raise RefusedError(413, f"a picture has more than {limits.picture_bytes} bytes; send a smaller file")
-    outcomes = await state.threads.run(
-        "inspect",
-        station.intake.inspect,
-        [Incoming(f"picture-{i}", data) for i, data in enumerate(call.pictures)],
-        product=call.product,
-        job=call.job,
-        client_id=call.client_id,
-        arrived=arrived,
-    )
-    errors = [outcome.error for outcome in outcomes if outcome.error]
-    if len(errors) == len(outcomes):
-        raise RefusedError(400, errors[0])
-    used = station.versions.current
-    outputs = await state.threads.run("inspect", _outputs, call, outcomes, used)
-    body, length = answer_infer(call, used.name, used.version, outputs)
+    body, length = await request.body(), request.headers.get(HEADER)
+    answer, length = await state.threads.run("inspect", _infer, station, body, length, arrived)
     headers = {HEADER: str(length)} if length is not None else {}
     kind = "application/octet-stream" if length is not None else "application/json"
-    return Response(body, media_type=kind, headers=headers)
+    return Response(answer, media_type=kind, headers=headers)
+
+
+def _infer(station: Station, body: bytes, length: str | None, arrived: float) -> tuple[bytes, int | None]:
+    """Read a request, judge its pictures and write the answer; away from the event loop, since it takes long.
+
+    Raises:
+        RefusedError: it is no request, or no picture of it can be judged.
+    """
+    try:
+        call = parse_infer(body, length)
+        most = station.options.limits.pictures
+        if len(call.pictures) > most:
+            raise RefusedError(413, f"the call has {len(call.pictures)} pictures, and the most is {most}")
+        replies = station.intake.inspect(
+            [Incoming(f"picture-{i}", data) for i, data in enumerate(call.pictures)],
+            product=call.product,
+            job=call.job,
+            client_id=call.client_id,
+            arrived=arrived,
+        )
+        records = [reply.inspection for reply in replies if reply.inspection]
+        if not records:
+            raise RefusedError(400, replies[0].error or "no picture can be judged")
+        used = station.versions.current
+        return answer_infer(call, used.name, records[0].version, _outputs(call, replies, used))
+    except InputError as error:
+        raise RefusedError(400, str(error)) from error
 
 
 def _model(request: Request, name: str, version: str | None) -> Loaded:
@@ -120,29 +124,29 @@ def _model(request: Request, name: str, version: str | None) -> Loaded:
     return loaded
 
 
-def _outputs(call: InferenceCall, outcomes: Sequence[Reply], loaded: Loaded) -> Outputs:
-    records = [outcome.inspection for outcome in outcomes]
+def _outputs(call: InferenceCall, replies: Sequence[Reply], loaded: Loaded) -> Outputs:
+    records = [reply.inspection for reply in replies]
     outputs: dict[str, Any] = {
         "score": np.array([np.nan if r is None or r.score is None else r.score for r in records], np.float32),
         "verdict": [(r and r.verdict) or "" for r in records],
         "category": [(r and r.product) or "" for r in records],
         "id": [r.id if r else "" for r in records],
-        "stored": np.array([outcome.stored for outcome in outcomes], np.bool_),
-        "error": [outcome.error or "" for outcome in outcomes],
+        "stored": np.array([reply.stored for reply in replies], np.bool_),
+        "error": [reply.error or "" for reply in replies],
     }
     if "map" in call.outputs:
-        outputs["map"] = _maps(call, outcomes, loaded)
+        outputs["map"] = _maps(call, replies, loaded)
     return outputs
 
 
-def _maps(call: InferenceCall, outcomes: Sequence[Reply], loaded: Loaded) -> Any:
+def _maps(call: InferenceCall, replies: Sequence[Reply], loaded: Loaded) -> Any:
     """Return the (N, h, w) maps; a map of a repeated call is computed again, since it is not kept."""
     maps: list[NDArray[np.float32] | None] = []
-    for outcome, data in zip(outcomes, call.pictures, strict=True):
-        if outcome.judged is not None:
-            maps.append(outcome.judged.result.anomaly_map)
-        elif outcome.inspection is not None:
-            maps.append(loaded.again(data, outcome.inspection.product_given).anomaly_map)
+    for reply, data in zip(replies, call.pictures, strict=True):
+        if reply.judged is not None:
+            maps.append(reply.judged.result.anomaly_map)
+        elif reply.inspection is not None:
+            maps.append(loaded.again(data, reply.inspection.product_given).anomaly_map)
         else:
             maps.append(None)
     shapes = {each.shape for each in maps if each is not None}

@@ -28,6 +28,7 @@ from understudy.station.webhook import Webhook
 __all__ = ["Running", "running"]
 
 _LOG = logging.getLogger("understudy.station")
+_MOST_CONNECTIONS = 400  # well below the files that a process may open
 _THIS_MACHINE = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -77,12 +78,13 @@ def running(options: StationOptions, opener: Opener, model: Path | None) -> Iter
         port = stack.enter_context(_bound(options.host, options.port))
         station = Station(options, opener)
         stack.callback(station.close)
-        station.start(model)
+        station.control.start(model)
+        station.look_after()
         if options.webhook:
             station.add_sink("webhook", Webhook(options.webhook, only=options.webhook_only))
         if options.mqtt:
             station.add_sink("mqtt", MqttPublisher(options.mqtt, options.station))
-        app = guarded(make_app(station, tokens), (*_THIS_MACHINE, options.host))
+        app = make_app(station, tokens)
         if options.watch:
             watch = FolderWatch(
                 options.watch,
@@ -94,17 +96,20 @@ def running(options: StationOptions, opener: Opener, model: Path | None) -> Iter
             stack.callback(watch.close)
             watch.start()
         config = uvicorn.Config(
-            app,
+            guarded(app, (*_THIS_MACHINE, options.host)),
             lifespan="on",
             log_config=None,
             access_log=False,
             server_header=False,
             timeout_keep_alive=30,
             timeout_graceful_shutdown=20,
+            limit_concurrency=_MOST_CONNECTIONS,
         )
         host, number = options.host, port.getsockname()[1]
         url = f"http://{f'[{host}]' if ':' in host else host}:{number}/"
-        yield Running(station, uvicorn.Server(config), port, url)
+        server = uvicorn.Server(config)
+        app.state.connections = server.server_state.connections
+        yield Running(station, server, port, url)
 
 
 def _watched(station: Station, name: str, data: bytes, client_id: str) -> bool:

@@ -214,6 +214,7 @@ CHANGES = Table(
     METADATA,
     Column("sequence", _SEQUENCE, primary_key=True, autoincrement=True),
     Column("time", _Utc, nullable=False),
+    Column("station", _Label, nullable=False),
     Column("who", _Words, nullable=False),
     Column("action", _Words, nullable=False),
     Column("detail", _Content, nullable=False),

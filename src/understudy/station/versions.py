@@ -114,33 +114,36 @@ class Versions:
     Args:
         station: folder of the station.
         opener: opens the folder of a model.
-        known: version numbers and folder names of earlier runs of the station, as :meth:`dump` gave them.
+        kept: versions of earlier runs of the station, as :meth:`planned` gave them.
     """
 
-    def __init__(
-        self,
-        station: Path,
-        opener: Opener,
-        known: Sequence[Mapping[str, Any]] = (),
-        active: int | None = None,
-    ) -> None:
+    def __init__(self, station: Path, opener: Opener, kept: Mapping[str, Any] | None = None) -> None:
+        kept = kept or {}
         self._station = station
         self._opener = opener
-        self._lock = threading.Lock()
-        self._known = {int(each["version"]): dict(each) for each in known}
+        self._lock = threading.Lock()  # of what is in force; held for moments
+        self._opening = threading.Lock()  # of the copies; held while a model is opened
+        self._known = {int(each["version"]): dict(each) for each in kept.get("versions", ())}
         self._loaded: dict[int, Loaded] = {}
-        self._active = active or 0
-        self._before: int | None = None
+        self._active = int(kept.get("active") or 0)
+        self._before: int | None = kept.get("before")
 
     @property
     def current(self) -> Loaded:
         """The version in force."""
         return self._loaded[self._active]
 
-    def dump(self) -> dict[str, Any]:
-        """Return what :class:`Versions` takes as ``known`` and ``active``."""
+    @property
+    def active(self) -> int:
+        """Number of the version in force, also before it is opened; 0 if there never was one."""
+        return self._active
+
+    def planned(self, loaded: Loaded) -> dict[str, Any]:
+        """Return what :class:`Versions` takes as ``kept``, once a version is in force."""
         with self._lock:
-            return {"versions": list(self._known.values()), "active": self._active, "before": self._before}
+            known = self._known | {loaded.version: _entry(loaded)}
+            before = self._active if loaded.version != self._active else self._before
+            return {"versions": list(known.values()), "active": loaded.version, "before": before or None}
 
     def listed(self) -> list[dict[str, Any]]:
         """Return all versions, the newest first, and which are loaded and active."""
@@ -165,12 +168,13 @@ class Versions:
             BundleError: the folder holds no model, or a damaged one.
             WorkError: it cannot be copied.
         """
-        with self._lock:
+        with self._opening:
             self._opener(folder)  # a damaged model is refused before it is copied
             copy, digest = copied(folder, self._station / _COPIES)
-            known = [number for number, each in self._known.items() if each["sha256"] == digest]
-            number = known[0] if known else max(self._known, default=0) + 1
-            names = [str(each["name"]) for each in self._known.values()]
+            with self._lock:
+                known = [number for number, each in self._known.items() if each["sha256"] == digest]
+                number = known[0] if known else max(self._known, default=0) + 1
+                names = [str(each["name"]) for each in self._known.values()]
             name = names[0] if names else name_of(folder)  # clients know the model by its first name
             return self._open(number, name, copy, digest)
 
@@ -181,10 +185,11 @@ class Versions:
             InputError: there is no such version.
             BundleError: its copy is damaged or gone.
         """
-        with self._lock:
-            if number in self._loaded:
-                return self._loaded[number]
-            known = self._known.get(number)
+        with self._opening:
+            with self._lock:
+                known, loaded = self._known.get(number), self._loaded.get(number)
+            if loaded is not None:
+                return loaded
             if known is None:
                 raise InputError(f"there is no version {number} of the model")
             folder = self._station / _COPIES / str(known["folder"])
@@ -200,12 +205,11 @@ class Versions:
     def take_over(self, loaded: Loaded) -> None:
         """Put a version in force. Calls that have begun end with the version that they began with."""
         with self._lock:
-            entry = {"version": loaded.version, "name": loaded.name, "sha256": loaded.sha256}
-            self._known[loaded.version] = entry | {"folder": loaded.folder.name}
+            self._known[loaded.version] = _entry(loaded)
             if loaded.version != self._active:
-                self._before = self._active if self._active in self._loaded else self._before
-            self._loaded[loaded.version] = loaded
+                self._before = self._active or None
             self._active = loaded.version
+            self._loaded[loaded.version] = loaded
             keep = {self._active, self._before}
             self._loaded = {n: each for n, each in self._loaded.items() if n in keep}
 
@@ -216,18 +220,9 @@ class Versions:
             InputError: there is none.
         """
         with self._lock:
-            older = [n for n in self._known if n < self._active]
-            number = self._before if self._before in self._known else max(older, default=None)
-        if number is None:
-            raise InputError("there is no version to roll back to")
-        return number
-
-    def replace_current(self, change: Callable[[Loaded], Loaded]) -> Loaded:
-        """Replace the version in force by a changed copy, such as one with other thresholds."""
-        with self._lock:
-            changed = change(self._loaded[self._active])
-            self._loaded[self._active] = changed
-            return changed
+            if self._before in self._known:
+                return int(self._before or 0)
+        raise InputError("there is no version to roll back to")
 
     def compare(
         self, new: Loaded, pictures: Sequence[EncodedPicture], products: Sequence[str | None]
@@ -245,6 +240,15 @@ class Versions:
             score_change=max((abs(b.score - a.score) for b, a in both), default=None),
             lost=lost,
         )
+
+
+def _entry(loaded: Loaded) -> dict[str, Any]:
+    return {
+        "version": loaded.version,
+        "name": loaded.name,
+        "sha256": loaded.sha256,
+        "folder": loaded.folder.name,
+    }
 
 
 def name_of(folder: Path) -> str:

@@ -191,7 +191,7 @@ export function open(root, { signal, refresh }) {
     const person = sure && (await who());
     if (!person) return;
     try {
-      await call("api/model/rollback", { method: "POST", body: { who: person }, wait: 120000 });
+      await call("api/model/rollback", { method: "POST", body: { who: person, version }, wait: 120000 });
       say("The version before is in force.");
       await load();
       refresh();

@@ -72,6 +72,7 @@ def upgrade() -> None:
         "changes",
         sa.Column("sequence", _SEQUENCE, primary_key=True, autoincrement=True),
         sa.Column("time", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("station", sa.Text, nullable=False),
         sa.Column("who", sa.Text, nullable=False),
         sa.Column("action", sa.Text, nullable=False),
         sa.Column("detail", sa.JSON, nullable=False),
