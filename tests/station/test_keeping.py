@@ -190,7 +190,22 @@ def test_unfinished_files_of_a_stop_are_removed(keeper: Keeper, folder: Path, sq
     part = folder / "kept" / "2026-03-04" / f".understudy-part-{'b' * 32}.png"
     part.write_bytes(b"half")
     assert Keeper(folder, sqlite_store).used == 1000
+    assert part.exists()  # another process may be writing it
+    assert Keeper(folder, sqlite_store, clean=True).used == 1000
     assert not part.exists()
+
+
+def test_files_that_no_inspection_names_go_after_a_day(
+    keeper: Keeper, folder: Path, sqlite_store: Store
+) -> None:
+    keeper.keep("a" * 32, NOON, PNG, None)
+    (kept,) = (folder / "kept" / "2026-03-04").iterdir()
+    small = Keeper(folder, sqlite_store, budget=500)
+    assert small.make_room() == 0
+    assert kept.exists()  # it may be sent again, and then it has an inspection
+    os.utime(kept, (0, 0))
+    assert small.make_room() == 1000
+    assert not kept.exists()
 
 
 def test_stations_that_share_a_database_leave_each_others_pictures(

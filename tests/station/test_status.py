@@ -18,7 +18,7 @@ def pictures(factory: Path) -> list[Path]:
 
 @pytest.fixture
 def served(exported: Path, tmp_path: Path) -> Iterator[Served]:
-    with serving(exported, tmp_path / "station", keep_every=1) as station:
+    with serving(exported, tmp_path / "station", keep_every=1, drift_every=1) as station:
         yield station
 
 

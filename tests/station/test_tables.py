@@ -28,7 +28,8 @@ def test_a_time_is_kept_to_the_microsecond_whatever_its_zone(store: Store) -> No
     ]
     with store._engine.begin() as connection:
         for time in times:
-            connection.execute(insert(CHANGES), {"time": time, "who": "", "action": "", "detail": {}})
+            row = {"time": time, "station": "", "who": "", "action": "", "detail": {}}
+            connection.execute(insert(CHANGES), row)
         kept = connection.execute(select(CHANGES.c.time).order_by(CHANGES.c.sequence)).scalars().all()
     assert kept == [times[0], times[1], times[1]]
     assert all(time.utcoffset() == timedelta(0) for time in kept)

@@ -75,7 +75,7 @@ export async function call(path, { method = "GET", body, form, signal, wait } = 
 // Notes at each inspection whether its picture is one of the last, which stands beside it in an answer.
 function withRecent(content) {
   for (const row of [content, ...(content?.rows ?? [])]) {
-    if (row?.inspection) row.inspection.recent = row.recent ?? false;
+    if (typeof row?.inspection === "object") row.inspection.recent = row.recent ?? false;
   }
   return content;
 }
