@@ -25,6 +25,7 @@ from tables import (
     promises,
     quality,
     reproduced,
+    station,
     station_drift,
     variations,
 )
@@ -43,6 +44,7 @@ PAGES = tuple(
         "docs/from-score-to-decision.md",
         "docs/methods/dskd.md",
         "docs/results.md",
+        "docs/station.md",
         "docs/station-drift.md",
         "docs/decisions/0020-every-category-equally-often.md",
     )
@@ -93,6 +95,7 @@ TABLES: dict[str, Callable[[list[Row]], str]] = {
     "presets_by_product": choose.by_product,
     "choose_one_class": choose.one_class,
     "presets": choose.speed,
+    "station": station.cost,
     "station_drift": station_drift.good_lines,
     "station_delays": station_drift.delays,
     **{f"choose_{name}": partial(choose.question, name=name) for name in QUESTIONS},

@@ -44,7 +44,7 @@ def main() -> None:
     """Measure what is asked for and add the rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="exported model")
-    parser.add_argument("--data", type=Path, required=True, help="folder of pictures")
+    parser.add_argument("--data", type=Path, required=True, help="folder of pictures; the good ones of its test are sent")
     parser.add_argument("--out", type=Path, required=True, help="CSV file")
     parser.add_argument("--folder", type=Path, help="folder for the station, on a disk; a temporary one")
     parser.add_argument("--parts", default="latency,throughput,memory,kill")
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--threads", type=int, default=2)
     asked = parser.parse_args()
-    test = [record.path for record in open_pictures(asked.data).test()]
+    test = [record.path for record in open_pictures(asked.data).test() if record.is_good]
     pictures = [test[i * len(test) // asked.pictures] for i in range(min(asked.pictures, len(test)))]
     parts = {"latency": latency, "throughput": throughput, "memory": memory, "kill": kill}
     with tempfile.TemporaryDirectory(dir=asked.folder) as place:

@@ -55,7 +55,7 @@ class Engine:
         batch_size: most pictures that are scored at once.
         wait: longest time in seconds that a picture waits for others.
         most_waiting: most pictures in the queue.
-        workers: number of threads; while one decodes, another computes.
+        workers: number of threads. One is best on two cores: decoding has threads of its own.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Engine:
         batch_size: int = 8,
         wait: float = 0.002,
         most_waiting: int = 256,
-        workers: int = 2,
+        workers: int = 1,
     ) -> None:
         self._current = current
         self._batch_size = batch_size
@@ -124,7 +124,8 @@ class Engine:
     def _answer(self, loaded: Loaded, batch: Sequence[_Waiting]) -> None:
         """Judge a batch. If it fails, judge its pictures one by one, so that one does not fail the others."""
         try:
-            for each, judged in zip(batch, _judge(loaded, batch), strict=True):
+            found = list(_judge(loaded, batch))  # all at once, so that their records share a transaction
+            for each, judged in zip(batch, found, strict=True):
                 each.answer.set_result(judged)
         except BaseException as error:  # a caller waits for every picture, whatever happens
             left = [each for each in batch if not each.answer.done()]
