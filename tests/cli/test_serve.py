@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -152,3 +153,29 @@ def test_serving_an_exported_model_loads_no_torch(exported: Path) -> None:
         text=True,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_memory_is_flat_over_ten_thousand_calls(serve: Any, factory: Path) -> None:
+    content = next(factory.glob("*/test/good/*.png")).read_bytes()
+    process, port = serve("--keep-every", "0")
+    when_ready(port)
+
+    def calls(n: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        for _ in range(n):
+            connection.request("POST", "/inspect", content, {"Content-Type": "image/png"})
+            assert json.loads(connection.getresponse().read())["results"][0]["stored"]
+        connection.close()
+
+    def after(n: int) -> float:
+        threads = [threading.Thread(target=calls, args=(n // 4,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    before = after(2000)
+    assert after(8000) - before < 24  # SQLite may hold 16 MiB of the database
+    assert ask(port, "GET", "/api/state")["today"]["PASS"] >= 0

@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from understudy.folders import read_sealed, write_sealed
 from understudy.station.archive import Store
 from understudy.station.inspection import InspectionRecord
 
@@ -123,3 +124,14 @@ def inspection() -> Callable[..., InspectionRecord]:
         return InspectionRecord(**{**usual, **given})
 
     return make
+
+
+@pytest.fixture
+def other(exported: Path, tmp_path: Path) -> Path:
+    """The same model with another manifest, so that it is another version."""
+    folder = shutil.copytree(exported, tmp_path / "retrained")
+    content = read_sealed(folder / "manifest.json")
+    assert content is not None
+    content["training"]["seconds"] += 1
+    write_sealed(folder / "manifest.json", content)
+    return folder

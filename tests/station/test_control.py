@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,19 +9,7 @@ from pathlib import Path
 import pytest
 from serving import Served, serving
 
-from understudy.folders import read_sealed, write_sealed
 from understudy.station.archive import Store, StoreError
-
-
-@pytest.fixture
-def other(exported: Path, tmp_path: Path) -> Path:
-    """The same model with another manifest, so that it is another version."""
-    folder = shutil.copytree(exported, tmp_path / "retrained")
-    content = read_sealed(folder / "manifest.json")
-    assert content is not None
-    content["training"]["seconds"] += 1
-    write_sealed(folder / "manifest.json", content)
-    return folder
 
 
 @pytest.fixture

@@ -18,17 +18,6 @@ from understudy.station.versions import Comparison, Versions, copied, name_of
 
 
 @pytest.fixture
-def other(exported: Path, tmp_path: Path) -> Path:
-    """The same model with another manifest, so that it is another version."""
-    folder = shutil.copytree(exported, tmp_path / "retrained")
-    content = read_sealed(folder / "manifest.json")
-    assert content is not None
-    content["training"]["seconds"] += 1
-    write_sealed(folder / "manifest.json", content)
-    return folder
-
-
-@pytest.fixture
 def served(exported: Path, tmp_path: Path) -> Iterator[Served]:
     with serving(exported, tmp_path / "s", keep_every=1) as station:
         yield station
