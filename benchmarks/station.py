@@ -44,7 +44,9 @@ def main() -> None:
     """Measure what is asked for and add the rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="exported model")
-    parser.add_argument("--data", type=Path, required=True, help="folder of pictures; the good ones of its test are sent")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder of pictures; the good ones of its test are sent"
+    )
     parser.add_argument("--out", type=Path, required=True, help="CSV file")
     parser.add_argument("--folder", type=Path, help="folder for the station, on a disk; a temporary one")
     parser.add_argument("--parts", default="latency,throughput,memory,kill")

@@ -9,7 +9,9 @@ from tables.wording import Row, made_on, table
 
 __all__ = ["cost"]
 
-COMMAND = "python benchmarks/station.py --model EXPORTED --data REALBENCH --out benchmarks/results/station.csv"
+COMMAND = (
+    "python benchmarks/station.py --model EXPORTED --data REALBENCH --out benchmarks/results/station.csv"
+)
 
 
 def cost(rows: list[Row]) -> str:
