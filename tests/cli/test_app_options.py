@@ -115,6 +115,8 @@ ELSEWHERE = {
     "fit": "its options are made of those of the function; tests of their own",
     "demo": "no function is behind it",
     "data": "a group of verbs",
+    "serve": "its options are those of StationOptions; tests of the station's pages compare them",
+    "station": "a group of verbs",
 }
 
 

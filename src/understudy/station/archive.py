@@ -83,6 +83,7 @@ class Store:
         self._engine = engine
         self._dialect = engine.dialect.name
         self._insert = (postgresql if self._dialect == SERVER else sqlite).insert
+        self._add_new = self._insert(INSPECTIONS).on_conflict_do_nothing().returning(_I.id)
         self._path = file_of(engine.url)
         self._turn = nullcontext() if self._path is None else threading.Lock()
         self._anchor: Connection | None = None
@@ -151,11 +152,10 @@ class Store:
             return []
         rows = [inspection_row(record) for record in records]
         keys = {row["client_key"] for row in rows if row["client_key"]}
-        statement = self._insert(INSPECTIONS).on_conflict_do_nothing().returning(_I.id)
         with self._writing() as connection:
             if self._dialect == SERVER and len(keys) > 1:  # two such transactions could wait for each other
                 connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('understudy'))"))
-            new = set(connection.execute(statement, rows).scalars())
+            new = set(connection.execute(self._add_new, rows).scalars())
             old = [row for row in rows if row["id"] not in new]
             stored = self._known(connection, old) if old else {}
         return [

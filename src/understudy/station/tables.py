@@ -240,7 +240,7 @@ def searchable(value: str) -> str:
 
 
 def inspection_row(record: InspectionRecord) -> dict[str, Any]:
-    """InspectionRecord -> values of its row."""
+    """Record -> values of its row."""
     row = {name: getattr(record, name) for name in InspectionRecord.model_fields}
     row["regions"] = [box.model_dump() for box in record.regions]
     row["client_key"] = None if record.client_id is None else client_key(record.station, record.client_id)
