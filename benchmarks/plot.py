@@ -82,7 +82,10 @@ def presets(read: Callable[[str], list[Row]]) -> str:
         points = sorted((float(r["milliseconds"]), auroc[r["candidate"]]) for r in own)
         if points:
             left.plot(*zip(*points, strict=True), "o", color=colour, label=runtime)
-    minutes = {n: statistics.median(float(r["train_seconds"]) / 60 for r in own) for n, own in models.items()}
+    minutes = {
+        n: statistics.median(float(r["train_seconds"]) / 60 for r in own if r["train_seconds"])
+        for n, own in models.items()
+    }
     right.plot(list(minutes.values()), [auroc[n] for n in minutes], "o", color="#333333")
     for n, at in minutes.items():
         right.annotate(n, (at, auroc[n]), xytext=(4, 4), textcoords="offset points")

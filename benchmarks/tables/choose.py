@@ -157,7 +157,7 @@ def _products(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 def _minutes(rows: Sequence[Row]) -> str:
     """Minutes of a training, and the device if it is no processor."""
-    minutes = median(float(row["train_seconds"]) for row in rows) / 60
+    minutes = median(float(row["train_seconds"]) for row in rows if row["train_seconds"]) / 60
     devices = sorted({row["device"] for row in rows} - {"cpu"})
     return f"{minutes:.1f}" + "".join(f" ({device})" for device in devices)
 
