@@ -135,3 +135,18 @@ def other(exported: Path, tmp_path: Path) -> Path:
     content["training"]["seconds"] += 1
     write_sealed(folder / "manifest.json", content)
     return folder
+
+
+@pytest.fixture(scope="session")
+def pictures(factory: Path) -> list[Path]:
+    """Test pictures of all products."""
+    return sorted(factory.glob("*/test/*/*.png"))
+
+
+@pytest.fixture
+def served(exported: Path, tmp_path: Path) -> Iterator[Any]:
+    """A station that keeps every picture, and a client of it."""
+    from serving import serving  # its folder is on the path by now
+
+    with serving(exported, tmp_path / "station", keep_every=1) as station:
+        yield station

@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from serving import Served, serving
+from serving import Served
 
 JSON = {"Content-Type": "application/json"}
-
-
-@pytest.fixture
-def served(exported: Path, tmp_path: Path) -> Iterator[Served]:
-    with serving(exported, tmp_path / "station", keep_every=1) as station:
-        yield station
 
 
 @pytest.mark.parametrize(

@@ -5,28 +5,15 @@ from __future__ import annotations
 import socket
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
 from serving import Served, form_of, serving
 
 from understudy.station.app import _end_silent
 from understudy.station.config import CallLimits
 from understudy.station.tokens import Tokens
-
-
-@pytest.fixture(scope="module")
-def pictures(factory: Path) -> list[Path]:
-    return sorted(factory.glob("*/test/*/*.png"))
-
-
-@pytest.fixture
-def served(exported: Path, tmp_path: Path) -> Iterator[Served]:
-    with serving(exported, tmp_path / "station", keep_every=1) as station:
-        yield station
 
 
 def test_every_answer_has_safe_headers(served: Served) -> None:

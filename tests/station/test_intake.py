@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,17 +12,6 @@ from serving import Served, serving
 
 from understudy.station.archive import Store, StoreError
 from understudy.station.config import CallLimits
-
-
-@pytest.fixture(scope="module")
-def pictures(factory: Path) -> list[Path]:
-    return sorted(factory.glob("*/test/*/*.png"))
-
-
-@pytest.fixture
-def served(exported: Path, tmp_path: Path) -> Iterator[Served]:
-    with serving(exported, tmp_path / "station", keep_every=1) as station:
-        yield station
 
 
 def test_a_repeated_call_gets_the_same_record_and_no_second_one(served: Served, pictures: list[Path]) -> None:

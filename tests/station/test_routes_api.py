@@ -5,23 +5,10 @@ from __future__ import annotations
 import io
 import time
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from PIL import Image
 from serving import Served, serving
-
-
-@pytest.fixture(scope="module")
-def pictures(factory: Path) -> list[Path]:
-    return sorted(factory.glob("*/test/*/*.png"))
-
-
-@pytest.fixture
-def served(exported: Path, tmp_path: Path) -> Iterator[Served]:
-    with serving(exported, tmp_path / "station", keep_every=1) as station:
-        yield station
 
 
 def test_what_was_answered_is_in_the_history(served: Served, pictures: list[Path]) -> None:

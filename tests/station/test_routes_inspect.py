@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,19 +17,8 @@ from understudy.station.config import CallLimits
 
 
 @pytest.fixture(scope="module")
-def pictures(factory: Path) -> list[Path]:
-    return sorted(factory.glob("*/test/*/*.png"))
-
-
-@pytest.fixture(scope="module")
 def inspector(exported: Path) -> Inspector:
     return Inspector.load(exported)
-
-
-@pytest.fixture
-def served(exported: Path, tmp_path: Path) -> Iterator[Served]:
-    with serving(exported, tmp_path / "station", keep_every=1) as station:
-        yield station
 
 
 def test_verdicts_are_those_of_predict(served: Served, pictures: list[Path], inspector: Inspector) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,12 +15,6 @@ from understudy.runtime.inspector import Inspector
 from understudy.station.archive import Store, StoreError
 from understudy.station.config import StationOptions
 from understudy.station.station import Station
-
-
-@pytest.fixture
-def served(exported: Path, tmp_path: Path) -> Iterator[Served]:
-    with serving(exported, tmp_path / "s", keep_every=1) as station:
-        yield station
 
 
 @pytest.fixture(scope="module")

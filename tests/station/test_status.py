@@ -11,11 +11,6 @@ from serving import Served, serving
 from understudy.runtime.inspector import Inspector
 
 
-@pytest.fixture(scope="module")
-def pictures(factory: Path) -> list[Path]:
-    return sorted(factory.glob("*/test/*/*.png"))
-
-
 @pytest.fixture
 def served(exported: Path, tmp_path: Path) -> Iterator[Served]:
     with serving(exported, tmp_path / "station", keep_every=1, drift_every=1) as station:

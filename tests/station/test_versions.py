@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,12 +15,6 @@ from understudy.folders import read_sealed, write_sealed
 from understudy.runtime.inspector import Inspector
 from understudy.station.archive import Store, StoreError
 from understudy.station.versions import Comparison, Versions, copied, name_of
-
-
-@pytest.fixture
-def served(exported: Path, tmp_path: Path) -> Iterator[Served]:
-    with serving(exported, tmp_path / "s", keep_every=1) as station:
-        yield station
 
 
 @pytest.fixture(scope="module")

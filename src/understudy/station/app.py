@@ -23,7 +23,7 @@ from understudy.station import routes_api, routes_inspect, routes_protocol
 from understudy.station.archive import StoreError
 from understudy.station.config import is_loopback
 from understudy.station.engine import BusyError
-from understudy.station.guard import Guard, RefusedError
+from understudy.station.guard import SOON, Guard, RefusedError
 from understudy.station.intake import ConflictError
 from understudy.station.station import Station
 from understudy.station.tokens import Tokens
@@ -41,7 +41,6 @@ _STATUS: tuple[tuple[type[UnderstudyError], int], ...] = (
     (StoreError, 503),
     (InputError, 422),
 )
-_SOON = {"Retry-After": "1"}
 
 
 class Threads:
@@ -73,6 +72,7 @@ def make_app(station: Station, tokens: Tokens) -> FastAPI:
         lifespan=_lifespan,
     )
     app.state.station, app.state.tokens = station, tokens
+    app.state.connections = set()  # of the server, once there is one
     app.state.threads = Threads(station.options.limits.calls)
     for routes in (routes_inspect, routes_protocol, routes_api):
         app.include_router(routes.router)
@@ -103,7 +103,6 @@ async def _lifespan(app: FastAPI) -> Any:
             except Exception:  # the next time may go well
                 _LOG.exception("looking after the station failed")
 
-    app.state.connections = getattr(app.state, "connections", set())
     task = asyncio.create_task(look_after())
     yield
     task.cancel()
@@ -152,7 +151,7 @@ async def _page(name: str = "index.html") -> Response:
 async def _known_error(request: Request, error: Exception) -> Response:
     for kind, status in _STATUS:
         if isinstance(error, kind):
-            return _sentence(status, str(error), _SOON if status == 503 else {})
+            return _sentence(status, str(error), SOON if status == 503 else {})
     return _failed(error)
 
 

@@ -14,7 +14,7 @@ from understudy.errors import InputError
 from understudy.station.config import CallLimits
 from understudy.station.tokens import SCOPES, Scope, Token, Tokens
 
-__all__ = ["Caller", "Guard", "RefusedError"]
+__all__ = ["SOON", "Caller", "Guard", "RefusedError"]
 
 _Message = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[_Message]]
@@ -32,10 +32,11 @@ _SAFE = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
     "Cache-Control": "no-store",
 }
-_SOON = {"Retry-After": "1"}
+SOON = {"Retry-After": "1"}
+"""Header of a 503: when to try again."""
 _SMALL = 2**20  # bytes of a call without pictures
-_NO_TOKEN_NEEDED = ("/v2/health/live", "/v2/health/ready", "/", "/page/")
-"""Paths that say nothing about pictures: probes, and the page without its data."""
+_NO_TOKEN_NEEDED = ("/v2/health/live", "/v2/health/ready", "/")
+"""Paths that say nothing about pictures, besides the page's files: probes, and the page without its data."""
 
 
 class RefusedError(Exception):
@@ -146,7 +147,7 @@ class Guard:
             raise RefusedError(
                 503,
                 f"{self._limits.calls} calls are being answered, the most at once; try again in a second",
-                _SOON,
+                SOON,
             )
         self.in_flight += 1
 
@@ -210,7 +211,7 @@ class Guard:
             if body.received > most:
                 raise _too_large(most)
             if self.bytes_in_flight > self._limits.bytes_in_flight:
-                raise RefusedError(503, "the calls at this moment are too large together; try again", _SOON)
+                raise RefusedError(503, "the calls at this moment are too large together; try again", SOON)
             return message
 
         return limited

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from understudy.errors import InputError, extra_needed
-from understudy.station.outbox import Outbox
+from understudy.station.outbox import Outbox, OutboxSink
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client
@@ -22,7 +22,7 @@ _PORTS = {"mqtt": 1883, "mqtts": 8883}
 _GLANCE = 0.02  # seconds between two looks at the broker's words while messages may still come
 
 
-class MqttPublisher:
+class MqttPublisher(OutboxSink):
     """Publishes each result as JSON, at least once (QoS 1).
 
     Results go to the topic ``understudy/STATION/results``. The retained topic ``understudy/STATION/online``
@@ -55,24 +55,11 @@ class MqttPublisher:
             )
         self.topic = f"understudy/{station}/results"
         self._online = f"understudy/{station}/online"
-        self._outbox = Outbox(limit, only)
+        super().__init__(Outbox(limit, only))
         self._words: SimpleQueue[int] = SimpleQueue()
         self._client = self._connecting(url, pause)
         self._thread = threading.Thread(target=self._run, name="understudy-mqtt", daemon=True)
         self._thread.start()
-
-    @property
-    def trouble(self) -> str | None:
-        """Why results cannot be published, as a sentence; ``None`` while they can."""
-        return self._outbox.trouble
-
-    def post(self, record: Mapping[str, object]) -> None:
-        """Publish a result soon; return at once."""
-        self._outbox.put(record)
-
-    def status(self) -> dict[str, int]:
-        """Return the numbers of results sent, failed, dropped and waiting."""
-        return self._outbox.status()
 
     def close(self, seconds: float = 5.0) -> None:
         """Publish what waits, but not longer than ``seconds``; what is left then counts as dropped."""

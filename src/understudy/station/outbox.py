@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Collection, Mapping
 from typing import Literal, NamedTuple
 
-__all__ = ["Message", "Outbox"]
+__all__ = ["Message", "Outbox", "OutboxSink"]
 
 
 class Message(NamedTuple):
@@ -124,3 +124,27 @@ class Outbox:
         """Wait before another try; shortly if the outbox is about to close, not at all if it is closed."""
         if self.ending.wait(seconds):
             self.closed.wait(min(seconds, 0.2))
+
+
+class OutboxSink:
+    """Passes records on by an outbox, which a thread of the subclass empties.
+
+    Args:
+        outbox: records on their way.
+    """
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+
+    @property
+    def trouble(self) -> str | None:
+        """Why records cannot be passed on, as a sentence; ``None`` while they can."""
+        return self._outbox.trouble
+
+    def post(self, record: Mapping[str, object]) -> None:
+        """Pass a record on soon; return at once."""
+        self._outbox.put(record)
+
+    def status(self) -> dict[str, int]:
+        """Return the numbers of records sent, failed, dropped and waiting."""
+        return self._outbox.status()

@@ -8,12 +8,12 @@ import socket
 import ssl
 import threading
 from base64 import b64encode
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from contextlib import suppress
 from urllib.parse import unquote, urlsplit
 
 from understudy.errors import InputError
-from understudy.station.outbox import Message, Outbox
+from understudy.station.outbox import Message, Outbox, OutboxSink
 
 __all__ = ["Webhook"]
 
@@ -26,7 +26,7 @@ class _AbsentError(Exception):
     """The server cannot be reached at all."""
 
 
-class Webhook:
+class Webhook(OutboxSink):
     """Posts each result as JSON to a URL.
 
     A server that cannot be reached, or that says 429, 502, 503 or 504, is tried until it is there again; the
@@ -58,22 +58,9 @@ class Webhook:
     ) -> None:
         self._target = _Target(url)
         self._timeout, self._tries, self._pause = timeout, tries, pause
-        self._outbox = Outbox(limit, only)
+        super().__init__(Outbox(limit, only))
         self._thread = threading.Thread(target=self._run, name="understudy-webhook", daemon=True)
         self._thread.start()
-
-    @property
-    def trouble(self) -> str | None:
-        """Why results cannot be posted, as a sentence; ``None`` while they can."""
-        return self._outbox.trouble
-
-    def post(self, record: Mapping[str, object]) -> None:
-        """Post a result soon; return at once."""
-        self._outbox.put(record)
-
-    def status(self) -> dict[str, int]:
-        """Return the numbers of results sent, failed, dropped and waiting."""
-        return self._outbox.status()
 
     def close(self, seconds: float = 5.0) -> None:
         """Post what waits, but not longer than ``seconds``; what is left then counts as dropped."""
