@@ -48,8 +48,8 @@ def test_an_inspection_comes_back_as_it_was_added(store: Store, inspection: Make
     bare = inspection(score=None, verdict=None, product=None, name="")
     assert store.add([full, bare]) == [full, bare]
     assert [store.get(full.id), store.get(bare.id)] == [full, bare]
-    assert store.find_client("line 3", "c/1") == full
-    assert store.find_client("line 4", "c/1") is None
+    assert store.find_clients("line 3", ["c/0", "c/1"]) == {"c/1": full}
+    assert store.find_clients("line 4", ["c/1"]) == {}
     assert store.get("0" * 32) is None
     assert store.add([]) == []
 
@@ -70,8 +70,7 @@ def test_texts_that_a_database_cannot_hold_do_not_stop_the_others(store: Store, 
     box = Box(left=0, top=0, right=1, bottom=1, area=1, peak=math.inf)
     plain = inspection(regions=(box,))
     assert store.add([odd, plain]) == [odd, plain]
-    found = store.find_client("line 3", "\0" * 5000)
-    assert found is not None
+    (found,) = store.find_clients("line 3", ["\0" * 5000]).values()
     assert (found.id, found.name, found.score) == (odd.id, "a\ufffdb\ufffd.png", None)
     assert store.get(plain.id) == plain
     assert store.search(Query(job="j" * 9000)).rows[0].inspection.id == odd.id

@@ -90,7 +90,7 @@ def test_pages_show_each_row_once_while_rows_are_added(store: Store, inspection:
         (lambda store: store.count_waiting(None), "inspections_waiting"),
         (lambda store: store.removable(None, judged=True), "inspections_kept"),
         (lambda store: list(store.scores(NOON, "bottle", "line 3")), "inspections_time"),
-        (lambda store: store.find_client("line 3", "x"), "inspections_client"),
+        (lambda store: store.find_clients("line 3", ["x", "y"]), "inspections_client"),
         (lambda store: store.reviews("0" * 32), "reviews_inspection"),
     ],
 )

@@ -33,7 +33,7 @@ def test_without_its_database_the_line_goes_on(
         raise StoreError("the database cannot be reached")
 
     with monkeypatch.context() as patch:
-        for name in ("add", "find_client", "counts", "count_waiting", "log", "search", "set_value"):
+        for name in ("add", "find_clients", "counts", "count_waiting", "log", "search", "set_value"):
             patch.setattr(Store, name, gone)
         answer = served.inspect(*pictures, id="b")
         assert answer.status == 200
@@ -156,7 +156,7 @@ def test_a_database_that_hangs_stops_neither_pictures_nor_figures(
 
     monkeypatch.setattr("understudy.station.recorder.LONGEST_WAIT", 0.1)
     with monkeypatch.context() as patch:
-        for name in ("add", "find_client", "count_waiting"):
+        for name in ("add", "find_clients", "count_waiting"):
             patch.setattr(Store, name, hangs)
         for id in ("a", "b"):
             (said,) = served.inspect(pictures[0], id=id).json["results"]

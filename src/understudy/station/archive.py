@@ -172,17 +172,18 @@ class Store:
                 found[row[column.name]] = inspection_of(row)
         return found
 
-    def find_client(self, station: str, client_id: str) -> InspectionRecord | None:
-        """Return the inspection with a client's id at a station."""
-        return self._one(_I.client_key == client_key(station, client_id))
+    def find_clients(self, station: str, client_ids: Iterable[str]) -> dict[str, InspectionRecord]:
+        """Return the inspections of a station with some clients' ids, by these ids."""
+        asked = {client_key(station, client_id): client_id for client_id in client_ids}
+        statement = select(INSPECTIONS).where(_I.client_key.in_(asked))
+        with self._reading() as connection:
+            rows = connection.execute(statement).mappings().all()
+        return {asked[row["client_key"]]: inspection_of(row) for row in rows}
 
     def get(self, id: str) -> InspectionRecord | None:
         """Return the inspection of an id."""
-        return self._one(_I.id == id)
-
-    def _one(self, condition: Any) -> InspectionRecord | None:
         with self._reading() as connection:
-            row = connection.execute(select(INSPECTIONS).where(condition)).mappings().first()
+            row = connection.execute(select(INSPECTIONS).where(_I.id == id)).mappings().first()
         return None if row is None else inspection_of(row)
 
     def row(self, id: str) -> Row | None:

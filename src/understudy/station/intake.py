@@ -133,15 +133,15 @@ class Intake:
     ) -> list[Reply]:
         digests = [hashlib.sha256(each.data).hexdigest() for each in pictures]
         ids = _client_ids(client_id, len(pictures))
+        known = self.recorder.find(self.station, [own for own in ids if own is not None])
         replies: list[Reply | None] = [None] * len(pictures)
         ask: list[int] = []
         for i, (picture, digest, own) in enumerate(zip(pictures, digests, ids, strict=True)):
             name = named(picture.name)
             try:
                 require_size(picture.data, name, self.limits)
-                earlier = own and self.recorder.find(self.station, own)
-                if earlier:
-                    replies[i] = _repeat(name, earlier, digest, product)
+                if own in known:
+                    replies[i] = _repeat(name, known[own], digest, product)
                 else:
                     ask.append(i)
             except PictureError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -67,18 +68,20 @@ class Recorder:
         until = time.monotonic() + LONGEST_WAIT
         return [self._result(row, until) for row in rows]
 
-    def find(self, station: str, client_id: str) -> InspectionRecord | None:
-        """Return the inspection with a client's id; ``None`` if there is none, or the database is gone."""
+    def find(self, station: str, client_ids: Sequence[str]) -> dict[str, InspectionRecord]:
+        """Return the inspections with some clients' ids, by these ids; none if the database is gone."""
+        if not client_ids:
+            return {}
         with self._changed:
             if not self._may_try():
-                return None
+                return {}
         try:
-            return within(LONGEST_WAIT, lambda: self._store.find_client(station, client_id))
+            return within(LONGEST_WAIT, lambda: self._store.find_clients(station, client_ids))
         except TimeoutError:
             self._failed(_HANGS)
         except StoreError as error:
             self._failed(str(error))
-        return None
+        return {}
 
     def probe(self) -> None:
         """Look whether a lost database is back, so that an idle line need not wait for its next picture."""
