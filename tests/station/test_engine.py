@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from waiting import until
 
 from understudy.errors import PictureError
 from understudy.runtime.scoring import Scored
@@ -92,8 +93,7 @@ def test_what_waits_is_scored_together(engine_of: Callable[..., Engine], model: 
     model.gate.clear()
     engine = engine_of(batch_size=4, workers=1, wait=0.0)
     first = engine.submit(pictures_of(b"1"), None)
-    while engine.waiting:  # the worker has taken the first one, and stands at the gate
-        time.sleep(0.001)
+    until(lambda: not engine.waiting)  # the worker has taken the first one, and stands at the gate
     rest = [f for _ in range(6) for f in engine.submit(pictures_of(b"1"), None)]
     model.gate.set()
     for future in first + rest:
@@ -149,8 +149,7 @@ def test_a_full_queue_takes_nothing_of_a_call(engine_of: Callable[..., Engine], 
     model.gate.clear()
     engine = engine_of(batch_size=1, workers=1, most_waiting=3)
     engine.submit(pictures_of(b"0"), None)
-    while engine.waiting:
-        time.sleep(0.001)
+    until(lambda: not engine.waiting)
     engine.submit(pictures_of(b"1", b"2"), None)
     with pytest.raises(BusyError, match="send the pictures again"):
         engine.submit(pictures_of(b"3", b"4"), None)

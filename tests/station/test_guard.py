@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from serving import Served, form_of, serving
+from waiting import until
 
 from understudy.station.app import _end_silent
 from understudy.station.config import CallLimits
@@ -74,16 +75,14 @@ def test_one_call_too_many_is_told_to_come_again(
         try:
             for client in slow:
                 client.sendall(head)
-            while b"understudy_in_flight 2.0" not in served.call("metrics").body:
-                pass
+            until(lambda: b"understudy_in_flight 2.0" in served.call("metrics").body)
             answer = served.inspect(pictures[0])
             assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
             assert "2 calls are being answered" in answer.error
         finally:
             for client in slow:
                 client.close()
-        while b"understudy_in_flight 0.0" not in served.call("metrics").body:
-            pass
+        until(lambda: b"understudy_in_flight 0.0" in served.call("metrics").body)
         assert served.inspect(pictures[0]).status == 200
 
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from waiting import free_port, until
 
 from understudy.errors import InputError
 from understudy.station.mqtt import MqttPublisher
@@ -123,18 +124,6 @@ def mqtt_of(made: list[Any]) -> Callable[..., MqttPublisher]:
 class Closing:
     def __init__(self, publisher: MqttPublisher) -> None:
         self.close = lambda: publisher.close(0.1)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
-def until(holds: Callable[[], object], seconds: float = 15.0) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it did not come to pass in time"
-        time.sleep(0.005)
 
 
 def post(publisher: MqttPublisher, *numbers: int) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
+from waiting import until
 
 from understudy.station import recorder as module
 from understudy.station.archive import Store, StoreError
@@ -18,12 +18,14 @@ class Fake:
     """A store that can be slow, or gone."""
 
     def __init__(self) -> None:
+        self.entered = 0
         self.calls: list[int] = []
         self.error: Exception | None = None
         self.gate = threading.Event()
         self.gate.set()
 
     def add(self, records: Sequence[InspectionRecord]) -> list[InspectionRecord]:
+        self.entered += 1
         self.gate.wait()
         self.calls.append(len(records))
         if self.error:
@@ -58,15 +60,15 @@ def test_rows_that_wait_share_a_transaction(
 ) -> None:
     fake.gate.clear()
     threads = [threading.Thread(target=recorder.add, args=([inspection()],)) for _ in range(20)]
-    for thread in threads:
+    threads[0].start()
+    until(lambda: fake.entered == 1)  # the first row keeps the database busy, and the others wait
+    for thread in threads[1:]:
         thread.start()
-    while len(recorder._queue) < 19:
-        time.sleep(0.001)
+    until(lambda: len(recorder._queue) == 19)
     fake.gate.set()
     for thread in threads:
         thread.join()
-    assert sum(fake.calls) == 20
-    assert len(fake.calls) <= 3
+    assert fake.calls == [1, 19]
 
 
 @pytest.mark.parametrize("error", [StoreError("the database is gone"), RuntimeError("a bug")])
@@ -101,6 +103,5 @@ def test_a_database_that_hangs_holds_nobody_up(
     assert recorder.add([inspection()]) == [None]
     assert recorder.trouble == "the database does not answer"
     fake.gate.set()
-    while recorder.trouble:  # what was late is stored after all
-        time.sleep(0.001)
+    until(lambda: not recorder.trouble)  # what was late is stored after all
     assert fake.calls == [1]

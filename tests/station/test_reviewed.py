@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from understudy.data.layouts import open_pictures
+from understudy.data.weeks import read_weeks
 from understudy.errors import InputError, WorkError
 from understudy.evaluate.rates import share_interval
 from understudy.runtime.images import read_picture
@@ -246,3 +247,14 @@ def test_weeks_begin_with_the_whole_week_that_was_asked_for(store: Store, inspec
     assert [(week.week, week.inspected) for week in weeks(store, since=NOON)] == [("2026-W10", 2)]
     assert [week.inspected for week in weeks(store, station="line 3")] == [1, 1]
     assert weeks(store, station="line 5") == []
+
+
+def test_the_export_holds_the_weeks_that_the_report_shows(
+    store: Store, keeper: Keeper, reviewed: Reviewed, tmp_path: Path
+) -> None:
+    reviewed("defective")
+    reviewed("good")
+    export_reviewed(store, keeper, tmp_path / "out")
+    (week,) = read_weeks(tmp_path / "out")
+    assert [week] == weeks(store)
+    assert (week.found.count, week.found.of, week.false_alarms.count) == (1, 2, 1)

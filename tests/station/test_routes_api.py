@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import time
 import zipfile
 from pathlib import Path
 
 from PIL import Image
 from serving import Served, serving
+from waiting import until
 
 
 def test_what_was_answered_is_in_the_history(served: Served, pictures: list[Path]) -> None:
@@ -62,8 +62,8 @@ def test_reviewed_pictures_are_a_data_set(served: Served, pictures: list[Path], 
     archive = served.call("api/reviewed.zip")
     with zipfile.ZipFile(io.BytesIO(archive.body)) as zipped:
         zipped.extractall(tmp_path)
-    while list(served.station.options.folder.glob(".understudy-reviewed-*")):
-        time.sleep(0.01)  # removed once the answer is sent
+    folder = served.station.options.folder
+    until(lambda: not list(folder.glob(".understudy-reviewed-*")))  # removed once the answer is sent
     reviewed = open_pictures(tmp_path / "reviewed")
     told = [(r.category, r.is_good, r.path.read_bytes()) for r in reviewed.records]
     assert sorted(told) == sorted((p.parts[-4], p.parts[-2] == "good", p.read_bytes()) for p in pictures)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import shutil
 import socket
-import time
+from functools import partial
 from pathlib import Path
 
 import pytest
-from serving import serving
+from serving import Served, serving
+from waiting import until
 
 from understudy.errors import InputError, WorkError
 from understudy.runtime.inspector import Inspector
 from understudy.station.config import StationOptions
 from understudy.station.server import running
 from understudy.station.tokens import Tokens
+
+
+def _has_rows(served: Served, n: int) -> bool:
+    return len(served.call("api/inspections").json["rows"]) >= n
 
 
 def test_other_machines_need_a_token(exported: Path, tmp_path: Path) -> None:
@@ -53,8 +58,7 @@ def test_pictures_of_a_watched_folder_are_inspected_once(
                 shutil.copyfile(picture, inbox / f".{i}")
                 (inbox / f".{i}").rename(inbox / f"{i}.png")
             (inbox / "broken.png").write_bytes(b"no picture")
-            while len(served.call("api/inspections").json["rows"]) < len(pictures):
-                time.sleep(0.02)
+            until(partial(_has_rows, served, len(pictures)))
             rows = served.call("api/inspections").json["rows"]
             assert sorted(row["inspection"]["name"] for row in rows) == [f"{i}.png" for i in range(4)]
     assert sorted(p.name for p in inbox.iterdir()) == ["0.png", "1.png", "2.png", "3.png", "broken.png"]

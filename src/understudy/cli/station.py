@@ -11,8 +11,8 @@ from understudy.cli.arguments import parse_folder, parse_named
 from understudy.errors import InputError, extra_needed
 
 if TYPE_CHECKING:
+    from understudy.data.weeks import Share, Week
     from understudy.station.archive import Store
-    from understudy.station.reviewed import Share, Week
 
 __all__ = ["station_app"]
 

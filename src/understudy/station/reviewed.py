@@ -17,6 +17,7 @@ from PIL import Image
 
 from understudy.calibrate.estimate import NORMAL_95
 from understudy.data.kinds import split_name
+from understudy.data.weeks import Share, Week, write_weeks
 from understudy.errors import InputError
 from understudy.files import write_text, writing
 from understudy.results import results_in
@@ -26,7 +27,7 @@ from understudy.station.inspection import InspectionRecord, Review
 from understudy.station.keeping import Keeper
 from understudy.station.queries import Query, Row
 
-__all__ = ["NOTE", "Exported", "Share", "Week", "export_reviewed", "weeks"]
+__all__ = ["NOTE", "Exported", "export_reviewed", "weeks"]
 
 NOTE = "reviewed.jsonl"
 """File of an exported data set that says where each picture came from, a line each."""
@@ -56,53 +57,6 @@ class Exported:
     repeated: int = 0
 
 
-@dataclass(frozen=True)
-class Share:
-    """A share, with what it was counted from.
-
-    Attributes:
-        count: number that counts.
-        of: number of all.
-        share: ``count / of``; ``None`` of nothing.
-        low: lower end of its 95 % interval.
-        high: upper end.
-    """
-
-    count: int
-    of: int
-    share: float | None
-    low: float | None
-    high: float | None
-
-
-@dataclass(frozen=True)
-class Week:
-    """How the station did in a week, as far as people looked.
-
-    An *alarm* is REVIEW or FAIL. What is missed is known only of PASS pictures that were reviewed, which are
-    those that were kept as a sample; so the shares are not of all pictures.
-
-    Attributes:
-        week: ISO week, such as ``2026-W05``.
-        start: its Monday.
-        inspected: inspections, in UTC days.
-        alarms: share of inspections that were alarms.
-        reviewed: inspections that a person answered.
-        found: alarms that were defective, of the reviewed alarms.
-        false_alarms: alarms that were good, of the reviewed alarms.
-        missed: PASS that were defective, of the reviewed PASS.
-    """
-
-    week: str
-    start: date
-    inspected: int
-    alarms: Share
-    reviewed: int
-    found: Share
-    false_alarms: Share
-    missed: Share
-
-
 def export_reviewed(
     store: Store,
     keeper: Keeper,
@@ -112,6 +66,8 @@ def export_reviewed(
     until: datetime | None = None,
 ) -> Exported:
     """Write the reviewed pictures as a data set in MVTec AD layout; the last review of a picture counts.
+
+    Beside them stand :data:`NOTE` and the figures of all weeks; see :mod:`understudy.data.weeks`.
 
     Args:
         store: the store.
@@ -146,6 +102,7 @@ def export_reviewed(
             else:
                 done = replace(done, gone=done.gone + 1)
         write_text(draft / NOTE, "".join(lines))
+        write_weeks(draft, weeks(store, station=keeper.station))
         if not done.good + done.defective:
             raise InputError(_nothing(done))
     return done
@@ -288,8 +245,9 @@ def _week(start: date, counted: list[Daily]) -> Week:
 def _share(count: int, of: int) -> Share:
     """Return a share with its 95 % interval by Wilson's score method, as in the report of ``evaluate``."""
     if not of:
-        return Share(count, of, None, None, None)
+        return Share(count=count, of=of)
     p, z2 = count / of, NORMAL_95**2
     centre = (p + z2 / (2 * of)) / (1 + z2 / of)
     half = NORMAL_95 * math.sqrt(p * (1 - p) / of + z2 / (4 * of**2)) / (1 + z2 / of)
-    return Share(count, of, p, 0.0 if not count else centre - half, 1.0 if count == of else centre + half)
+    low, high = 0.0 if not count else centre - half, 1.0 if count == of else centre + half
+    return Share(count=count, of=of, share=p, low=low, high=high)

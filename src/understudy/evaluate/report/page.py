@@ -11,6 +11,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from understudy.calibrate.conformal import good_pictures_needed, promise
+from understudy.data.weeks import Week, read_weeks
+from understudy.errors import InputError
 from understudy.evaluate import Evaluation, Tested
 from understudy.evaluate.report.charts import (
     HEIGHT,
@@ -200,6 +202,7 @@ def write_report(path: Path, model: Inspector, evaluation: Evaluation, command: 
     for t in tested:
         by_category[t.record.category].append(t)
     limits, spro, mean_spro = spro_rows(metrics)
+    weeks, no_weeks = _weeks(Path(metrics["data"]["root"]))
     write_page(
         path,
         "report.html.j2",
@@ -212,6 +215,8 @@ def write_report(path: Path, model: Inspector, evaluation: Evaluation, command: 
         usual_rate=_USUAL_RATE,
         pictures_needed=good_pictures_needed(_USUAL_RATE),
         found=found_table(metrics),
+        weeks=weeks,
+        no_weeks=no_weeks,
         table=figure_table(metrics),
         spro_limits=limits,
         spro=spro,
@@ -227,6 +232,14 @@ def write_report(path: Path, model: Inspector, evaluation: Evaluation, command: 
         command=command,
         most=_ROWS,
     )
+
+
+def _weeks(root: Path) -> tuple[list[Week], str | None]:
+    """Return the weeks of an exported station, the last one first; or why they are not known."""
+    try:
+        return read_weeks(root)[::-1], None
+    except InputError as error:  # the evaluation is done, and its report is wanted
+        return [], str(error)
 
 
 def _charts(by_category: Mapping[str, Sequence[Tested]], thresholds: Mapping[str, Thresholds]) -> list[Chart]:
