@@ -4,18 +4,34 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from answers import print_rows, rows_in
 from machine import append, read
+from understudy.lab.spread import threads_each
 
-__all__ = ["SIX", "add_missing", "compare", "parser_of", "print_rows", "run_missing"]
+__all__ = [
+    "SIX",
+    "add_missing",
+    "add_workers",
+    "compare",
+    "parser_of",
+    "print_rows",
+    "refuse_failed",
+    "run_all_missing",
+    "run_missing",
+]
 
 Row = dict[str, Any]
+
+_ONE_WRITER = threading.Lock()  # of a file of results
 
 SIX = "ballscrew,hazelnut,cookie,alien,magnetic_tile,pcb"
 """Six real products, separated by commas. Three of them are hard."""
@@ -28,15 +44,38 @@ def run_missing(
     job: Row,
     limit_s: float | None = None,
     late: Sequence[Row] = (),
+    threads: int | None = None,
 ) -> None:
     """Run ``script --run JOB`` in its own process and append the rows that it prints to ``out``.
 
     A job whose rows exist is not repeated. A job that takes longer than ``limit_s`` seconds is stopped, and
-    the rows ``late`` are appended for it.
+    the rows ``late`` are appended for it. ``threads`` is the number of threads that it computes with; by
+    default, one a core.
     """
     command = [sys.executable, script, "--out", str(out), "--run", json.dumps(job)]
     command += ["--data", str(data)] if data else []
-    add_missing(out, job, command, limit_s=limit_s, late=late)
+    add_missing(out, job, command, limit_s=limit_s, late=late, threads=threads)
+
+
+def run_all_missing(
+    script: str, data: Path | None, out: Path, jobs: Sequence[Row], workers: int = 1
+) -> list[Row]:
+    """Do :func:`run_missing` for many jobs, in turn or several at a time; return the jobs that failed.
+
+    Several at a time share the cores: each has as many threads as all cores divided by their number, and its
+    rows are those of a run with so many threads. No job waits for another one to be right.
+    """
+
+    def work(job: Row) -> bool:
+        try:
+            run_missing(script, data, out, job, threads=threads)
+        except subprocess.CalledProcessError:  # it has said why
+            return False
+        return True
+
+    threads = threads_each(workers) if workers > 1 else None
+    with ThreadPoolExecutor(workers) as pool:
+        return [job for job, done in zip(jobs, pool.map(work, jobs), strict=True) if not done]
 
 
 def add_missing(
@@ -46,18 +85,36 @@ def add_missing(
     complete: Callable[[Row], Row] = lambda row: row,
     limit_s: float | None = None,
     late: Sequence[Row] = (),
+    threads: int | None = None,
 ) -> None:
     """Run a command, complete each row that it prints, and append it to ``out``. Skip a finished job."""
-    if any(all(row[k] == str(v) for k, v in job.items()) for row in read(out)):
+    with _ONE_WRITER:
+        known = read(out)
+    if any(all(row[k] == str(v) for k, v in job.items()) for row in known):
         return
+    environment = os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
     try:
-        ended = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=limit_s)
+        ended = subprocess.run(
+            command, check=True, stdout=subprocess.PIPE, text=True, timeout=limit_s, env=environment
+        )
         rows = [complete(row) for row in rows_in(ended.stdout)]
     except subprocess.TimeoutExpired:
         rows = list(late)
-    append(out, rows)
+    with _ONE_WRITER:
+        append(out, rows)
     for row in rows:
         print({k: v for k, v in row.items() if k in job or isinstance(v, float)}, flush=True)
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Let a script that calls :func:`run_all_missing` be asked for several jobs at a time."""
+    parser.add_argument("--workers", type=int, default=1, help="jobs at a time, which share the cores")
+
+
+def refuse_failed(jobs: Sequence[Row]) -> None:
+    """End the script if a job failed."""
+    if jobs:
+        raise SystemExit(f"failed: {'; '.join(', '.join(map(str, job.values())) for job in jobs)}")
 
 
 def parser_of(
@@ -111,19 +168,23 @@ def compare(
     parser.add_argument("--method", default=method)
     parser.add_argument("--steps", type=int, default=steps)
     parser.add_argument("--batch-size", type=int, default=8)
+    add_workers(parser)
     asked = parser.parse_args()
     if asked.run:
         print_rows(run(asked.data, **json.loads(asked.run)))
         return
-    for seed in map(int, asked.seeds.split(",")):
-        for value in values:
-            job = {
-                "method": asked.method,
-                option: value,
-                "seed": seed,
-                "steps": asked.steps,
-                "batch_size": asked.batch_size,
-                "trained_on": asked.categories.replace(",", " "),
-            }
-            run_missing(script, asked.data, asked.out, job)
+    jobs = [
+        {
+            "method": asked.method,
+            option: value,
+            "seed": seed,
+            "steps": asked.steps,
+            "batch_size": asked.batch_size,
+            "trained_on": asked.categories.replace(",", " "),
+        }
+        for seed in map(int, asked.seeds.split(","))
+        for value in values
+    ]
+    failed = run_all_missing(script, asked.data, asked.out, jobs, asked.workers)
     print(show(read(asked.out)))
+    refuse_failed(failed)

@@ -9,15 +9,14 @@ is ``understudy fit`` and ``understudy evaluate`` in its own process. Defects ar
 ``fit`` sets. With ``--one-class`` each product is trained alone; ``candidates.py`` says how long. Rows are
 added as runs finish. A run whose rows exist is not repeated, unless the options of its candidate have
 changed. What a preset or a recipe stands for is no part of them: after a change of these, delete the rows.
-With ``--speed`` the candidates are trained for a few steps, exported, and timed in turn in one process, one
-picture at a time.
+``--workers 2`` does two runs at a time, which share the cores. With ``--speed`` the candidates are trained
+for a few steps, exported, and timed in turn in one process, one picture at a time.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -31,7 +30,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from apart import parser_of, print_rows, run_missing
+from apart import add_workers, parser_of, print_rows, run_all_missing
 from candidates import CANDIDATES, QUESTIONS, written
 from machine import append, provenance, read
 from tables.choose import one_class, question
@@ -54,6 +53,7 @@ def main() -> None:
     parser.add_argument("--questions", default=",".join(QUESTIONS))
     parser.add_argument("--candidates", default="", help="their names; by default all of the questions")
     parser.add_argument("--categories", default="", help="products, separated by commas; all by default")
+    add_workers(parser)
     parser.add_argument("--one-class", action="store_true", help="a model for each product")
     parser.add_argument("--speed", action="store_true", help="time one picture at a time")
     asked = parser.parse_args()
@@ -86,17 +86,19 @@ def _names(questions: Sequence[str]) -> list[str]:
 
 def run_all(asked: argparse.Namespace, names: Sequence[str], categories: Sequence[str]) -> list[str]:
     """Run what is missing; list the runs that failed."""
-    failed = []
-    for seed in map(int, asked.seeds.split(",")):
-        for name in names:
-            for trained_on in categories if asked.one_class else [" ".join(categories)]:
-                options = written(name, len(categories) if asked.one_class else 1)
-                job = {"candidate": name, "seed": seed, "trained_on": trained_on, "options": options}
-                try:
-                    run_missing(__file__, asked.data, asked.out, job)
-                except subprocess.CalledProcessError:  # it has said why
-                    failed.append(f"{name}, seed {seed}, {trained_on}")
-    return failed
+    jobs = [
+        {
+            "candidate": name,
+            "seed": seed,
+            "trained_on": trained_on,
+            "options": written(name, len(categories) if asked.one_class else 1),
+        }
+        for seed in map(int, asked.seeds.split(","))
+        for name in names
+        for trained_on in (categories if asked.one_class else [" ".join(categories)])
+    ]
+    failed = run_all_missing(__file__, asked.data, asked.out, jobs, asked.workers)
+    return [f"{job['candidate']}, seed {job['seed']}, {job['trained_on']}" for job in failed]
 
 
 def run(data: Path, candidate: str, seed: int, trained_on: str, options: str) -> list[dict[str, Any]]:

@@ -3,7 +3,8 @@
     python benchmarks/station.py --model EXPORTED --data PICTURES --out benchmarks/results/station.csv
 
 Rows are added to the file. Parts: ``--parts latency,throughput,memory,kill``. The station runs in a process
-of its own on a free port, with SQLite on the disk of ``--folder``; the client keeps its connection open.
+of its own on a free port, with SQLite on the disk of ``--folder``. Clients keep their connections open; where
+time is measured they send bytes made before, on a plain socket, since they share the station's cores.
 
 - latency: one picture at a time. Rounds alternate with the runtime alone (``Inspector.predict`` of the same
   file in this process), so that both meet the same machine.
@@ -20,6 +21,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -55,6 +57,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=10_000, help="calls of the memory part")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--serve", default="", help="further options of understudy serve, in one word")
     asked = parser.parse_args()
     test = [record.path for record in open_pictures(asked.data).test() if record.is_good]
     pictures = [test[i * len(test) // asked.pictures] for i in range(min(asked.pictures, len(test)))]
@@ -82,7 +85,7 @@ class Server:
 def start(asked: argparse.Namespace, folder: Path) -> Server:
     """Start a station and wait until it is ready."""
     command = [sys.executable, "-m", "understudy", "serve", str(asked.model), "--folder", str(folder)]
-    command += ["--port", "0", "--threads", str(asked.threads)]
+    command += ["--port", "0", "--threads", str(asked.threads), *asked.serve.split()]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert process.stdout
     line = process.stdout.readline()
@@ -126,6 +129,40 @@ def ask(
         return answer
 
 
+class LeanClient:
+    """Sends pictures on one connection and reads no more of an answer than its status and its length."""
+
+    def __init__(self, server: Server) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", server.port), timeout=60)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    @staticmethod
+    def call_of(content: bytes) -> bytes:
+        """Return the bytes of a call with a picture."""
+        head = "POST /inspect HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/png\r\n"
+        return f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content
+
+    def send(self, call: bytes) -> None:
+        """Send a call and wait for its whole answer."""
+        self._socket.sendall(call)
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            answer += self._read()
+        head, _, body = answer.partition(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 200"):
+            raise SystemExit(f"the station answered {head[:200]!r} {body[:200]!r}")
+        lines = head.lower().split(b"\r\n")
+        (length,) = (int(line[15:]) for line in lines if line.startswith(b"content-length:"))
+        while len(body) < length:
+            body += self._read()
+
+    def _read(self) -> bytes:
+        read = self._socket.recv(65536)
+        if not read:
+            raise SystemExit("the station closed the connection")
+        return read
+
+
 def judge(inspector: Inspector, picture: Path) -> None:
     """Judge one picture by the runtime alone."""
     list(inspector.predict(iter([picture])))
@@ -141,13 +178,13 @@ def taken(work: Callable[[], object]) -> float:
 def latency(asked: argparse.Namespace, folder: Path, pictures: list[Path]) -> dict[str, Any]:
     """Milliseconds of one picture at a time, over HTTP and by the runtime alone, in alternating rounds."""
     inspector = Inspector.load(asked.model, asked.threads)
-    contents = [path.read_bytes() for path in pictures]
+    calls = [LeanClient.call_of(path.read_bytes()) for path in pictures]
     station: list[float] = []
     alone: list[float] = []
     with serving(asked, folder) as server:
-        connection = connect(server)
+        lean = LeanClient(server)
         for turn in range(asked.rounds + 1):
-            served = [taken(partial(ask, connection, "POST", "/inspect", c)) for c in contents]
+            served = [taken(partial(lean.send, call)) for call in calls]
             judged = [taken(partial(judge, inspector, p)) for p in pictures]
             if turn:  # the first round warms up
                 station += served
@@ -165,15 +202,15 @@ def latency(asked: argparse.Namespace, folder: Path, pictures: list[Path]) -> di
 def throughput(asked: argparse.Namespace, folder: Path, pictures: list[Path]) -> dict[str, Any]:
     """Pictures a second of eight clients, beside ``predict``, in alternating rounds."""
     inspector = Inspector.load(asked.model, asked.threads)
-    contents = [path.read_bytes() for path in pictures]
+    calls = [LeanClient.call_of(path.read_bytes()) for path in pictures]
     station: list[float] = []
     alone: list[float] = []
     with serving(asked, folder) as server:
 
         def client(n: int) -> None:
-            connection = connect(server)
-            for content in contents[n::CLIENTS]:
-                ask(connection, "POST", "/inspect", content)
+            lean = LeanClient(server)
+            for call in calls[n::CLIENTS]:
+                lean.send(call)
 
         for turn in range(asked.rounds + 1):
             began = time.perf_counter()

@@ -14,7 +14,8 @@ import torch
 from memory import peak_mib
 from understudy.data.layouts import open_pictures
 from understudy.data.store import PictureStore
-from understudy.distill.network import resolve_device, resolve_precision
+from understudy.distill.network import resolve_device
+from understudy.distill.precision import resolve_precision
 from understudy.distill.teacher import default_strides
 from understudy.distill.weights import load_teacher
 from understudy.lab.factory.write import FactoryPlan, write_factory

@@ -4,8 +4,8 @@
 
 Every run is ``understudy fit`` and ``understudy evaluate`` in its own process. One-class models see each
 picture as often as the unified model does; those called "each as long" take as many steps each as the unified
-model. Rows are added as runs finish. A run whose rows exist is not repeated. ``--variants`` and
-``OMP_NUM_THREADS=1`` let two commands share two cores. A row says how many threads its training had.
+model. Rows are added as runs finish. A run whose rows exist is not repeated. ``--workers 2`` does two runs at
+a time, which share the cores. A row says how many threads its training had.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from apart import SIX, parser_of, print_rows, run_missing
+from apart import SIX, add_workers, parser_of, print_rows, refuse_failed, run_all_missing
 from machine import read
 from tables.variations import variations
 from understudy import Model, Reporter
@@ -98,15 +98,19 @@ def main() -> None:
     """Run what is missing, seed by seed, and print the table."""
     parser = parser_of(__doc__, categories=SIX)
     parser.add_argument("--variants", default=",".join(VARIANTS))
+    add_workers(parser)
     asked = parser.parse_args()
     if asked.run:
         print_rows(run(asked.data, **json.loads(asked.run)))
         return
-    for seed in map(int, asked.seeds.split(",")):
-        for variant in asked.variants.split(","):
-            job = {"variant": variant, "seed": seed, "trained_on": asked.categories.replace(",", " ")}
-            run_missing(__file__, asked.data, asked.out, job)
+    jobs = [
+        {"variant": variant, "seed": seed, "trained_on": asked.categories.replace(",", " ")}
+        for seed in map(int, asked.seeds.split(","))
+        for variant in asked.variants.split(",")
+    ]
+    failed = run_all_missing(__file__, asked.data, asked.out, jobs, asked.workers)
     print(variations(read(asked.out)))
+    refuse_failed(failed)
 
 
 def run(data: Path, variant: str, seed: int, trained_on: str) -> list[dict[str, Any]]:

@@ -72,6 +72,28 @@ def test_a_job_that_takes_too_long_gets_the_rows_for_that(tmp_path: Path) -> Non
     assert load("machine").read(out) == [{"job": "x", "outcome": "late"}]
 
 
+def test_jobs_at_a_time_share_the_cores_and_leave_the_rows_of_jobs_in_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apart, script = load("apart"), tmp_path / "job.py"
+    script.write_text(
+        "import json, os, sys\nsys.path.insert(0, os.environ['BENCHMARKS'])\n"
+        "from answers import print_rows\njob = json.loads(sys.argv[sys.argv.index('--run') + 1])\n"
+        "if job['n'] == 2: raise SystemExit(1)\n"
+        "print_rows([job | {'threads': os.environ.get('OMP_NUM_THREADS'), 'square': job['n'] ** 2}])\n"
+    )
+    monkeypatch.setenv("BENCHMARKS", str(FOLDER))
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setattr(apart, "threads_each", lambda workers: 8 // workers)
+    jobs = [{"n": n} for n in range(5)]
+    for workers, file in ((1, "turn.csv"), (4, "once.csv"), (4, "turn.csv")):
+        assert apart.run_all_missing(str(script), None, tmp_path / file, jobs, workers) == [{"n": 2}]
+    turn, once = (
+        sorted(load("machine").read(tmp_path / f), key=lambda r: r["n"]) for f in ("turn.csv", "once.csv")
+    )
+    assert turn == once == [{"n": str(n), "threads": "2", "square": str(n * n)} for n in (0, 1, 3, 4)]
+
+
 def test_a_process_that_asks_for_more_than_its_cap_fails_and_says_why() -> None:
     code = (
         "from memory import cap_memory, is_out_of_memory\ncap_memory(0.05)\nroom = bytearray(20_000_000)\n"

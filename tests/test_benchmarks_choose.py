@@ -154,12 +154,12 @@ def test_every_runtime_of_every_candidate_is_timed(factory: Path, monkeypatch: p
 def test_a_run_that_fails_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     script, ran = load("choose"), []
 
-    def run_missing(_: str, data: Path, out: Path, job: dict[str, str]) -> None:
+    def run_missing(_: str, data: Path, out: Path, job: dict[str, str], threads: int | None) -> None:
         ran.append(job["candidate"])
         if job["candidate"] == "today":
             raise subprocess.CalledProcessError(1, "fit")
 
-    monkeypatch.setattr(script, "run_missing", run_missing)
-    asked = Namespace(seeds="0", data=tmp_path, out=tmp_path / "out.csv", one_class=False)
+    monkeypatch.setattr(load("apart"), "run_missing", run_missing)
+    asked = Namespace(seeds="0", data=tmp_path, out=tmp_path / "out.csv", one_class=False, workers=1)
     assert script.run_all(asked, ["today", "b"], ["nut"]) == ["today, seed 0, nut"]
     assert ran == ["today", "b"]

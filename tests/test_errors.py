@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -28,3 +29,9 @@ def test_a_picture_error_names_its_file_and_is_bad_input() -> None:
 def test_a_missing_part_is_named_with_its_cure() -> None:
     assert str(errors.extra_needed("train", "fit")).endswith("pip install 'understudy[train]'")
     assert str(errors.extra_needed("train", "fit")).startswith("fit needs")
+
+
+def test_a_picture_error_crosses_from_one_process_to_another() -> None:
+    error = errors.PictureError(Path("nut/003.png"), "does not decode; replace it")
+    back = pickle.loads(pickle.dumps(error))
+    assert (str(back), back.path) == (str(error), error.path)

@@ -17,6 +17,7 @@ LIGHT = (
     "runtime",
     "calibrate",
     "station",
+    "scale",
     "cli",
     "errors",
     "files",
@@ -115,7 +116,8 @@ def test_the_light_rooms_name_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "room", ["runtime.inspector", "calibrate", "data.layouts", "data.inspect", "station.server", "cli"]
+    "room",
+    ["runtime.inspector", "calibrate", "data.layouts", "data.inspect", "station.server", "scale.lake", "cli"],
 )
 def test_a_light_room_is_imported_without_torch(room: str) -> None:
     names = ("torch", "timm", "lightning", "scipy", "psutil")
@@ -136,7 +138,7 @@ def test_no_file_of_the_package_has_more_than_400_lines() -> None:
 
 
 def test_the_number_of_modules_stays_in_bounds() -> None:
-    assert sum(path.name != "__init__.py" for path in KNOWN.values()) <= 190
+    assert sum(path.name != "__init__.py" for path in KNOWN.values()) <= 206
 
 
 def test_a_public_name_means_one_thing() -> None:

@@ -204,7 +204,7 @@ def test_from_python_a_long_job_shows_a_bar_in_a_terminal_unless_it_is_told_not_
     ("method", "function", "given"),
     [
         (Model.calibrate, calibrate, {"inspector"}),
-        (Model.evaluate, evaluate, {"inspector"}),
+        (Model.evaluate, evaluate, {"inspector", "score"}),  # score: for engines alone
         (Model.diagnose, diagnose, {"model", "device"}),
         (Model.export, export, {"model"}),
         (Model.predict, Inspector.predict, {"self"}),

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from understudy import METHODS, Inspector, Model
-from understudy.distill.network import resolve_device, resolve_precision
+from understudy.distill.network import resolve_device
+from understudy.distill.precision import resolve_precision
 from understudy.types import EMBEDDED_TEACHER, PrecisionChoice
 from versus.measure import Scorer, Training
 

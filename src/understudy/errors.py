@@ -40,7 +40,11 @@ class PictureError(InputError):
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path} {reason}")
-        self.path = path
+        self.path, self._reason = path, reason
+
+    def __reduce__(self) -> tuple[type[PictureError], tuple[Path, str]]:
+        """Let the error cross from one process to another."""
+        return type(self), (self.path, self._reason)
 
 
 class BundleError(InputError):

@@ -16,16 +16,17 @@ from understudy.calibrate.thresholds import MIN_AREA, REVIEW_BUDGET, Rates
 from understudy.data.records import PictureData, Record
 from understudy.distill.distiller import Distiller
 from understudy.distill.network import resolve_device
-from understudy.errors import InputError
+from understudy.errors import InputError, UnderstudyError
 from understudy.evaluate.explain import Explanation, explain
 from understudy.evaluate.job import Evaluation, MapResolution, evaluate
 from understudy.evaluate.marks import ThresholdChoice
 from understudy.export.job import export
-from understudy.files import named_path
+from understudy.files import named_path, write_json
 from understudy.lab.diagnose import Diagnosis, diagnose
 from understudy.methods.saved import load_trained
 from understudy.metrics import AUPRO_LIMIT
-from understudy.progress import Lap, Progress, reporting, untimed
+from understudy.progress import Lap, Progress, Reporter, reporting, untimed
+from understudy.results import results_in
 from understudy.runtime.decision import Calibration, Thresholds
 from understudy.runtime.images import Mask
 from understudy.runtime.inspector import Inspector
@@ -35,10 +36,14 @@ from understudy.runtime.sources import PictureInput
 from understudy.train.job import train_model
 from understudy.train.options import FitOptions, fit_options
 from understudy.train.plan import recipe_of
+from understudy.train.processes import is_first_process
 from understudy.train.split import Parts
+from understudy.train.trackers import Trackers, tracking
 from understudy.types import Basis, DeviceChoice, GraphFormat, GraphPrecision, Result
 
 __all__ = ["FitCall", "Model", "fit"]
+
+_REPORT = ("metrics.json", "report.html")
 
 
 class FitCall(FitOptions):
@@ -114,8 +119,12 @@ class Model:
         """
         out = named_path(asked.out, "the folder for the model")
         rates, image_score = Rates(asked.false_alarm_rate, asked.review_budget), recipe_of(asked).image_score
-        with reporting(asked.progress) as reporter:
-            tried = False
+        first = is_first_process(asked)
+        with (
+            reporting(asked.progress if first else False) as told,
+            tracking(asked if first else asked.model_copy(update={"logger": None}), out, told) as trackers,
+        ):
+            tried, reporter = not first, trackers.following
 
             def calibrate_in(folder: Path, parts: Parts) -> Inspector:
                 nonlocal tried
@@ -132,6 +141,10 @@ class Model:
                 learned = seen_pictures(model.inspector.seen, parts.learn)
                 _refuse_other_products(learned, model.inspector.categories)
                 model.inspector = calibrate_in(out, replace(parts, learn=learned))
+            if trackers.loggers:
+                trackers.result(model.manifest, model.calibration)
+                trackers.model(out, model.manifest)
+                _track_test_pictures(model, data, trackers, told)
         return model
 
     @classmethod
@@ -319,6 +332,25 @@ class Model:
             require_signature=require_signature,
             progress=progress,
         )
+
+
+def _track_test_pictures(model: Model, data: PictureData, trackers: Trackers, reporter: Reporter) -> None:
+    """Evaluate a new model as ``understudy evaluate`` does, and give trackers the figures and the report."""
+    from understudy.evaluate.report import write_report
+
+    folder = model.folder / "evaluation"
+    try:
+        with results_in(folder, _REPORT) as draft:
+            found = model.evaluate(data, categories=model.categories, progress=reporter)
+            write_json(draft / "metrics.json", found.metrics)
+            write_report(draft / "report.html", model.inspector, found)
+    except UnderstudyError as error:
+        reporter.say(f"trackers get no figures of test pictures: {error}")
+        return
+    at = {rate: judged["mean"] for rate, judged in (found.metrics["found_at"] or {}).items()}
+    figures = {"test": {"mean": found.metrics["mean"], "pooled": found.metrics["pooled"], "found_at": at}}
+    trackers.figures(figures, model.manifest.training.steps)
+    trackers.artefacts([folder / name for name in _REPORT], "evaluation")
 
 
 def _refuse_other_products(learned: Sequence[Record], categories: Sequence[str]) -> None:

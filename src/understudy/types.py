@@ -25,12 +25,15 @@ __all__ = [
     "Pair",
     "PrecisionChoice",
     "PresetName",
+    "ProviderChoice",
     "RecipeName",
     "Region",
     "Result",
     "Sampling",
     "Schedule",
     "Statistics",
+    "StrategyChoice",
+    "TrackerName",
     "Verdict",
 ]
 
@@ -44,11 +47,14 @@ Verdict: TypeAlias = Literal["PASS", "REVIEW", "FAIL"]
 DeviceChoice: TypeAlias = Literal["auto", "cpu", "cuda"]
 LayoutChoice: TypeAlias = Literal["auto", "mvtec", "loco", "visa", "products", "good", "list"]
 PrecisionChoice: TypeAlias = Literal["auto", "32", "bf16"]
+ProviderChoice: TypeAlias = Literal["cpu", "cuda", "tensorrt", "openvino", "coreml", "directml"]
 PresetName: TypeAlias = Literal["fast", "balanced", "accurate"]
 RecipeName: TypeAlias = Literal["tuned", "paper"]
 Sampling: TypeAlias = Literal["natural", "balanced"]
 Schedule: TypeAlias = Literal["constant", "cosine"]
+StrategyChoice: TypeAlias = Literal["auto", "ddp"]
 Statistics: TypeAlias = Literal["running", "recomputed"]
+TrackerName: TypeAlias = Literal["mlflow", "tensorboard", "csv"]
 GraphFormat: TypeAlias = Literal["onnx", "openvino"]
 GraphPrecision: TypeAlias = Literal["float32", "bf16", "int8"]
 ImageScore: TypeAlias = Literal["maximum", "comparable"]

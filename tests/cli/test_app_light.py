@@ -60,7 +60,7 @@ def test_a_light_module_is_imported_alone(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", ["", "fit", "calibrate", "evaluate", "predict", "diagnose", "export", "reproduce"]
+    "verb", ["", "fit", "calibrate", "evaluate", "predict", "diagnose", "export", "reproduce", "doctor"]
 )
 def test_every_verb_tells_its_help(verb: str) -> None:
     done = command_line(*verb.split(), "--help")

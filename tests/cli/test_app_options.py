@@ -32,6 +32,7 @@ INSPECTOR = {"inspector": "what MODEL was opened as"}
 SIGNATURE = {"require_signature": "checked where MODEL is opened"}
 RESULTS = {"out": "where the results are written; the function gives them back"}
 DEVICE = {"device": "what MODEL is opened on"}
+PROVIDER = {"provider": "what MODEL is opened with"}
 PROGRESS = {"progress": "the command line always shows it"}
 READING = dict.fromkeys(("layout", "good", "bad"), "how DATA is read, before the function is called")
 
@@ -56,12 +57,20 @@ class Verb:
 
 
 VERBS = {
-    "calibrate": Verb(calibrate, only_typed=MODEL | SIGNATURE | READING, only_python=INSPECTOR | PROGRESS),
+    "calibrate": Verb(
+        calibrate, only_typed=MODEL | PROVIDER | SIGNATURE | READING, only_python=INSPECTOR | PROGRESS
+    ),
     "evaluate": Verb(
         evaluate,
         as_text={"categories": split_names},
-        only_typed=MODEL | RESULTS | DEVICE | SIGNATURE | READING,
-        only_python=INSPECTOR | PROGRESS,
+        only_typed=MODEL
+        | RESULTS
+        | DEVICE
+        | PROVIDER
+        | SIGNATURE
+        | READING
+        | {"workers": "makes the function that scores"},
+        only_python=INSPECTOR | PROGRESS | {"score": "--workers makes one"},
     ),
     "predict": Verb(
         Inspector.predict,
@@ -70,6 +79,7 @@ VERBS = {
         only_typed=MODEL
         | RESULTS
         | DEVICE
+        | PROVIDER
         | SIGNATURE
         | {
             "format_": "of the results' file",
@@ -77,6 +87,8 @@ VERBS = {
             "masks": "written beside the results; the function's is defect_mask",
             "overwrite": "an earlier run's results",
             "profile": "the function takes a lap",
+            "engine": "understudy.scale.lake.predict_lake is another function",
+            "workers": "those of --engine ray",
         },
         only_python={"self": "what MODEL was opened as", "lap": "--profile gives one"},
     ),
@@ -89,7 +101,7 @@ VERBS = {
     "export": Verb(
         export,
         other_name={"format_": "format"},  # the name of a built-in function
-        only_typed=READING,
+        only_typed=READING | {"pyfunc": "understudy.scale.pyfunc.write_pyfunc is another function"},
         only_python=PROGRESS,
     ),
     "explain": Verb(
@@ -114,6 +126,7 @@ VERBS = {
 ELSEWHERE = {
     "fit": "its options are made of those of the function; tests of their own",
     "demo": "no function is behind it",
+    "doctor": "no function is behind it",
     "data": "a group of verbs",
     "serve": "its options are those of StationOptions; tests of the station's pages compare them",
     "station": "a group of verbs",

@@ -115,3 +115,22 @@ def test_metrics_and_report_go_where_they_are_asked_for_by_the_thresholds_that_a
     assert not (model_folder / "evaluation").exists()
     assert run("evaluate", model_folder, factory, "--aupro-limit", 2, "--out", tmp_path / "f") == 2
     assert "at most 1, got 2" in the_error()
+
+
+def test_figures_of_several_processes_are_those_of_one_to_the_last_digit(
+    exported: Path, data: Path, tmp_path: Path
+) -> None:
+    (data / "nut" / "test" / "good" / "000.png").write_bytes(b"none")
+    assert run("evaluate", exported, data, "--out", tmp_path / "one") == 1
+    assert run("evaluate", exported, data, "--out", tmp_path / "two", "--workers", 2) == 1
+    one, two = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("one", "two"))
+    assert one["pooled"]["n_good"] == 7
+    assert two == one
+
+
+def test_a_trained_model_is_not_shared_among_processes(
+    model_folder: Path, factory: Path, tmp_path: Path, the_error: Callable[[], str]
+) -> None:
+    assert run("evaluate", model_folder, factory, "--out", tmp_path / "out", "--workers", 2) == 2
+    assert "is a trained model" in the_error()
+    assert not (tmp_path / "out").exists()

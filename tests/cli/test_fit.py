@@ -50,6 +50,9 @@ TYPED: dict[str, tuple[list[str], object]] = {
     "review_budget": (["--review-budget", "10%"], 0.1),
     "image_score": (["--image-score", "maximum"], "maximum"),
     "device": (["--device", "cpu"], "cpu"),
+    "devices": (["--devices", "2"], 2),
+    "nodes": (["--nodes", "2"], 2),
+    "strategy": (["--strategy", "ddp"], "ddp"),
     "precision": (["--precision", "bf16"], "bf16"),
     "sampling": (["--sampling", "natural"], "natural"),
     "statistics": (["--statistics", "running"], "running"),
@@ -59,6 +62,8 @@ TYPED: dict[str, tuple[list[str], object]] = {
     "cache_features": (["--cache-features", "off"], "off"),
     "compile": (["--compile"], True),
     "checkpoint_every": (["--checkpoint-every", "7"], 7),
+    "logger": (["--logger", "mlflow,csv"], ("mlflow", "csv")),
+    "logger_to": (["--logger-to", "http://tracking:5000"], "http://tracking:5000"),
     "resume": (["--resume"], True),
     "overwrite": (["--overwrite"], True),
 }

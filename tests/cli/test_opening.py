@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from understudy import BundleError, Inspector, load
+from understudy import BundleError, InputError, Inspector, load
 from understudy.cli import main
 from understudy.cli.opening import open_inspector
+from understudy.export import export
 from understudy.progress import Stopwatch
 from understudy.runtime import manifest as manifests
 
@@ -53,7 +54,36 @@ def test_an_exported_model_is_not_asked_to_run_on_a_gpu(
     exported: Path, factory: Path, the_error: Callable[[], str]
 ) -> None:
     assert run("predict", exported, factory, "--device", "cuda") == 2
-    assert f"{exported} is exported and runs on the processor; leave out --device" in the_error()
+    assert f"{exported} is exported and has no torch device; leave out --device" in the_error()
+
+
+def test_a_trained_model_and_a_graph_for_openvino_take_no_provider_of_onnxruntime(
+    model_folder: Path, factory: Path, tmp_path: Path, the_error: Callable[[], str]
+) -> None:
+    assert run("calibrate", model_folder, factory, "--provider", "cuda") == 2
+    assert f"{model_folder} is a trained model, which torch runs; leave out --provider" in the_error()
+    with pytest.raises(InputError, match=r"model\.xml is a graph for OpenVINO.*--format onnx"):
+        open_inspector(_for_openvino(model_folder, tmp_path / "line"), provider="openvino")
+
+
+def test_a_provider_reaches_the_graph_from_every_verb_that_scores(
+    exported: Path, factory: Path, tmp_path: Path, the_error: Callable[[], str]
+) -> None:
+    for verb in ("predict", "evaluate", "calibrate"):
+        assert run(verb, exported, factory, "--provider", "tensorrt") == 2
+        assert "--provider tensorrt needs an ONNX Runtime with TensorRT, and this one has cpu" in the_error()
+
+
+def test_workers_that_score_take_no_provider(
+    exported: Path, factory: Path, the_error: Callable[[], str]
+) -> None:
+    assert run("evaluate", exported, factory, "--provider", "cuda", "--workers", 2) == 2
+    assert "--workers score on the processor; leave them out, or --provider cuda" in the_error()
+
+
+def _for_openvino(model: Path, out: Path) -> Path:
+    export(model, out, format="openvino", progress=False)
+    return out
 
 
 def test_a_model_that_is_not_exported_is_no_inspectors(model_folder: Path) -> None:

@@ -57,6 +57,8 @@ def test_features_come_back_bit_by_bit_from_memory_and_from_files(
 ) -> None:
     assert bytes_of(LAYOUTS) == 4 * 48 + 2 * 10
     assert same(keep_in_memory(5, LAYOUTS, parts(levels)), levels, [0, 1, 2, 3, 4])
+    elsewhere = keep_in_memory(5, LAYOUTS, parts(levels), torch.device("meta"))
+    assert {level.device.type for level in elsewhere[0]} == {"meta"}
     assert same(write_features(tmp_path, "t", DIGESTS, LAYOUTS, parts(levels)), levels, [0, 1, 2, 3, 4])
     found = read_features(tmp_path, "t", DIGESTS, silent)
     assert found is not None

@@ -27,7 +27,7 @@ def test_a_model_of_means_of_blocks_is_loaded_as_it_was_trained(factory: Path, t
     )
     loaded = Model.load(tmp_path / "model", "cpu")
     card = loaded.manifest.teacher
-    assert loaded.manifest.bundle_schema == 7
+    assert loaded.manifest.bundle_schema == 8
     assert (card.strides, card.blocks) == ((14, 14), ((2, 3, 4, 5), (6, 7, 8, 9)))
     pictures = find_pictures(factory / "nut" / "test")[:2]
     for ours, theirs in zip(loaded.predict(pictures), fitted.predict(pictures), strict=True):

@@ -129,7 +129,7 @@ def test_an_altered_or_cut_manifest_is_refused(copy: Path) -> None:
 
 def test_a_newer_format_asks_for_an_update(copy: Path) -> None:
     edit(copy / "manifest.json", bundle_schema=manifests.BUNDLE_SCHEMA + 1)
-    with pytest.raises(BundleError, match=r"model of format 8, this version reads 7; update"):
+    with pytest.raises(BundleError, match=r"model of format 9, this version reads 8; update"):
         load(copy)
 
 
@@ -242,6 +242,21 @@ def test_a_model_of_format_6_which_names_no_blocks_of_its_teacher_scores_as_befo
         assert (ours.score, ours.verdict) == (theirs.score, theirs.verdict)
 
 
+def test_a_model_of_format_7_which_keeps_no_measurement_of_the_precision_scores_as_before(
+    copy: Path, model: Model, factory: Path
+) -> None:
+    training = json.loads((copy / "manifest.json").read_text())["training"]
+    edit(copy / "calibration.json", bundle_schema=7)
+    listed = without(copy, "") | {"calibration.json": sha256_of(copy / "calibration.json")}
+    reseal(
+        copy, bundle_schema=7, training={k: training[k] for k in training if k != "measured"}, files=listed
+    )
+    old, pictures = Model.load(copy, "cpu"), find_pictures(factory / "nut" / "test")
+    assert old.manifest.training.measured is None
+    for ours, theirs in zip(old.predict(pictures), model.predict(pictures), strict=True):
+        assert (ours.score, ours.verdict) == (theirs.score, theirs.verdict)
+
+
 @pytest.mark.parametrize("schema", [4, 5])
 def test_the_score_of_a_model_of_an_older_format_is_still_the_maximum_of_its_map(
     copy: Path, model: Model, factory: Path, schema: int
@@ -278,7 +293,7 @@ def test_calibrating_a_model_of_the_first_edition_puts_its_thresholds_on_the_lis
         load(copy)
 
 
-@pytest.mark.parametrize(("schema", "way_out"), [(3, "calibrate again"), (8, "update understudy")])
+@pytest.mark.parametrize(("schema", "way_out"), [(3, "calibrate again"), (9, "update understudy")])
 def test_a_calibration_of_another_format_says_what_to_do(copy: Path, schema: int, way_out: str) -> None:
     edit(first_edition(copy) / "calibration.json", bundle_schema=schema)
     with pytest.raises(
@@ -302,7 +317,7 @@ def test_files_can_be_read_by_whom_the_umask_lets(model_folder: Path, exported: 
 
 def test_an_older_model_asks_to_be_trained_again(copy: Path) -> None:
     edit(copy / "manifest.json", bundle_schema=3)
-    with pytest.raises(BundleError, match=r"model of format 3, this version reads 7; train it again"):
+    with pytest.raises(BundleError, match=r"model of format 3, this version reads 8; train it again"):
         load(copy)
 
 

@@ -292,3 +292,30 @@ def test_the_light_of_a_picture_is_that_of_the_pixels_of_its_canvas_that_count()
                 brightness(picture, kept),
                 sharpness(picture, kept),
             )
+
+
+@pytest.mark.parametrize(("pictures", "batches"), [(1, [2]), (9, [8, 2]), (10, [8, 2]), (8, [8])])
+def test_a_steady_score_has_no_batch_of_one(pictures: int, batches: list[int]) -> None:
+    model = scorer()
+    assert isinstance(model.network, RedIsWrong)
+    asked = [painted((i, i)) for i in range(pictures)]
+    steady = ok(list(model.score(asked, 8, steady=True)))
+    assert model.network.batches == batches
+    for one, other in zip(steady, ok(list(scorer().score(asked, 8))), strict=True):
+        np.testing.assert_array_equal(one.anomaly_map, other.anomaly_map)
+        np.testing.assert_array_equal(one.embedding, other.embedding)
+
+
+def test_a_batch_that_was_asked_to_be_one_stays_one() -> None:
+    model = scorer()
+    assert isinstance(model.network, RedIsWrong)
+    list(model.score([painted((0, 0))] * 2, 1, steady=True))
+    assert model.network.batches == [1, 1]
+
+
+def test_one_thread_decodes_in_the_thread_that_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*given: object) -> None:
+        raise AssertionError("a thread was started")
+
+    monkeypatch.setattr("understudy.runtime.scoring.decode_ahead", refuse)
+    assert len(ok(list(scorer().score([painted((0, 0))] * 9, 8, threads=1)))) == 9

@@ -148,6 +148,17 @@ def test_the_teacher_looks_at_each_picture_once_and_pictures_are_needed_no_more(
     assert looks == [1, 6]  # a picture of zeros tells shapes and types
 
 
+@pytest.mark.parametrize(("free", "kept_there"), [(2**34, True), (2**20, False)])
+def test_features_are_kept_on_a_gpu_that_has_room(
+    free: int, kept_there: bool, embedded: Teacher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("understudy.train.cache._free_on", lambda device: free)
+    cache, said = decide(embedded, "auto")
+    assert cache is not None
+    assert (cache.memory == 0) == kept_there
+    assert ("on the GPU" in said[-1]) == kept_there
+
+
 def test_a_broken_training_goes_on_wherever_features_are(
     embedded: Teacher, pictures: PictureStore, tmp_path: Path
 ) -> None:

@@ -235,16 +235,33 @@ def test_a_training_is_resumed_in_its_precision_whatever_is_faster_now(
     factory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = QUICK | {"precision": "auto"}
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
-    monkeypatch.setattr("understudy.distill.network.bf16_speedup", lambda: 2.0)
+    measured = "understudy.distill.precision.measure_precisions"
+    monkeypatch.setattr(measured, lambda *_: {"32": 2.0, "bf16": 1.0})
     _begin(factory, tmp_path / "m", **options)
-    monkeypatch.setattr("understudy.distill.network.bf16_speedup", lambda: 0.5)
+    monkeypatch.setattr(measured, lambda *_: {"32": 1.0, "bf16": 2.0})
 
     resumed = fit(factory, tmp_path / "m", resume=True, checkpoint_every=1, **options)
     fresh = fit(factory, tmp_path / "other", **options)
 
     assert resumed.manifest.training.precision == "bf16"
+    assert resumed.manifest.training.measured == {"32": 2.0, "bf16": 1.0}
     assert fresh.manifest.training.precision == "32"
+    assert fresh.manifest.training.measured == {"32": 1.0, "bf16": 2.0}
+
+
+def test_the_journal_begins_with_what_chose_the_precision_if_anything_was_measured(
+    factory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "understudy.distill.precision.measure_precisions", lambda *_: {"32": 2.0, "bf16": 1.5}
+    )
+    fit(factory, tmp_path / "measured", **QUICK | {"precision": "auto"})
+    asked = fit(factory, tmp_path / "asked", **QUICK | {"precision": "32"})
+
+    lines = (tmp_path / "measured" / "training.jsonl").read_text().splitlines()
+    assert json.loads(lines[0]) == {"step": 0, "milliseconds_32": 2.0, "milliseconds_bf16": 1.5}
+    assert "milliseconds" not in (tmp_path / "asked" / "training.jsonl").read_text()
+    assert asked.manifest.training.measured is None
 
 
 def test_a_resumed_model_tells_the_seconds_before_the_stop_too(factory: Path, tmp_path: Path) -> None:

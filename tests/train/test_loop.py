@@ -22,13 +22,13 @@ from understudy import METHODS, InputError, WorkError, fit
 from understudy.data.layouts import open_pictures
 from understudy.data.store import PictureStore
 from understudy.distill.distiller import Distiller
-from understudy.distill.network import bf16_speedup, resolve_precision
 from understudy.distill.teacher import Teacher
 from understudy.methods import Adam, Sgd, StableAdamW, build, settings_for
 from understudy.methods.recipe import share_of_rate
 from understudy.methods.stable_adamw import StableAdamWOptimiser
 from understudy.runtime.preprocess import Preprocess
-from understudy.train.loop import TrainingModule, _partner_shift, checkpoint_file, train
+from understudy.train.loop import checkpoint_file, train
+from understudy.train.module import TrainingModule, _partner_shift
 from understudy.train.plan import TrainingPlan
 from understudy.types import Pair
 
@@ -412,35 +412,6 @@ def test_bf16_trains_close_to_float32(embedded: Teacher, pictures: PictureStore,
         trained = run(fresh(embedded), pictures, tmp_path / precision, plan(10, precision=precision))
         losses.append(sum(trained.training_loss(images).values()).item())
     assert losses[1] == pytest.approx(losses[0], rel=0.25)
-
-
-@pytest.mark.parametrize(
-    ("able", "speedup", "chosen"),
-    [
-        ({"amx_bf16": True, "avx512_bf16": True}, 0.5, "bf16"),
-        ({"avx512_bf16": True}, 2.0, "bf16"),
-        ({"avx512_bf16": True}, 1.0, "32"),
-        ({"avx512_bf16": False}, 2.0, "32"),
-    ],
-)
-def test_precision_is_bf16_only_where_it_is_faster(
-    able: dict[str, bool], speedup: float, chosen: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cpu = torch.device("cpu")
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
-    monkeypatch.setattr("understudy.distill.network.bf16_speedup", lambda: speedup)
-
-    assert resolve_precision("auto", cpu) == chosen
-    assert resolve_precision("bf16", cpu) == "bf16"
-
-
-def test_how_much_faster_bf16_is_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    bf16_speedup.cache_clear()
-    measured = bf16_speedup()
-    monkeypatch.setattr(time, "perf_counter", lambda: pytest.fail("measured again"))
-
-    assert measured > 0
-    assert bf16_speedup() == measured
 
 
 def test_a_partner_is_never_the_picture_itself() -> None:

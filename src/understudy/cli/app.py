@@ -21,6 +21,7 @@ from understudy.cli.calibrate import calibrate
 from understudy.cli.data import data_app
 from understudy.cli.demo import demo
 from understudy.cli.diagnose import diagnose
+from understudy.cli.doctor import doctor
 from understudy.cli.evaluate import evaluate
 from understudy.cli.explain import explain
 from understudy.cli.export import export
@@ -43,7 +44,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, fit, calibrate, evaluate, predict, explain, diagnose, export, sign, reproduce, serve):
+for verb in (
+    demo,
+    fit,
+    calibrate,
+    evaluate,
+    predict,
+    explain,
+    diagnose,
+    export,
+    sign,
+    reproduce,
+    serve,
+    doctor,
+):
     app.command()(verb)
 app.add_typer(data_app)
 app.add_typer(station_app)

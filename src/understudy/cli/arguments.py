@@ -9,7 +9,7 @@ import typer
 
 from understudy.errors import InputError
 from understudy.files import named_path
-from understudy.types import DeviceChoice, LayoutChoice, PrecisionChoice
+from understudy.types import DeviceChoice, LayoutChoice, PrecisionChoice, ProviderChoice
 
 if TYPE_CHECKING:
     from understudy.data.records import PictureSet
@@ -25,6 +25,7 @@ __all__ = [
     "LayoutOption",
     "ModelArgument",
     "PrecisionOption",
+    "ProviderOption",
     "SignatureOption",
     "TeacherWeightsOption",
     "open_data",
@@ -89,7 +90,16 @@ DeviceOption = Annotated[
 ]
 PrecisionOption = Annotated[
     PrecisionChoice,
-    typer.Option(help="Precision of the training; auto takes bf16 if the hardware computes in it."),
+    typer.Option(
+        help="Precision of the training; auto takes bf16 where a measurement says that it is faster."
+    ),
+]
+ProviderOption = Annotated[
+    ProviderChoice,
+    typer.Option(
+        help="Execution provider of ONNX Runtime for an exported MODEL; understudy doctor lists those that "
+        "are there."
+    ),
 ]
 ImageSizeOption = Annotated[
     int, typer.Option(metavar="N", help="Side of the network's square input, in pixels.")

@@ -13,6 +13,7 @@ from understudy.cli.arguments import (
     GoodOption,
     LayoutOption,
     ModelArgument,
+    ProviderOption,
     SignatureOption,
     open_data,
     parse_named,
@@ -67,6 +68,7 @@ def calibrate(
     layout: LayoutOption = "auto",
     good: GoodOption = None,
     bad: BadOption = None,
+    provider: ProviderOption = "cpu",
     require_signature: SignatureOption = None,
 ) -> None:
     """Set the thresholds of MODEL, for all categories and for each, from good pictures in DATA."""
@@ -74,7 +76,7 @@ def calibrate(
 
     with reporting(plain_lines=True) as reporter:
         calibrate_model(
-            open_inspector(model, calibrated=False, require_signature=require_signature),
+            open_inspector(model, calibrated=False, require_signature=require_signature, provider=provider),
             open_data(data, layout, good, bad),
             false_alarm_rate=false_alarm_rate,
             review_budget=review_budget,

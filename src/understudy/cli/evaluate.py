@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -20,12 +21,14 @@ from understudy.cli.arguments import (
     GoodOption,
     LayoutOption,
     ModelArgument,
+    ProviderOption,
     SignatureOption,
     open_data,
     parse_folder,
     split_names,
 )
 from understudy.cli.opening import open_inspector
+from understudy.errors import InputError
 from understudy.progress import reporting
 
 if TYPE_CHECKING:
@@ -62,7 +65,12 @@ def evaluate(
     good: GoodOption = None,
     bad: BadOption = None,
     device: DeviceOption = "auto",
+    provider: ProviderOption = "cpu",
     require_signature: SignatureOption = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Processes that score, each in one thread; MODEL is exported."),
+    ] = None,
 ) -> None:
     """Score the test pictures of DATA; write metrics.json and report.html."""
     from understudy.evaluate import evaluate as evaluate_model
@@ -70,10 +78,18 @@ def evaluate(
     from understudy.files import write_json
     from understudy.results import results_in
 
-    inspector = open_inspector(model, device, require_signature=require_signature)
+    if workers and provider != "cpu":
+        raise InputError(f"--workers score on the processor; leave them out, or --provider {provider}")
+    inspector = open_inspector(model, device, require_signature=require_signature, provider=provider)
     folder = out or model / "evaluation"
     with results_in(folder, ["metrics.json", "report.html"]) as draft:
-        with reporting(plain_lines=True) as reporter:
+        with ExitStack() as stack:
+            reporter = stack.enter_context(reporting(plain_lines=True))
+            score = None
+            if workers:
+                from understudy.scale.pool import scoring_pool
+
+                score = stack.enter_context(scoring_pool(model, workers, require_signature=require_signature))
             result = evaluate_model(
                 inspector,
                 open_data(data, layout, good, bad),
@@ -82,6 +98,7 @@ def evaluate(
                 aupro_limit=aupro_limit,
                 thresholds=thresholds,
                 progress=reporter,
+                score=score,
             )
         write_json(draft / "metrics.json", result.metrics)
         write_report(draft / "report.html", inspector, result, command_line())

@@ -54,6 +54,14 @@ def export(
         int, typer.Option(metavar="N", min=1, help="Number of pictures compared at once.")
     ] = 8,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export in DIR.")] = False,
+    pyfunc: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            parser=parse_folder,
+            help="Also write the exported model as a model of MLflow, in a new or empty folder.",
+        ),
+    ] = None,
     require_signature: SignatureOption = None,
 ) -> None:
     """Write MODEL as a graph for the light runtime, and check that it gives the same results as in torch."""
@@ -71,5 +79,10 @@ def export(
             require_signature=require_signature,
             progress=reporter,
         )
+    if pyfunc:
+        from understudy.scale.pyfunc import write_pyfunc
+
+        write_pyfunc(out, pyfunc)
+        print(f"{pyfunc}: for mlflow.pyfunc.load_model")
     size = sum(file.stat().st_size for file in out.iterdir())
     print(f"{out}: {format_}, {precision}, {size / 1e6:.1f} MB")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,7 @@ from understudy.cli.arguments import (
     split_names,
     split_numbers,
 )
-from understudy.errors import InputError
+from understudy.errors import InputError, UnderstudyError
 from understudy.progress import reporting
 from understudy.train.options import FitOptions
 from understudy.train.presets import PRESET_FIELDS
@@ -34,8 +35,10 @@ __all__ = ["fit"]
 _LISTS: dict[str, Callable[[str, str], object]] = {  # given as A,B,C
     "strides": split_numbers,
     "categories": split_names,
+    "logger": split_names,
 }
 _ABSENT = {"settings", *PRESET_FIELDS}  # an option that is not typed is left to the preset
+_TOGETHER = ("device", "devices", "nodes", "strategy")  # options that decide which processes run
 _RATES = ("false_alarm_rate", "review_budget")
 _DATA_OPTIONS = (("layout", LayoutOption, "auto"), ("good", GoodOption, None), ("bad", BadOption, None))
 
@@ -44,12 +47,18 @@ def fit(data: Path, out: Path, layout: LayoutChoice, good: str | None, bad: str 
     """Train one model on the good pictures of all categories in DATA, and calibrate it."""
     import understudy
     from understudy.methods import parse_assignments
+    from understudy.train.options import fit_options
+    from understudy.train.processes import is_first_process, run_command
 
     typed["settings"] = parse_assignments(typed["settings"] or [])
     typed["workers"] = _count(typed["workers"])
     for name, split in _LISTS.items():
         typed[name] = None if typed[name] is None else split(typed[name], f"--{name}")
-    with reporting(plain_lines=True) as reporter, _stopping(out):
+    asked = fit_options({name: typed[name] for name in _TOGETHER})
+    if (code := run_command(asked, sys.argv[1:])) is not None:
+        raise typer.Exit(code)
+    first = is_first_process(asked)
+    with reporting(first, plain_lines=True) as reporter, _stopping(out), _speaking(first):
         model = understudy.fit(open_data(data, layout, good, bad), out=out, progress=reporter, **typed)
         reporter.say(f"{out}: trained in {model.manifest.training.seconds:.0f} s")
         if model.thresholds is None:
@@ -112,6 +121,17 @@ def _stopping(out: Path) -> Iterator[None]:
         hint = "go on with --resume" if kept else "there was no checkpoint yet"
         typer.echo(f"understudy: stopped; {hint}", err=True)
         raise
+
+
+@contextmanager
+def _speaking(first: bool) -> Iterator[None]:
+    """Leave it to the first of several processes to say why they all stop."""
+    try:
+        yield
+    except UnderstudyError as error:
+        if first:
+            raise
+        raise typer.Exit(error.exit_code) from error
 
 
 def _count(text: str | None) -> int | None:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import io
-import math
 import sys
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
-from understudy.cli.arguments import DeviceOption, ModelArgument, SignatureOption, parse_folder, parse_named
+from understudy.cli.arguments import (
+    DeviceOption,
+    ModelArgument,
+    ProviderOption,
+    SignatureOption,
+    parse_folder,
+    parse_named,
+)
 from understudy.cli.tables import COLUMNS, ResultRow, TableFormat, require_table, table_writer
 from understudy.errors import InputError
 from understudy.progress import Lap, Stopwatch, untimed
@@ -62,11 +69,20 @@ def predict(
         int, typer.Option(metavar="N", min=1, help="Number of pictures or tiles scored at once.")
     ] = 8,
     device: DeviceOption = "auto",
+    provider: ProviderOption = "cpu",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the results of an earlier run in DIR.")
     ] = False,
     require_signature: SignatureOption = None,
     profile: Annotated[bool, typer.Option("--profile", help="Print on stderr where the time goes.")] = False,
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option(help="This process, or workers of Ray, which take URIs such as s3://line too."),
+    ] = "local",
+    workers: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Workers of Ray; one per usable core by default."),
+    ] = None,
 ) -> None:
     """Score pictures; one that cannot be read is reported, does not stop the rest, and sets exit code 1.
 
@@ -89,8 +105,24 @@ def predict(
         raise InputError(
             f"{out} lies among the pictures, and would be scored next time; choose another --out"
         )
+    if engine == "ray":
+        _refuse(
+            {
+                **asked,
+                "--format csv": format_ == "csv",
+                "--profile": profile,
+                "--device cuda": device == "cuda",
+                f"--provider {provider}": provider != "cpu",
+            }
+        )
+        _predict_lake(model, paths, out, workers, category, batch_size, overwrite, require_signature)
+        return
+    if workers:
+        raise InputError("--workers are those of Ray: add --engine ray, or leave them out")
     with lap("load", 0):
-        inspector = open_inspector(model, device, watch, require_signature=require_signature)
+        inspector = open_inspector(
+            model, device, watch, require_signature=require_signature, provider=provider
+        )
     if (heatmaps or masks) and inspector.thresholds is None:
         what = "--heatmaps colours" if heatmaps else "--masks marks"
         raise InputError(f"{what} by thresholds, and {model} has none; calibrate it first")
@@ -137,18 +169,50 @@ def predict(
         raise typer.Exit(NOT_CALIBRATED)
 
 
+def _refuse(asked: Mapping[str, bool]) -> None:
+    for name, wanted in asked.items():
+        if wanted and name != "--format parquet":
+            raise InputError(f"--engine ray writes a folder of Parquet parts; leave out {name}")
+
+
+def _predict_lake(
+    model: Path,
+    paths: Sequence[Path],
+    out: Path | None,
+    workers: int | None,
+    category: str | None,
+    batch_size: int,
+    overwrite: bool,
+    require_signature: Path | None,
+) -> None:
+    """Judge pictures by workers of Ray; see :func:`understudy.scale.lake.predict_lake`."""
+    from understudy.scale.lake import predict_lake
+
+    if out is None:
+        raise InputError("--engine ray needs a folder for its parts: add --out DIR")
+    done = predict_lake(
+        model,
+        paths,
+        out,
+        workers=workers,
+        category=category,
+        batch_size=batch_size,
+        overwrite=overwrite,
+        require_signature=require_signature,
+    )
+    print(f"{done.rows - done.errors} pictures scored, {done.errors} unreadable", file=sys.stderr)
+    if done.errors:
+        raise typer.Exit(1)
+    if not done.calibrated:
+        typer.echo(f"understudy: {model} is not calibrated, so rows have scores and no verdicts", err=True)
+        raise typer.Exit(NOT_CALIBRATED)
+
+
 def _row(result: Result) -> ResultRow:
     """Return the row of a result, without its heat map and mask."""
-    row: ResultRow = dict.fromkeys(COLUMNS) | {"path": str(result.path), "error": result.error}
-    if result.ok:
-        row |= {
-            "score": result.score if math.isfinite(result.score) else None,  # JSON has no NaN
-            "verdict": result.verdict,
-            "category": result.category,
-            "reason": result.reason,
-            "regions": [region._asdict() for region in result.regions] if result.verdict else None,
-        }
-    return row
+    from understudy.scale.batch import result_row
+
+    return dict.fromkeys(COLUMNS) | result_row(result)
 
 
 def _short_stem(picture: Path) -> str:

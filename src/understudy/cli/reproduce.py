@@ -75,6 +75,10 @@ def reproduce(
     image_size: ImageSizeOption = 256,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    workers: Annotated[
+        int,
+        typer.Option(metavar="N", min=1, help="Processes that share the cores and do a run each."),
+    ] = 1,
 ) -> None:
     """Run what is still missing of a paper's table, and write it beside the paper's figures.
 
@@ -98,6 +102,7 @@ def reproduce(
             image_size=image_size,
             device=device,
             precision=precision,
+            workers=workers,
             progress=reporter,
         )
     print(made.text)

@@ -10,11 +10,19 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from understudy.cli.arguments import DeviceOption, SignatureOption, parse_folder, parse_named, split_names
+from understudy.cli.arguments import (
+    DeviceOption,
+    ProviderOption,
+    SignatureOption,
+    parse_folder,
+    parse_named,
+    split_names,
+)
 from understudy.errors import InputError, extra_needed
-from understudy.types import Verdict
+from understudy.types import DeviceChoice, ProviderChoice, Verdict
 
 if TYPE_CHECKING:
+    from understudy.runtime.inspector import Inspector
     from understudy.station.config import StationOptions
 
 __all__ = ["serve"]
@@ -96,6 +104,7 @@ def serve(
         int | None, typer.Option(metavar="N", min=1, help="Threads of the runtime; one per core by default.")
     ] = None,
     device: DeviceOption = "auto",
+    provider: ProviderOption = "cpu",
     require_signature: SignatureOption = None,
 ) -> None:
     """Inspect pictures over HTTP, keep every inspection, let people review, and warn of drift.
@@ -133,7 +142,9 @@ def serve(
             threads=threads,
         )
         json_lines(logging.getLogger("understudy"))
-        opener = partial(_open, device=device, threads=threads, require_signature=require_signature)
+        opener = partial(
+            _open, device=device, threads=threads, require_signature=require_signature, provider=provider
+        )
         run = stack.enter_context(running(options, opener, model))
         if demo:
             stack.enter_context(Line(folder, run.station))
@@ -154,11 +165,16 @@ def _options(**given: object) -> StationOptions:
         raise InputError(f"--{first_fault(error).replace('_', '-', 1)}") from error
 
 
-def _open(folder: Path, *, device: str, threads: int | None, require_signature: Path | None):  # type: ignore[no-untyped-def]
+def _open(
+    folder: Path,
+    *,
+    device: DeviceChoice,
+    threads: int | None,
+    require_signature: Path | None,
+    provider: ProviderChoice,
+) -> Inspector:
     from understudy.cli.opening import open_inspector
-    from understudy.runtime.inspector import Inspector
-    from understudy.runtime.manifest import holds_graph
 
-    if threads and holds_graph(folder):
-        return Inspector.load(folder, threads, require_signature=require_signature)
-    return open_inspector(folder, device, require_signature=require_signature)  # type: ignore[arg-type]
+    return open_inspector(
+        folder, device, require_signature=require_signature, provider=provider, threads=threads
+    )

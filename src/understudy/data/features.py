@@ -90,15 +90,21 @@ def bytes_of(layouts: Sequence[LevelLayout]) -> int:
     return sum(math.prod(layout.shape) * layout.dtype.itemsize for layout in layouts)
 
 
-def keep_in_memory(n: int, layouts: Sequence[LevelLayout], parts: Iterable[Sequence[Tensor]]) -> FeatureStore:
+def keep_in_memory(
+    n: int,
+    layouts: Sequence[LevelLayout],
+    parts: Iterable[Sequence[Tensor]],
+    device: torch.device | None = None,
+) -> FeatureStore:
     """Store features in memory.
 
     Args:
         n: number of pictures.
         layouts: layout of each level.
         parts: batches of features in order, each (b, h, w, D) per level.
+        device: device whose memory holds them; the processor's by default.
     """
-    levels = [torch.empty((n, *layout.shape), dtype=layout.dtype) for layout in layouts]
+    levels = [torch.empty((n, *layout.shape), dtype=layout.dtype, device=device) for layout in layouts]
     at = 0
     for part in parts:
         size = len(part[0])

@@ -84,16 +84,26 @@ class SeededBatches(Sampler[list[int]]):
         order: order of the pictures.
         stop: step at which the training ends.
         start: step at which it begins or resumes.
+        share: which of how many equal shares of each batch, counted from 0; the order of pictures does not
+            depend on the number of shares.
     """
 
-    def __init__(self, order: NaturalOrder | BalancedOrder, stop: int, start: int = 0) -> None:
-        self._order, self._stop, self._start = order, stop, start
+    def __init__(
+        self, order: NaturalOrder | BalancedOrder, stop: int, start: int = 0, share: tuple[int, int] = (0, 1)
+    ) -> None:
+        self._order, self._stop, self._start, self._share = order, stop, start, share
 
     def __len__(self) -> int:
         return self._stop
 
     def __iter__(self) -> Iterator[list[int]]:
-        return map(self._order.batch, range(self._start, self._stop))
+        return map(self._own, range(self._start, self._stop))
+
+    def _own(self, step: int) -> list[int]:
+        """Return the share of a batch."""
+        batch, (own, shares) = self._order.batch(step), self._share
+        size = len(batch) // shares
+        return batch[own * size : (own + 1) * size]
 
 
 class _Permutations:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -85,16 +86,19 @@ class CRAM(nn.Module):
                 out = aggregate_residuals(positions, self.centers, assigned)
         return out.view(last.shape).permute(0, 3, 1, 2).to(features.dtype)
 
-    def usage(self) -> dict[str, float]:
+    def usage(self, gather: Callable[[Tensor], Tensor] | None = None) -> dict[str, float]:
         """How the centres were used by the last batch of a training; nothing before one.
 
         ``centers_used`` counts those that some position is assigned to more than to any other;
         ``assignment_entropy`` is the mean over positions, as a share of its largest value log N: 0 where
         each position has one centre, 1 where it is spread evenly over all.
+
+        Args:
+            gather: (n, N) assignments of this process -> those of all processes that train together.
         """
         if self._assigned is None:
             return {}
-        a = self._assigned
+        a = gather(self._assigned) if gather else self._assigned
         entropy = torch.special.entr(a).sum(1).mean() / math.log(max(2, a.shape[1]))
         return {
             "centers_used": float(a.argmax(1).bincount().count_nonzero()),

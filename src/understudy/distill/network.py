@@ -1,14 +1,11 @@
-"""Run a distiller in torch: choose device and precision, normalise windows, and score them."""
+"""Run a distiller in torch: choose the device, normalise windows, and score them."""
 
 from __future__ import annotations
 
-import math
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -22,21 +19,16 @@ from understudy.errors import InputError
 from understudy.progress import Lap, untimed
 from understudy.runtime.graph import Answers
 from understudy.runtime.preprocess import Preprocess
-from understudy.types import DeviceChoice, PrecisionChoice
+from understudy.types import DeviceChoice
 
 __all__ = [
     "Normaliser",
     "TorchNetwork",
-    "bf16_speedup",
+    "float32_products",
     "full_precision",
     "resolve_device",
-    "resolve_precision",
     "waiting_for",
 ]
-
-
-_WORTH_IT = 1.1  # times as fast; below, float32 is exact for nearly the same time
-_ROUNDS = 8
 
 
 def resolve_device(choice: DeviceChoice) -> torch.device:
@@ -51,43 +43,30 @@ def resolve_device(choice: DeviceChoice) -> torch.device:
     return torch.device("cuda" if has_gpu and choice != "cpu" else "cpu")
 
 
-def resolve_precision(choice: PrecisionChoice, device: torch.device) -> Literal["32", "bf16"]:
-    """Choose the precision of training; ``auto`` takes bf16 if it is faster on this hardware.
-
-    A processor that only emulates bf16 is slower than in float32. One with ``avx512_bf16`` but without AMX
-    can be either, so it is measured, once in a process.
-    """
-    if choice != "auto":
-        return choice
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "32"
-    able = torch.cpu.get_capabilities()
-    if able.get("amx_bf16"):
-        return "bf16"
-    return "bf16" if able.get("avx512_bf16") and bf16_speedup() > _WORTH_IT else "32"
-
-
-@cache
-def bf16_speedup() -> float:
-    """How many times as fast this processor computes in bf16, on a convolution and a layer as students have.
-
-    The shortest of some rounds counts, and both precisions take turns, because other programs take time too.
-    """
-    layers = nn.Sequential(nn.Conv2d(112, 112, 3, padding=1), nn.Flatten(2), nn.Linear(256, 256))
-    images = torch.zeros(8, 112, 16, 16).to(memory_format=torch.channels_last)
-    seconds = {False: math.inf, True: math.inf}
-    for _ in range(_ROUNDS):
-        for bf16 in seconds:
-            began = time.perf_counter()
-            with torch.enable_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-                layers(images).float().sum().backward()
-            seconds[bf16] = min(seconds[bf16], time.perf_counter() - began)
-    return seconds[False] / seconds[True]
-
-
 def waiting_for(device: torch.device) -> Callable[[], None]:
     """Give a function that waits until a device has finished its work; for a processor it does nothing."""
     return torch.cuda.synchronize if device.type == "cuda" else lambda: None
+
+
+@contextmanager
+def float32_products(precision: Literal["high", "highest"], device: torch.device) -> Iterator[None]:
+    """Within the block a GPU multiplies float32 matrices in TF32 (``high``) or in full (``highest``).
+
+    A processor always multiplies in full.
+
+    Args:
+        precision: as ``torch.set_float32_matmul_precision`` takes it.
+        device: device that computes.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 class _FullPrecision:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -25,7 +26,7 @@ from understudy.runtime.decision import Thresholds, decide
 from understudy.runtime.images import enlarge_valid, resize_map, resize_mask
 from understudy.runtime.inspector import Inspector
 from understudy.runtime.preprocess import Preprocess
-from understudy.runtime.scoring import Scored
+from understudy.runtime.scoring import ScoreAll, Scored
 
 __all__ = ["Evaluation", "MapResolution", "evaluate"]
 
@@ -61,6 +62,7 @@ def evaluate(
     aupro_limit: float = AUPRO_LIMIT,
     thresholds: ThresholdChoice = "auto",
     progress: Progress = True,
+    score: ScoreAll | None = None,
 ) -> Evaluation:
     """Score every test picture of a folder and compute the metrics; ``docs/metrics.md`` defines them.
 
@@ -77,6 +79,8 @@ def evaluate(
         thresholds: which thresholds give the verdicts. ``auto`` takes a category's own where it has any, else
             those for all categories; ``category`` insists on its own; ``global`` takes those for all.
         progress: see :data:`understudy.progress.Progress`.
+        score: scores the pictures in place of the inspector, as several processes do; see
+            :func:`understudy.scale.pool.scoring_pool`.
 
     Returns:
         Every test picture with its score and verdict, and the metrics.
@@ -91,7 +95,9 @@ def evaluate(
     found = found.only(categories) if categories else found.keep_known(inspector.categories)
     applied = thresholds_by_category(inspector, found.categories, thresholds)
     with reporting(progress) as reporter:
-        evaluation = _evaluate(inspector, found, applied, map_resolution, aupro_limit, reporter)
+        evaluation = _evaluate(
+            inspector, found, applied, map_resolution, aupro_limit, reporter, score or _scoring(inspector)
+        )
     evaluation.metrics["thresholds"] = thresholds if applied else None
     named = {c: inspector.match_category(c) for c in found.categories}
     evaluation.metrics.update(
@@ -107,6 +113,7 @@ def _evaluate(
     map_resolution: MapResolution,
     aupro_limit: float,
     reporter: Reporter,
+    score: ScoreAll,
 ) -> Evaluation:
     records = found.test()
     preprocess, manifest = inspector.scorer.preprocess, inspector.manifest
@@ -116,7 +123,7 @@ def _evaluate(
     reporter.say(pixel_budget.statement("pixel metrics", pooled=True))
     if spro_budget.pixels:
         reporter.say(spro_budget.statement("AU-sPRO", pooled=False))
-    results = _Results(inspector, found, records, applied, reporter)
+    results = _Results(inspector, found, records, applied, reporter, score)
     pooled = Figures(pixel_budget.is_exact(), aupro_limit)
     rows: dict[str, dict[str, Any]] = {}
     for category, group in groupby(results, key=lambda result: result.tested.record.category):
@@ -153,6 +160,15 @@ def _evaluate(
     return Evaluation(pooled.tested, results.broken, metrics, applied)
 
 
+def _scoring(inspector: Inspector) -> ScoreAll:
+    """Return a function that scores pictures in this process."""
+
+    def score(paths: Sequence[Path], categories: Sequence[str | None]) -> Iterator[Scored | PictureError]:
+        return inspector.scorer.score(paths, categories=categories, steady=True)
+
+    return score
+
+
 @dataclass(frozen=True)
 class _Result:
     """A test picture with its map and its defects; ``defects`` is ``None`` where nobody marked them."""
@@ -178,19 +194,20 @@ class _Results:
         records: Sequence[Record],
         thresholds: Mapping[str, Thresholds],
         reporter: Reporter,
+        score: ScoreAll,
     ) -> None:
         self.broken: list[PictureError] = []
         self.left_out: Counter[str] = Counter()
         self.seen = 0
         self._inspector, self._found = inspector, found
         self._records, self._reporter = records, reporter
-        self._thresholds = thresholds
+        self._thresholds, self._score = thresholds, score
 
     def __iter__(self) -> Iterator[_Result]:
         seen = self._inspector.seen
         known = {*seen.trained, *seen.validation, *seen.held_out}
         named = [self._inspector.match_category(r.category) for r in self._records]
-        scored = self._inspector.scorer.score([r.path for r in self._records], categories=named)
+        scored = self._score([r.path for r in self._records], named)
         for done, (record, result) in enumerate(zip(self._records, scored, strict=True), start=1):
             self._reporter.advance("evaluate", done, len(self._records), "")
             try:

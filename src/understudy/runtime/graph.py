@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from understudy.errors import BundleError, InputError, extra_needed
 from understudy.progress import Lap, untimed
 from understudy.runtime.manifest import Manifest
+from understudy.runtime.providers import onnxruntime_version, open_session, serialised
 from understudy.runtime.sources import usable_cores
-from understudy.types import GraphFormat, GraphPrecision
+from understudy.types import GraphFormat, GraphPrecision, ProviderChoice
 
 __all__ = ["GRAPH_INPUTS", "GRAPH_OUTPUTS", "Answers", "Network", "open_graph", "runtime_name"]
 
@@ -49,33 +50,41 @@ class Network(Protocol):
 GRAPH_INPUTS = ("images", "care")  # "care" is the valid mask; the file format keeps that name
 GRAPH_OUTPUTS = ("map", "score", "embedding")
 
-_ERRORS = 3  # onnxruntime's log severity "error"; 0 is verbose
-
 _Arrays = Mapping[str, NDArray[np.float32]]
 _Run = Callable[[_Arrays], Sequence[NDArray[np.float32]]]
 """Runs a graph: inputs by name -> outputs in the order of ``GRAPH_OUTPUTS``. Safe for several threads."""
 
 
-def open_graph(folder: Path, manifest: Manifest, threads: int | None = None) -> Network:
+def open_graph(
+    folder: Path, manifest: Manifest, threads: int | None = None, provider: ProviderChoice = "cpu"
+) -> Network:
     """Open the graph of an exported model, ready to score.
 
     Args:
         folder: folder of the model.
         manifest: manifest of the model, as :func:`understudy.runtime.manifest.read_manifest` returns it.
         threads: number of threads that compute; one per usable core by default.
+        provider: execution provider of ONNX Runtime; see :mod:`understudy.runtime.providers`.
 
     Raises:
         BundleError: the model is not exported, or its runtime cannot load the graph.
-        InputError: the runtime of the graph is not installed.
+        InputError: the runtime of the graph is not installed, or has no such provider.
     """
     card = manifest.graph
     if card is None:
         raise BundleError(f"{folder} holds no graph; make one with understudy export {folder} --out DIR")
     path = folder / card.file
+    if card.format == "openvino" and provider != "cpu":
+        raise InputError(
+            f"{path} is a graph for OpenVINO, and --provider is for graphs of ONNX Runtime; leave it out, or "
+            "export the model with --format onnx"
+        )
     try:
         cores = threads or usable_cores()
         run, inputs = (
-            _open_onnx(path, cores) if card.format == "onnx" else _open_openvino(path, cores, card.precision)
+            _open_onnx(path, cores, provider)
+            if card.format == "onnx"
+            else _open_openvino(path, cores, card.precision)
         )
     except (BundleError, InputError):
         raise
@@ -93,8 +102,9 @@ def open_graph(folder: Path, manifest: Manifest, threads: int | None = None) -> 
 
 def runtime_name(form: GraphFormat) -> str:
     """Return the name and version of the runtime for a graph format, such as ``onnxruntime 1.20``."""
-    package = "onnxruntime" if form == "onnx" else "openvino"
-    return f"{package} {importlib.metadata.version(package)}"
+    if form == "onnx":
+        return f"onnxruntime {onnxruntime_version()}"
+    return f"openvino {importlib.metadata.version('openvino')}"
 
 
 @dataclass(frozen=True)
@@ -121,20 +131,13 @@ class _Graph:
         return Answers(maps[:, 0], scores, embeddings)
 
 
-def _open_onnx(path: Path, threads: int) -> tuple[_Run, set[str]]:
+def _open_onnx(path: Path, threads: int, provider: ProviderChoice) -> tuple[_Run, set[str]]:
     """Return a function that runs a graph, and the names of the graph's inputs."""
-    import onnxruntime
-
-    onnxruntime.disable_telemetry_events()
-    options = onnxruntime.SessionOptions()
-    # A fixed number also keeps onnxruntime from pinning threads to cores that a container does not have.
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = _ERRORS
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session, turn = open_session(path, threads, provider), serialised(provider)
 
     def run(given: _Arrays) -> Sequence[NDArray[np.float32]]:
-        outputs: Sequence[NDArray[np.float32]] = session.run(GRAPH_OUTPUTS, given)
+        with turn:
+            outputs: Sequence[NDArray[np.float32]] = session.run(GRAPH_OUTPUTS, given)
         return outputs
 
     return run, {each.name for each in session.get_inputs()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path
@@ -30,7 +30,7 @@ from understudy.runtime.regions import find_regions, large_regions
 from understudy.runtime.scoring import Scored, Scorer
 from understudy.runtime.signature import read_trusted_manifest
 from understudy.runtime.sources import PictureInput, list_sources
-from understudy.types import Region, Result
+from understudy.types import ProviderChoice, Region, Result
 
 __all__ = ["Inspector"]
 
@@ -67,6 +67,7 @@ class Inspector:
         *,
         calibrated: bool = True,
         require_signature: str | Path | None = None,
+        provider: ProviderChoice = "cpu",
     ) -> Self:
         """Open a model that ``understudy export`` wrote; needs no torch.
 
@@ -75,20 +76,31 @@ class Inspector:
             threads: number of threads that score; one per usable core by default.
             calibrated: also read the thresholds; ``False`` if that file may be damaged or missing.
             require_signature: file of a public key (PEM); a model that was not signed with it is refused.
+            provider: execution provider of ONNX Runtime that scores, such as ``cuda``. Another one than the
+                model was calibrated with rounds otherwise, so calibrate again.
 
         Raises:
             BundleError: the folder holds no exported model; or the model is incomplete, altered, of another
                 version, not signed as required, or cannot run on this machine.
+            InputError: the installed ONNX Runtime does not have the provider, or cannot start it.
         """
         folder = Path(folder)
-        return read_settled(folder, lambda: cls._read(folder, threads, calibrated, require_signature))
+        return read_settled(
+            folder, lambda: cls._read(folder, threads, calibrated, require_signature, provider)
+        )
 
     @classmethod
     def _read(
-        cls, folder: Path, threads: int | None, calibrated: bool, require_signature: str | Path | None
+        cls,
+        folder: Path,
+        threads: int | None,
+        calibrated: bool,
+        require_signature: str | Path | None,
+        provider: ProviderChoice,
     ) -> Self:
         manifest = read_trusted_manifest(folder, require_signature, calibrated=calibrated)
-        return cls.around(open_graph(folder, manifest, threads), folder, manifest, calibrated=calibrated)
+        network = open_graph(folder, manifest, threads, provider)
+        return cls.around(network, folder, manifest, calibrated=calibrated)
 
     @classmethod
     def around(cls, network: Network, folder: Path, manifest: Manifest, *, calibrated: bool) -> Self:
@@ -168,7 +180,9 @@ class Inspector:
                 category.
         """
         self.require_category(category)
-        scored = self.scorer.score(list_sources(pictures), batch_size, repeat(category), lap)
+        sources = list_sources(pictures)
+        steady = isinstance(sources, Sized) and len(sources) > 1
+        scored = self.scorer.score(sources, batch_size, repeat(category), lap, steady=steady)
         return (self.judged(each, category) for each in scored)
 
     def require_category(self, category: str | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, repeat
 from pathlib import Path
@@ -23,7 +23,7 @@ from understudy.runtime.roi import NO_ROIS, Rois, uses_valid_mask
 from understudy.runtime.sources import Decoded, Source, decode_ahead, decode_one_by_one, is_stream
 from understudy.runtime.usual import Usual
 
-__all__ = ["Scored", "Scorer"]
+__all__ = ["ScoreAll", "Scored", "Scorer"]
 
 _FEW = 2  # canvases decoded ahead if they are large; bounds the memory
 
@@ -60,6 +60,10 @@ class Scored:
     sharpness: float = math.nan
 
 
+ScoreAll = Callable[[Sequence[Path], Sequence[str | None]], Iterator[Scored | PictureError]]
+"""Scores files of pictures, whose categories are given where they are known, in order."""
+
+
 @dataclass(frozen=True)
 class Scorer:
     """Scores pictures with a network.
@@ -92,6 +96,9 @@ class Scorer:
         batch_size: int = 8,
         categories: Iterable[str | None] | None = None,
         lap: Lap = untimed,
+        *,
+        steady: bool = False,
+        threads: int | None = None,
     ) -> Iterator[Scored | PictureError]:
         """Yield one result per picture, in order: its score, or the error if it cannot be read.
 
@@ -104,16 +111,21 @@ class Scorer:
             categories: category of each picture, if known. If regions of interest depend on the category and
                 it is not known, the whole picture is scored first to recognise it.
             lap: times the parts of the work.
+            steady: score a last window that is alone in its batch together with its twin. Runtimes compute a
+                batch of one in another way, so its last bits would tell how many pictures came before.
+            threads: number of threads that decode; 1 decodes in this thread, between batches. One per usable
+                core by default.
         """
         stream = is_stream(sources)
         ahead = _FEW if self.preprocess.tile else 2 * batch_size
         decoded = (
             decode_one_by_one(sources, self.preprocess, lap)
-            if stream
+            if stream or threads == 1
             else decode_ahead(sources, self.preprocess, ahead, lap)
         )
         said = iter(categories) if categories is not None else repeat(None)
-        return self._scored(decoded, said, batch_size, lap, wait_for_more=not stream)
+        twin = steady and batch_size > 1
+        return self._scored(decoded, said, batch_size, lap, wait_for_more=not stream, twin=twin)
 
     def score_windows(
         self, windows: Iterable[Picture | NDArray[np.float32]], batch_size: int = 8
@@ -150,6 +162,7 @@ class Scorer:
         batch_size: int,
         lap: Lap,
         wait_for_more: bool,
+        twin: bool,
     ) -> Iterator[Scored | PictureError]:
         """Score full batches of windows; unless ``wait_for_more``, also score the rest after each picture."""
         waiting: deque[_Picture | PictureError] = deque()
@@ -168,7 +181,7 @@ class Scorer:
                 self._answer(batch, lap)
                 batch = []
                 yield from self._finished(waiting)
-        self._answer(batch, lap)
+        self._answer(batch, lap, twin)
         yield from self._finished(waiting)
 
     def _prepared(
@@ -190,12 +203,13 @@ class Scorer:
             return error
         return _Picture(result, valid, self.preprocess, category, seen_whole)
 
-    def _answer(self, batch: Sequence[tuple[_Picture, Corner]], lap: Lap) -> None:
-        """Score some windows and give each answer to its picture."""
+    def _answer(self, batch: Sequence[tuple[_Picture, Corner]], lap: Lap, twin: bool = False) -> None:
+        """Score some windows and give each answer to its picture; ``twin`` doubles a window that is alone."""
         if not batch:
             return
         with lap("normalise", len(batch)):
-            images, valid = self.preprocess.inputs(np.stack([p.window(corner) for p, corner in batch]))
+            windows = [p.window(corner) for p, corner in batch] * (2 if twin and len(batch) == 1 else 1)
+            images, valid = self.preprocess.inputs(np.stack(windows))
         answers = self.network(images, valid, lap)
         for i, (picture, corner) in enumerate(batch):
             picture.take(corner, answers, i)

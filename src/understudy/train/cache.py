@@ -23,7 +23,7 @@ from understudy.data.memory import budget_of, memory_statement, readable, worker
 from understudy.data.records import Record
 from understudy.data.store import PictureStore, count_windows
 from understudy.distill.distiller import Distiller
-from understudy.distill.network import Normaliser
+from understudy.distill.network import Normaliser, float32_products
 from understudy.distill.teacher import Teacher
 from understudy.errors import InputError, WorkError
 from understudy.progress import Advance, Reporter, ignore_progress
@@ -32,6 +32,7 @@ from understudy.runtime.preprocess import Preprocess
 from understudy.runtime.roi import Rois, uses_valid_mask
 from understudy.train.options import FitOptions
 from understudy.train.plan import TrainingPlan
+from understudy.train.processes import Group
 from understudy.train.split import Parts
 
 __all__ = [
@@ -43,6 +44,10 @@ __all__ = [
     "store_of",
     "windows_of",
 ]
+
+
+_PROCESSOR = torch.device("cpu")
+_SHARE = 0.5  # of the memory that a GPU has left; the training needs the rest
 
 
 class FeatureReader:
@@ -87,7 +92,8 @@ class FeatureReader:
 
     def __call__(self, windows: Tensor) -> list[Tensor]:  # noqa: D102
         (images, _), bf16 = self._inputs(windows.to(self._device)), self._precision == "bf16"
-        with torch.no_grad(), torch.autocast(self._device.type, torch.bfloat16, enabled=bf16):
+        autocast = torch.autocast(self._device.type, torch.bfloat16, enabled=bf16)
+        with torch.no_grad(), float32_products("high", self._device), autocast:
             features = self._teacher(images)
         levels = [level.permute(0, 2, 3, 1).contiguous().cpu() for level in features]
         return [*levels, windows[..., 3:].contiguous()] if windows.shape[-1] == 4 else levels
@@ -101,13 +107,15 @@ class FeatureCache:
         reader: computes them.
         batch_size: batch size of the training; other batch sizes may round differently.
         folder: folder for the files; ``None`` keeps features in memory.
-        memory: bytes of memory that they take.
+        memory: bytes of the processor's memory that they take.
+        device: device that holds features kept in memory; a GPU where they fit beside the training.
     """
 
     reader: FeatureReader
     batch_size: int
     folder: Path | None
     memory: int
+    device: torch.device = _PROCESSOR
 
     def keep(self, pictures: PictureStore, reporter: Reporter) -> FeatureStore | None:
         """Compute the features of all windows, or read those that an earlier run left in the folder.
@@ -119,7 +127,7 @@ class FeatureCache:
         n, layouts = len(pictures), self.reader.layouts
         parts = self._parts(pictures, reporter)
         if self.folder is None:
-            return keep_in_memory(n, layouts, parts)
+            return keep_in_memory(n, layouts, parts, self.device)
         what = f"the teacher's features of {n} pictures ({readable(n * bytes_of(layouts))})"
         stored = read_features(self.folder, self.reader.origin, pictures.names, reporter.say)
         if stored is not None:
@@ -185,8 +193,12 @@ def cache_for(
         return FeatureCache(reader, plan.batch_size, folder, memory=0)
     size = n * bytes_of(reader.layouts)
     what = f"the teacher's features of {n} pictures ({readable(size)})"
+    fits_the_gpu = size <= _SHARE * _free_on(plan.device)
     if plan.steps * plan.batch_size < 2 * n:
         reporter.say(f"{what} are computed at each step: no picture is seen twice")
+    elif fits_the_gpu:
+        reporter.say(f"{what} are computed once and kept on the GPU in place of the pictures")
+        return FeatureCache(reader, plan.batch_size, None, memory=0, device=plan.device)
     elif size > budget:
         reporter.say(
             f"{what} exceed the cache of {readable(budget)} and are computed at each step; "
@@ -196,6 +208,11 @@ def cache_for(
         reporter.say(f"{what} are computed once and kept in memory in place of the pictures")
         return FeatureCache(reader, plan.batch_size, None, memory=size)
     return None
+
+
+def _free_on(device: torch.device) -> int:
+    """Return the bytes of memory that a GPU has left; 0 for a processor."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
 
 
 def _made(folder: Path) -> Path:
@@ -235,6 +252,7 @@ def load_training_data(
     rois: Rois,
     n: int,
     plan: TrainingPlan,
+    group: Group,
     reporter: Reporter,
 ) -> TrainingData:
     """Decode every picture once, and keep windows and features within one budget of memory.
@@ -248,12 +266,15 @@ def load_training_data(
         rois: which pixels count.
         n: number of windows to learn from.
         plan: plan of the training.
+        group: processes that train together; those of one machine share its memory, and the first one of all
+            writes features into a folder.
         reporter: takes messages and progress.
 
     Raises:
         InputError: a picture does not decode, or features cannot be kept as asked.
     """
-    budget, workers = budget_of(asked.cache), worker_count(asked.workers)
+    budget = budget_of(asked.cache) // group.local_size
+    workers = worker_count(asked.workers)
     channels = 3 + uses_valid_mask(preprocess, rois)
     cache = cache_for(asked.cache_features, distiller, card, preprocess, rois, plan, n, budget, reporter)
     room = budget - cache.memory if cache else budget
@@ -262,13 +283,26 @@ def load_training_data(
         reporter.say(memory_statement(to_keep, asked.image_size, room, workers, channels))
     pictures = store_of(parts.learn, preprocess, rois, room, workers, reporter.advance)
     began = time.monotonic()
-    features = cache.keep(pictures, reporter) if cache else None
+    features = _kept(cache, pictures, group, reporter) if cache else None
     seconds = time.monotonic() - began
     if features is not None:
         pictures.release()
     left = room - pictures.kept_bytes
     validation = store_of(parts.validation, preprocess, rois, left, workers)
     return TrainingData(pictures, features, validation, seconds)
+
+
+def _kept(
+    cache: FeatureCache, pictures: PictureStore, group: Group, reporter: Reporter
+) -> FeatureStore | None:
+    """Compute the features in every process; or in the first one, where the others can read them in files."""
+    if cache.folder is None or group.size == 1:
+        return cache.keep(pictures, reporter)
+    kept: list[FeatureStore | None] = []
+    group.first(lambda: kept.append(cache.keep(pictures, reporter)))
+    if not group.is_first:  # a folder that only the first machine sees is of no use to others
+        kept.append(read_features(cache.folder, cache.reader.origin, pictures.names, reporter.say))
+    return kept[0]
 
 
 def store_of(

@@ -19,9 +19,10 @@ from understudy.errors import WorkError
 from understudy.files import writing
 from understudy.progress import Advance
 
-__all__ = ["AveragedWeights", "BestEpoch", "Journal", "ProgressWatch"]
+__all__ = ["AveragedWeights", "BestEpoch", "Journal", "ProgressWatch", "read_measured"]
 
 _REPORT_EVERY = 10  # steps; reading the loss waits for the device
+_MEASURED = "milliseconds_"
 
 
 class Journal:
@@ -30,12 +31,14 @@ class Journal:
     Args:
         path: file, ``training.jsonl`` beside a model.
         start: step from which the training resumes; 0 begins a new file.
+        measured: milliseconds by precision, which chose that of the training, for the first line of a new
+            file; ``None`` writes no such line.
 
     Raises:
         WorkError: the file cannot be written.
     """
 
-    def __init__(self, path: Path, start: int = 0) -> None:
+    def __init__(self, path: Path, start: int = 0, measured: Mapping[str, float] | None = None) -> None:
         self._path = path
         kept = []
         if start and path.is_file():
@@ -44,12 +47,25 @@ class Journal:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+        if measured and not kept:
+            self.write(0, {_MEASURED + precision: each for precision, each in measured.items()})
 
     def write(self, step: int, figures: Mapping[str, float]) -> None:
         """Append the figures of a step, in the order given."""
         line = json.dumps({"step": step} | {k: float(f"{v:.6g}") for k, v in figures.items()})
         with writing(self._path), self._path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
+
+
+def read_measured(path: Path) -> dict[str, float] | None:
+    """Return the milliseconds by precision that a journal begins with; ``None`` if it has none."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            first = json.loads(file.readline())
+        found = {k.removeprefix(_MEASURED): float(v) for k, v in first.items() if k.startswith(_MEASURED)}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+    return found or None
 
 
 def _step_of(line: str) -> int | None:
@@ -173,14 +189,16 @@ class ProgressWatch(Callback):
 
     Args:
         advance: takes ("train", steps done, steps in all, loss).
-        journal: takes the figures.
+        journal: takes the figures; ``None`` in a process that reports nothing.
         figures: returns the figures of the last step besides the loss.
 
     Attributes:
         loss: last loss that was logged; ``None`` before the first.
     """
 
-    def __init__(self, advance: Advance, journal: Journal, figures: Callable[[], dict[str, float]]) -> None:
+    def __init__(
+        self, advance: Advance, journal: Journal | None, figures: Callable[[], dict[str, float]]
+    ) -> None:
         self._advance, self._journal, self._figures = advance, journal, figures
         self.loss: float | None = None
 
@@ -193,8 +211,10 @@ class ProgressWatch(Callback):
         self.loss = loss = float(outputs["loss"])
         if not math.isfinite(loss):
             raise WorkError(f"the loss is no longer a number at step {step}; try a smaller --lr")
-        self._journal.write(step, {"loss": loss} | self._figures())
-        self._advance("train", step, steps, f"loss {loss:.4f}")
+        figures = {"loss": loss} | self._figures()  # all processes compute them together
+        if self._journal is not None:
+            self._journal.write(step, figures)
+            self._advance("train", step, steps, f"loss {loss:.4f}")
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint needs to resume."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import time
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -15,30 +14,30 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
+from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
-from understudy.data.features import FeatureStore, as_features
+from understudy.data.features import FeatureStore
 from understudy.data.sampler import BalancedOrder, NaturalOrder, SeededBatches
 from understudy.data.store import PictureStore
 from understudy.distill.acceleration import kept_memory
-from understudy.distill.cram import CRAM
+from understudy.distill.across import batchnorm_across
 from understudy.distill.distiller import Distiller
-from understudy.distill.network import Normaliser
+from understudy.distill.network import float32_products
 from understudy.errors import InputError
 from understudy.folders import STATE, TRAINING
-from understudy.methods.recipe import share_of_rate
 from understudy.progress import Advance, ignore_progress
 from understudy.runtime.preprocess import Preprocess
-from understudy.train.callbacks import AveragedWeights, BestEpoch, Journal, ProgressWatch
-from understudy.train.finish import MOST_BATCHES, recompute_batchnorm
+from understudy.train.callbacks import AveragedWeights, BestEpoch, Journal, ProgressWatch, read_measured
+from understudy.train.copies import in_copies, packed, unpacked
+from understudy.train.finish import MOST_BATCHES
 from understudy.train.messages import mute_lightning, translate_errors
+from understudy.train.module import TrainingModule
 from understudy.train.plan import TrainingPlan
-from understudy.types import Features, Pair, PrecisionChoice
+from understudy.train.processes import ALONE, Group, JoinedEnvironment
+from understudy.types import PrecisionChoice
 
-__all__ = ["Trained", "begun_precision", "checkpoint_file", "journal_file", "train"]
+__all__ = ["Trained", "begun_measured", "begun_precision", "checkpoint_file", "journal_file", "train"]
 
 
 def checkpoint_file(folder: Path) -> Path:
@@ -60,6 +59,11 @@ def begun_precision(folder: Path) -> PrecisionChoice:
     path = checkpoint_file(folder)
     begun: PrecisionChoice = _read_checkpoint(path).get("precision", "auto") if path.is_file() else "auto"
     return begun
+
+
+def begun_measured(folder: Path) -> dict[str, float] | None:
+    """Return what chose the precision of the unfinished training in ``folder``, as its journal says it."""
+    return read_measured(journal_file(folder))
 
 
 def _read_checkpoint(path: Path) -> dict[str, Any]:
@@ -107,8 +111,11 @@ def train(
     features: FeatureStore | None = None,
     resume: bool = False,
     advance: Advance = ignore_progress,
+    group: Group = ALONE,
 ) -> Trained:
     """Train the student in place; the teacher does not change.
+
+    If the plan has several processes and this one is alone, copies of it train.
 
     Args:
         distiller: distiller on the CPU; returned there, in eval mode.
@@ -123,6 +130,7 @@ def train(
         features: teacher features of every window, for a student that does not look at pictures.
         resume: continue from the checkpoint in ``folder``.
         advance: called every few steps with ("train", steps done, steps in all, loss).
+        group: processes that train together; each has the same arguments.
 
     Returns:
         How the training ended.
@@ -133,11 +141,53 @@ def train(
         WorkError: a checkpoint cannot be written, a process that decodes pictures was killed, or the loss is
             infinite or NaN.
     """
-    path = checkpoint_file(folder)
     fingerprint = _fingerprint(plan, pictures, categories, validation, description)
+
+    loop = partial(
+        _loop,
+        distiller,
+        pictures,
+        preprocess,
+        plan,
+        folder,
+        fingerprint,
+        categories,
+        validation,
+        features,
+        resume,
+    )
+
+    def in_a_copy(group: Group, advance: Advance) -> tuple[Trained, bytes]:
+        return loop(group, advance), packed(distiller.learned() if group.is_first else {})
+
+    if plan.processes > group.size:
+        trained, learned = in_copies(plan.processes, in_a_copy, advance)
+        distiller.load_learned(unpacked(learned))
+    else:
+        trained = loop(group, advance)
+    distiller.to("cpu").eval()
+    return trained
+
+
+def _loop(
+    distiller: Distiller,
+    pictures: PictureStore,
+    preprocess: Preprocess,
+    plan: TrainingPlan,
+    folder: Path,
+    fingerprint: str,
+    categories: Sequence[str] | None,
+    validation: PictureStore | None,
+    features: FeatureStore | None,
+    resume: bool,
+    group: Group,
+    advance: Advance,
+) -> Trained:
+    """Train in this process, with the others of its group; see :func:`train`."""
+    path = checkpoint_file(folder)
     done = _checked(path, fingerprint) if resume else {}
     start = int(done.get("global_step", 0))
-    module = TrainingModule(distiller, preprocess, plan, fingerprint, done.get("seconds", 0.0))
+    module = TrainingModule(distiller, preprocess, plan, fingerprint, done.get("seconds", 0.0), group)
     order: NaturalOrder | BalancedOrder
     if categories is None:
         order = NaturalOrder(len(pictures), plan.batch_size, plan.seed)
@@ -145,17 +195,19 @@ def train(
         order = BalancedOrder(categories, plan.batch_size, plan.seed)
     best = BestEpoch(distiller, partial(module.error, validation or pictures), order.steps_per_epoch)
     mean = AveragedWeights(distiller.student, plan.averaging)
-    watch = ProgressWatch(advance, Journal(journal_file(folder), start), module.figures)
+    journal = Journal(journal_file(folder), start, plan.measured) if group.is_first else None
+    watch = ProgressWatch(advance, journal, module.figures)
     saver = ModelCheckpoint(
         dirpath=path.parent,
         filename=path.stem,
         every_n_train_steps=plan.checkpoint_every,
         enable_version_counter=False,
     )
-    with mute_lightning(), translate_errors(folder):
+    across = batchnorm_across(distiller.student, plan.device) if group.size > 1 else nullcontext()
+    with mute_lightning(), translate_errors(folder), across:
         trainer = L.Trainer(
             accelerator="gpu" if plan.device.type == "cuda" else "cpu",
-            devices=1,
+            **_devices(plan, group),
             precision="bf16-mixed" if plan.precision == "bf16" else "32-true",
             max_steps=plan.steps,
             max_epochs=-1,
@@ -175,12 +227,12 @@ def train(
         def loader(start: int, stop: int) -> DataLoader[Any]:
             return DataLoader(
                 seen,
-                batch_sampler=SeededBatches(order, stop, start),
+                batch_sampler=SeededBatches(order, stop, start, (group.rank, group.size)),
                 num_workers=seen.workers,
                 persistent_workers=seen.workers > 0,  # Lightning ends them at once, whatever happens
             )
 
-        with kept_memory() if plan.device.type == "cpu" else nullcontext():
+        with kept_memory() if plan.device.type == "cpu" else float32_products("high", plan.device):
             trainer.fit(
                 module, loader(start, plan.steps), ckpt_path=path if resume else None, weights_only=True
             )
@@ -191,137 +243,23 @@ def train(
                 module.to(plan.device).recompute_batchnorm(
                     loader(plan.steps, plan.steps + min(plan.steps, MOST_BATCHES))
                 )
-    distiller.to("cpu").eval()
     return Trained(best.step if best.lowest is not None else plan.steps, watch.loss, module.seconds)
 
 
-class TrainingModule(L.LightningModule):
-    """What Lightning needs: the loss of a batch, the optimiser, and the content of a checkpoint.
-
-    Args:
-        distiller: distiller; its student is trained.
-        preprocess: turns windows into input.
-        plan: plan of the training.
-        fingerprint: digest that identifies this training in checkpoints.
-        seconds: duration of the training before it was resumed.
-
-    Attributes:
-        terms: terms of the loss of the last step, by name.
-    """
-
-    strict_loading = False  # a checkpoint holds the student only
-
-    def __init__(
-        self,
-        distiller: Distiller,
-        preprocess: Preprocess,
-        plan: TrainingPlan,
-        fingerprint: str,
-        seconds: float,
-    ) -> None:
-        super().__init__()
-        self._began = time.monotonic() - seconds
-        self.terms: dict[str, Tensor] = {}
-        self.distiller = distiller.to(memory_format=torch.channels_last)
-        self._plan, self._fingerprint = plan, fingerprint
-        self._inputs = Normaliser(preprocess)
-        self._draws = any(isinstance(m, nn.Dropout) and m.p for m in distiller.student.modules())
-        fast: Callable[[Any], Any] = torch.compile if plan.compiled else _as_it_is
-        self._of_images: Callable[[Tensor, Tensor | None], list[Pair]] = fast(distiller.pairs)
-        self._of_features: Callable[[Features, None, Tensor | None], list[Pair]] = fast(distiller.pairs_from)
-
-    @property
-    def seconds(self) -> float:
-        """Duration of the training in seconds, without the pause between a stop and a resume."""
-        return time.monotonic() - self._began
-
-    def training_step(self, batch: Tensor | list[Tensor], batch_idx: int) -> Tensor:
-        """(B, S, S, 3 or 4) uint8 windows, or (B, h, w, D) features per level -> scalar loss."""
-        if self._draws:
-            torch.manual_seed(_seed_of(self._plan.seed, self.global_step))
-        pairs = self._pairs(batch)
-        shift = _partner_shift(self._plan.seed, self.global_step, len(pairs[0].teacher))
-        self.terms = self.distiller.loss(pairs, shift, self.global_step / self._plan.steps)
-        return torch.stack(list(self.terms.values())).sum()
-
-    def figures(self) -> dict[str, float]:
-        """Return each term of the last loss, and how much the centres of every CRAM are used."""
-        figures = {name: float(term.detach()) for name, term in self.terms.items()}
-        crams = [m for m in self.distiller.student.modules() if isinstance(m, CRAM)]
-        for i, cram in enumerate(crams):
-            figures |= {f"cram{i}_{name}": value for name, value in cram.usage().items()}
-        return figures
-
-    def error(self, pictures: PictureStore) -> float:
-        """Return the mean of the anomaly maps of some windows; each window counts alike.
-
-        Features are computed in the precision of the training, maps in float32.
-        """
-        total = 0.0
-        loader = DataLoader(pictures, batch_size=self._plan.batch_size, num_workers=pictures.workers)
-        for batch in loader:
-            images, valid = self._inputs(batch.to(self.device))
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self._plan.precision == "bf16"):
-                pairs = self.distiller.pairs(images, valid)
-            maps = self.distiller.to_map(pairs, (images.shape[-2], images.shape[-1]), valid)
-            if valid is not None:
-                maps = (maps * valid).sum((1, 2, 3)) / valid.sum((1, 2, 3))
-            total += float(maps.mean()) * len(batch)
-        return total / len(pictures)
-
-    def recompute_batchnorm(self, batches: DataLoader[Any]) -> None:
-        """Recompute the statistics of batch normalisation, in the precision of the training."""
-
-        def forward(batch: Tensor | list[Tensor]) -> None:
-            moved = [b.to(self.device) for b in batch] if isinstance(batch, list) else batch.to(self.device)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self._plan.precision == "bf16"):
-                self._pairs(moved)
-
-        # A compiled forward would be compiled once more, for statistics that are kept in another way.
-        self._of_images, self._of_features = self.distiller.pairs, self.distiller.pairs_from
-        recompute_batchnorm(self.distiller.student, batches, forward)
-
-    def _pairs(self, batch: Tensor | list[Tensor]) -> list[Pair]:
-        """Windows, or stored features -> pairs of teacher and student features."""
-        if isinstance(batch, Tensor):
-            return self._of_images(*self._inputs(batch))
-        features, valid = as_features(batch)
-        return self._of_features(features, None, valid)
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return the plan's optimiser for the student, and its learning rate as a function of the step."""
-        plan = self._plan
-        optimiser = plan.optimiser.over(self.distiller.student.parameters())
-        least = getattr(plan.optimiser, "least", 0.0)
-        rates = LambdaLR(optimiser, lambda step: share_of_rate(plan.schedule, step, plan.steps, least))
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave the frozen teacher out of a checkpoint; add fingerprint, duration and precision."""
-        state = checkpoint["state_dict"]
-        for key in [k for k in state if k.startswith("distiller.teacher.")]:
-            del state[key]
-        checkpoint["fingerprint"] = self._fingerprint
-        checkpoint["seconds"] = self.seconds
-        checkpoint["precision"] = self._plan.precision
-
-
-def _as_it_is(function: Any) -> Any:
-    """Return a function unchanged, where torch.compile is not asked for."""
-    return function
-
-
-def _partner_shift(seed: int, step: int, batch: int) -> int:
-    """Return how far a picture's partner is from it in the batch, 1..B-1; depends on seed and step only."""
-    if batch < 2:
-        return 0
-    generator = torch.Generator().manual_seed(_seed_of(seed, step))
-    return int(torch.randint(1, batch, (), generator=generator))
-
-
-def _seed_of(seed: int, step: int) -> int:
-    """Return what seeds a step's random numbers, so that a resumed training draws the same ones."""
-    return seed * 1_000_003 + step
+def _devices(plan: TrainingPlan, group: Group) -> dict[str, Any]:
+    """Return what Lightning's Trainer needs to know of the devices."""
+    if group.size == 1:
+        return {"devices": 1}
+    strategy = DDPStrategy(
+        cluster_environment=JoinedEnvironment(group),
+        static_graph=True,  # finds parameters without a gradient: blocks behind the last level of a copy
+    )
+    return {
+        "devices": plan.devices,
+        "num_nodes": plan.nodes,
+        "strategy": strategy,
+        "use_distributed_sampler": False,  # the order of pictures is ours
+    }
 
 
 def _fingerprint(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from pydantic import ValidationError
 
-from understudy.distill.network import resolve_device, resolve_precision
+from understudy.distill.network import resolve_device
+from understudy.distill.precision import choose_precision
 from understudy.distill.weights import Normalisation
 from understudy.errors import InputError
 from understudy.methods import method_named, settings_for
@@ -16,7 +18,7 @@ from understudy.methods.recipe import Optimiser, Recipe
 from understudy.runtime.depth import Depth
 from understudy.runtime.preprocess import Preprocess
 from understudy.train.options import FitOptions
-from understudy.types import Schedule, Statistics
+from understudy.types import Level, Schedule, Statistics
 
 __all__ = ["TrainingPlan", "plan_for", "preprocess_for", "recipe_of", "require_compiler"]
 
@@ -41,6 +43,10 @@ class TrainingPlan:
         statistics: statistics of batch normalisation at the end; see :mod:`understudy.train.finish`.
         averaging: decay of the mean of the weights that is kept, in [0, 1); 0 keeps the last weights. See
             :class:`understudy.train.callbacks.AveragedWeights`.
+        measured: milliseconds of layers like the student's, by precision, which chose ``precision``; ``None``
+            if that was asked for.
+        devices: devices of a machine that train together; ``batch_size`` counts the pictures of all.
+        nodes: machines that train together.
     """
 
     steps: int
@@ -54,6 +60,14 @@ class TrainingPlan:
     schedule: Schedule = "constant"
     statistics: Statistics = "recomputed"
     averaging: float = 0.0
+    measured: Mapping[str, float] | None = None
+    devices: int = 1
+    nodes: int = 1
+
+    @property
+    def processes(self) -> int:
+        """Number of processes that train together, one per device."""
+        return self.devices * self.nodes
 
 
 def recipe_of(asked: FitOptions) -> Recipe:
@@ -107,7 +121,9 @@ def preprocess_for(asked: FitOptions, look: Normalisation, depth: Depth | None =
         raise InputError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
 
 
-def plan_for(asked: FitOptions, recipe: Recipe, n_pictures: int, n_categories: int) -> TrainingPlan:
+def plan_for(
+    asked: FitOptions, recipe: Recipe, n_pictures: int, n_categories: int, levels: Sequence[Level]
+) -> TrainingPlan:
     """Return the plan of a training.
 
     Args:
@@ -115,29 +131,41 @@ def plan_for(asked: FitOptions, recipe: Recipe, n_pictures: int, n_categories: i
         recipe: recipe, from :func:`recipe_of`.
         n_pictures: number of windows to learn from.
         n_categories: number of categories.
+        levels: levels of the teacher, whose shapes a measurement of the precision takes.
 
     Raises:
-        InputError: the device is not there, or a compiler was asked for and does not work.
+        InputError: the device is not there; a compiler was asked for and does not work; or a batch cannot be
+            shared out.
     """
     device = resolve_device(asked.device)
     if asked.compile:
         require_compiler(device)
     batch_size = min(recipe.batch_size, n_pictures)
+    shares = asked.devices * asked.nodes
+    if batch_size % shares:
+        raise InputError(
+            f"{shares} processes cannot share a batch of {batch_size} pictures equally; ask for --batch-size "
+            f"{max(1, batch_size // shares) * shares}, or for other --devices"
+        )
     steps = asked.max_steps or max(1, recipe.seen(n_categories) // batch_size)
     if asked.epochs:
         steps = asked.epochs * (n_pictures // batch_size)
+    chosen = choose_precision(asked.precision, device, levels, asked.image_size, batch_size)
     return TrainingPlan(
         steps=steps,
         batch_size=batch_size,
         optimiser=recipe.optimiser,
         schedule=recipe.schedule,
         seed=asked.seed,
-        precision=resolve_precision(asked.precision, device),
+        precision=chosen.precision,
+        measured=chosen.milliseconds,
         device=device,
         checkpoint_every=asked.checkpoint_every,
         compiled=asked.compile,
         statistics=recipe.statistics,
         averaging=recipe.averaging,
+        devices=asked.devices,
+        nodes=asked.nodes,
     )
 
 

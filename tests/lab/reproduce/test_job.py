@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import understudy
 from understudy import InputError
 from understudy.lab.factory.write import LogicalPlan, write_logical
 from understudy.lab.reproduce.tables import FIGURES, MVTEC
+from understudy.lab.spread import threads_each
 from understudy.progress import Reporter
 
 SMALL: dict[str, Any] = {
@@ -57,6 +59,30 @@ def test_every_run_leaves_a_row_a_category_and_the_page_tells_all_of_them(
     assert "± " in made.text
     assert "they are of MVTec AD" in made.text
     assert not list((tmp_path / "unfinished").iterdir())
+
+
+def test_runs_that_are_spread_over_processes_have_the_figures_of_runs_in_turn(
+    factory: Path, pair: tuple[str, ...], tmp_path: Path
+) -> None:
+    asked = SMALL | {"categories": pair, "seeds": (0, 1), "rows": ("RD",), "models": "unified"}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads_each(2))  # figures depend on the number of threads
+    try:
+        turn = understudy.reproduce("snl-1", factory, tmp_path / "turn", **asked)
+    finally:
+        torch.set_num_threads(threads)
+    said: list[str] = []
+    once = understudy.reproduce(
+        "snl-1", factory, tmp_path / "once", **asked, workers=2, progress=Reporter(say=said.append)
+    )
+
+    def figures(path: Path) -> list[dict[str, str]]:
+        rows = sorted(rows_of(path), key=lambda row: (row["seed"], row["category"]))
+        return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+
+    assert figures(once.runs) == figures(turn.runs)
+    assert len([line for line in said if " is done: RD, unified, all, seed " in line]) == 2
+    assert not list((tmp_path / "once" / "unfinished").iterdir())
 
 
 def test_what_is_done_is_not_done_again_by_this_table_or_another(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from understudy.data.layouts import as_picture_set
@@ -12,8 +13,9 @@ from understudy.data.records import PictureData, PictureSet
 from understudy.errors import InputError
 from understudy.files import write_text
 from understudy.lab.reproduce.page import Measurements, page, strongest_gains
-from understudy.lab.reproduce.runs import Protocol, Results, Run, runs_of
+from understudy.lab.reproduce.runs import Protocol, Results, Run, carry_out, runs_of
 from understudy.lab.reproduce.tables import FIGURES, TABLES, Models, Table, TableCell, reported, sources
+from understudy.lab.spread import spread, threads_each
 from understudy.progress import Progress, Reporter, reporting
 from understudy.types import DeviceChoice, PrecisionChoice
 
@@ -57,6 +59,7 @@ def reproduce(
     image_size: int = 256,
     device: DeviceChoice = "auto",
     precision: PrecisionChoice = "auto",
+    workers: int = 1,
     progress: Progress = True,
 ) -> Reproduction:
     """Do the runs of a table that are still missing, and write its page again after every run.
@@ -84,7 +87,9 @@ def reproduce(
             default as the table has it.
         image_size: side of the square input in pixels.
         device: where to run; ``auto`` takes a GPU if there is one.
-        precision: precision of training; ``auto`` takes bf16 if the hardware multiplies in it.
+        precision: precision of training; ``auto`` takes bf16 where a measurement says that it is faster.
+        workers: processes that share the cores and do a run each; figures are those of runs with as many
+            threads as each has. In a script, call this below ``if __name__ == "__main__":`` then.
         progress: see :data:`understudy.progress.Progress`.
 
     Returns:
@@ -101,6 +106,8 @@ def reproduce(
         raise InputError(
             f"seeds are one number or more, each once, got {', '.join(map(str, seeds)) or 'none'}"
         )
+    if workers < 1:
+        raise InputError(f"runs are spread over one process or more, got {workers}; see --workers")
     if epochs is not None and max_steps is not None:
         raise InputError("a training has a number of epochs or a number of steps; choose one")
     everything = as_picture_set(data)
@@ -124,7 +131,7 @@ def reproduce(
         protocol.options(run)  # so do options that cannot be used
     paper = reported(name, TABLES[name]) if everything.categories == list(table.categories) else {}
     with reporting(progress) as reporter:
-        return _run(name, table, runs, seeds, protocol, Path(out), paper, reporter)
+        return _run(name, table, runs, seeds, protocol, Path(out), paper, workers, reporter)
 
 
 def _run(
@@ -135,6 +142,7 @@ def _run(
     protocol: Protocol,
     out: Path,
     paper: Mapping[TableCell, float],
+    workers: int,
     reporter: Reporter,
 ) -> Reproduction:
     """Do the missing runs, and write the page again after each of them."""
@@ -152,12 +160,29 @@ def _run(
         return text
 
     text = write()
-    for number, run in enumerate(missing, start=1):
-        reporter.say(f"run {number} of {len(missing)}: {run.describe()}")
-        results.add(run, reporter)
-        text = write()
+    if workers == 1:
+        for number, run in enumerate(missing, start=1):
+            reporter.say(f"run {number} of {len(missing)}: {run.describe()}")
+            results.add(run, reporter)
+            text = write()
+    else:
+        each = threads_each(workers)
+        reporter.say(f"{workers} processes do a run each, with {each} thread{'s' if each > 1 else ''}")
+        protocol = replace(protocol, precision=protocol.computed_in[1])  # measured once, not by each
+        work = partial(_elsewhere, protocol=protocol)
+        jobs = [(run, results.place_of(run)) for run in missing]
+        for number, ((run, _), rows) in enumerate(spread(work, jobs, workers), start=1):
+            results.keep(run, rows)
+            reporter.say(f"run {number} of {len(missing)} is done: {run.describe()}")
+            text = write()
     done = [(run.variant.label, row) for run in runs for row in results.of(run).values()]
     return Reproduction(file, results.file, text, done)
+
+
+def _elsewhere(job: tuple[Run, Path], protocol: Protocol) -> list[dict[str, str]]:
+    """Carry a run out in another process, which says nothing."""
+    run, folder = job
+    return carry_out(run, protocol, folder, Reporter())
 
 
 def _chosen(name: str, rows: Sequence[str] | None, models: Models | None) -> Table:

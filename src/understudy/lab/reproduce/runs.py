@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from understudy import files
 from understudy.data.records import PictureData, PictureSet
-from understudy.distill.network import resolve_device, resolve_precision
+from understudy.distill.network import resolve_device
+from understudy.distill.precision import resolve_precision
 from understudy.errors import InputError, WorkError
 from understudy.evaluate import evaluate
 from understudy.folders import remove_own
@@ -30,7 +31,7 @@ from understudy.train.options import FitOptions, fit_options
 from understudy.train.plan import recipe_of
 from understudy.types import DeviceChoice, PrecisionChoice
 
-__all__ = ["Protocol", "Results", "Run", "runs_of"]
+__all__ = ["Protocol", "Results", "Run", "carry_out", "runs_of"]
 
 
 _SPRO_LIMIT = "0.05"
@@ -87,7 +88,7 @@ class Protocol:
                 "teacher_weights": self.teacher_weights,
                 "image_size": self.image_size,
                 "device": self.device,
-                "precision": self.precision,
+                "precision": self.computed_in[1],
                 "holdout": 0.0,
                 "validation": 0.0 if chooses else None,
                 "max_steps": self.max_steps,
@@ -104,8 +105,8 @@ class Protocol:
         return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else self.teacher_weights or ""
 
     @cached_property
-    def computed_in(self) -> tuple[str, str]:
-        """Kind of device, such as ``cpu``, and precision that the runs use."""
+    def computed_in(self) -> tuple[str, Literal["32", "bf16"]]:
+        """Kind of device, such as ``cpu``, and precision, which is measured once for all runs."""
         device = resolve_device(self.device)
         return device.type, resolve_precision(self.precision, device)
 
@@ -212,35 +213,61 @@ class Results:
             InputError: data, teacher or options cannot be used.
             WorkError: the work failed; finished runs and the last checkpoint are kept.
         """
-        key, protocol = run.key(self._protocol), self._protocol
-        digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:12]
-        folder = self._unfinished / f"{run.variant.method}-seed{run.seed}-{digest}"
-        try:
-            model = self._trained(run, folder, reporter)
-        except WorkError as error:
-            raise WorkError(f"{error} (of reproduce: {_AGAIN})") from error
-        metrics = evaluate(model, protocol.data, categories=run.categories, progress=reporter).metrics
-        facts = {name: str(getattr(model.manifest.training, name)) for name in _FACTS}
-        facts["unreadable"] = str(len(metrics["unreadable"]))
-        facts["versions"] = ", ".join(f"{n} {v}" for n, v in metrics["versions"].items())
-        rows = [
-            key | {"category": category} | figures_of(metrics["categories"][category]) | facts
-            for category in run.categories
-        ]
-        self._rows = [*_read(self.file), *rows]  # another table may have added rows meanwhile
-        _write(self.file, self._rows)
-        remove_own(folder, manifests.MANIFEST)
+        self.keep(run, carry_out(run, self._protocol, self.place_of(run), reporter))
 
-    def _trained(self, run: Run, folder: Path, reporter: Reporter) -> Inspector:
-        begun = manifests.holds_model(folder) or checkpoint_file(folder).is_file()
-        asked = self._protocol.options(run).model_copy(update={"resume": begun, "overwrite": not begun})
-        try:
-            train_model(self._protocol.data, folder, asked, reporter)
-            return load_trained(folder, resolve_device(asked.device), calibrated=False)[1]
-        except InputError as error:
-            if not begun:
-                raise
-            raise InputError(f"{error} (of reproduce: delete {folder} to begin this run anew)") from error
+    def place_of(self, run: Run) -> Path:
+        """Folder in which a run is trained."""
+        digest = hashlib.sha256(json.dumps(run.key(self._protocol)).encode()).hexdigest()[:12]
+        return self._unfinished / f"{run.variant.method}-seed{run.seed}-{digest}"
+
+    def keep(self, run: Run, rows: Sequence[Mapping[str, str]]) -> None:
+        """Add the rows of a run to ``runs.csv``, and remove the folder that it was trained in.
+
+        Raises:
+            WorkError: the file cannot be written; the folder is still there.
+        """
+        self._rows = [*_read(self.file), *map(dict, rows)]  # another table may have added rows meanwhile
+        _write(self.file, self._rows)
+        remove_own(self.place_of(run), manifests.MANIFEST)
+
+
+def carry_out(run: Run, protocol: Protocol, folder: Path, reporter: Reporter) -> list[dict[str, str]]:
+    """Train and evaluate; return one row for each category.
+
+    Args:
+        run: what to do.
+        protocol: what all runs have in common.
+        folder: folder of the model; a training that was stopped there goes on.
+        reporter: takes messages and progress.
+
+    Raises:
+        InputError: data, teacher or options cannot be used.
+        WorkError: the work failed; the last checkpoint is kept.
+    """
+    try:
+        model = _trained(run, protocol, folder, reporter)
+    except WorkError as error:
+        raise WorkError(f"{error} (of reproduce: {_AGAIN})") from error
+    metrics = evaluate(model, protocol.data, categories=run.categories, progress=reporter).metrics
+    facts = {name: str(getattr(model.manifest.training, name)) for name in _FACTS}
+    facts["unreadable"] = str(len(metrics["unreadable"]))
+    facts["versions"] = ", ".join(f"{n} {v}" for n, v in metrics["versions"].items())
+    return [
+        run.key(protocol) | {"category": category} | figures_of(metrics["categories"][category]) | facts
+        for category in run.categories
+    ]
+
+
+def _trained(run: Run, protocol: Protocol, folder: Path, reporter: Reporter) -> Inspector:
+    begun = manifests.holds_model(folder) or checkpoint_file(folder).is_file()
+    asked = protocol.options(run).model_copy(update={"resume": begun, "overwrite": not begun})
+    try:
+        train_model(protocol.data, folder, asked, reporter)
+        return load_trained(folder, resolve_device(asked.device), calibrated=False)[1]
+    except InputError as error:
+        if not begun:
+            raise
+        raise InputError(f"{error} (of reproduce: delete {folder} to begin this run anew)") from error
 
 
 def figures_of(own: Mapping[str, Any]) -> dict[str, str]:
