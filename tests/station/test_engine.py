@@ -24,6 +24,7 @@ class Model:
 
     def __init__(self) -> None:
         self.inspector = self
+        self.lane: Model | None = None
         self.scorer = self
         self.batches: list[int] = []
         self.gate = threading.Event()
@@ -73,7 +74,7 @@ def pictures_of(*data: bytes) -> list[EncodedPicture]:
 
 
 def test_every_caller_gets_its_own_answers(engine_of: Callable[..., Engine]) -> None:
-    engine = engine_of(batch_size=4, workers=2)
+    engine = engine_of(batch_size=4, lanes=2)
     found: dict[int, list[float]] = {}
 
     def call(start: int) -> None:
@@ -91,7 +92,7 @@ def test_every_caller_gets_its_own_answers(engine_of: Callable[..., Engine]) -> 
 
 def test_what_waits_is_scored_together(engine_of: Callable[..., Engine], model: Model) -> None:
     model.gate.clear()
-    engine = engine_of(batch_size=4, workers=1, wait=0.0)
+    engine = engine_of(batch_size=4, wait=0.0)
     first = engine.submit(pictures_of(b"1"), None)
     until(lambda: not engine.waiting)  # the worker has taken the first one, and stands at the gate
     rest = [f for _ in range(6) for f in engine.submit(pictures_of(b"1"), None)]
@@ -104,7 +105,7 @@ def test_what_waits_is_scored_together(engine_of: Callable[..., Engine], model: 
 def test_a_picture_waits_for_calls_on_their_way_and_no_longer(
     engine_of: Callable[..., Engine], model: Model
 ) -> None:
-    engine = engine_of(batch_size=2, workers=1, wait=30.0)
+    engine = engine_of(batch_size=2, wait=30.0)
     engine.submit(pictures_of(b"1"), None)[0].result()  # nobody is on the way: at once
     engine.expect(1)
     early = engine.submit(pictures_of(b"1"), None)
@@ -147,7 +148,7 @@ def test_a_product_that_a_new_version_does_not_know_is_recognised(engine_of: Cal
 
 def test_a_full_queue_takes_nothing_of_a_call(engine_of: Callable[..., Engine], model: Model) -> None:
     model.gate.clear()
-    engine = engine_of(batch_size=1, workers=1, most_waiting=3)
+    engine = engine_of(batch_size=1, most_waiting=3)
     engine.submit(pictures_of(b"0"), None)
     until(lambda: not engine.waiting)
     engine.submit(pictures_of(b"1", b"2"), None)
@@ -178,3 +179,45 @@ def test_closing_answers_what_waits(engine_of: Callable[..., Engine]) -> None:
 )
 def test_names_of_clients_are_only_names(given: str, kept: str) -> None:
     assert named(given) == kept
+
+
+def test_many_pictures_go_side_by_side_and_few_together(
+    engine_of: Callable[..., Engine], model: Model
+) -> None:
+    model.lane = lane = Model()
+    engine = engine_of(lanes=2)
+    engine.submit(pictures_of(b"1"), None)[0].result()
+    assert (model.batches, lane.batches) == ([1], [])
+    lane.gate.clear()
+    futures = engine.submit(pictures_of(*(b"%d" % n for n in range(7))), None)
+    until(lambda: engine.waiting == 5)  # each lane has one
+    lane.gate.set()
+    assert [future.result().result.score for future in futures] == list(range(7))
+    assert lane.batches == [1] * sum(lane.batches)
+    assert sum(lane.batches + model.batches[1:]) == 7
+    assert sum(lane.batches) >= 6
+
+
+def test_a_batch_for_all_cores_waits_until_no_other_has_them(
+    engine_of: Callable[..., Engine], model: Model
+) -> None:
+    model.gate.clear()
+    engine = engine_of(lanes=3)
+    first = engine.submit(pictures_of(b"1"), None)
+    until(lambda: not engine.waiting)
+    rest = engine.submit(pictures_of(b"2", b"3"), None)
+    time.sleep(0.05)
+    assert engine.waiting == 2
+    model.gate.set()
+    assert [future.result().result.score for future in first + rest] == [1, 2, 3]
+    assert model.batches == [1, 2]
+
+
+def test_a_lane_that_breaks_is_free_again(engine_of: Callable[..., Engine], model: Model) -> None:
+    model.lane = Model()
+    engine = engine_of(lanes=2)
+    for _ in range(3):
+        futures = engine.submit(pictures_of(b"stop", b"stop", b"4"), None)
+        assert futures[2].result().result.score == 4
+        with pytest.raises(RuntimeError, match="broke"):
+            futures[0].result()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -91,10 +90,10 @@ def test_the_station_answers_while_a_model_is_opened(
     opening, go_on = threading.Event(), threading.Event()
     opener = versions._opener
 
-    def slow(folder: Path) -> Inspector:
+    def slow(folder: Path, threads: int | None = None) -> Inspector:
         opening.set()
         go_on.wait(60)
-        return opener(folder)
+        return opener(folder, threads)
 
     versions._opener = slow
     swap = threading.Thread(target=served.post, args=("api/model", {"folder": str(other)}))
@@ -219,10 +218,29 @@ def test_a_model_is_named_by_its_folder(tmp_path: Path, folder: str, name: str) 
 
 
 def test_opening_fails_before_anything_is_copied(tmp_path: Path, exported: Path) -> None:
-    def broken(folder: Path) -> Inspector:
+    def broken(folder: Path, threads: int | None = None) -> Inspector:
         raise BundleError("no")
 
-    opener: Callable[[Path], Inspector] = broken
     with pytest.raises(BundleError):
-        Versions(tmp_path, opener).prepare(exported)
+        Versions(tmp_path, broken).prepare(exported)
     assert not (tmp_path / "models").exists()
+
+
+def test_a_lane_says_what_all_cores_say_and_has_the_thresholds_in_force(
+    tmp_path: Path, exported: Path, pictures: list[Path]
+) -> None:
+    loaded = Versions(tmp_path, Inspector.load, lanes=True).prepare(exported)
+    calibration = loaded.own
+    assert calibration is not None
+    assert loaded.lane is not None
+    changed = loaded.with_calibration(calibration.model_copy(update={"min_area": 10_000}))
+    assert changed.lane is not None
+    assert changed.lane.calibration == changed.inspector.calibration != loaded.lane.calibration
+    for picture in pictures:
+        (wide,), (lane,) = loaded.inspector.predict([picture]), loaded.lane.predict([picture])
+        assert (lane.verdict, lane.category) == (wide.verdict, wide.category)
+        assert lane.score == pytest.approx(wide.score, abs=1e-4)
+
+
+def test_nobody_asks_for_lanes_unless_told(tmp_path: Path, exported: Path) -> None:
+    assert Versions(tmp_path, Inspector.load).prepare(exported).lane is None

@@ -111,6 +111,8 @@ def serve(
 
     The page is at http://127.0.0.1:8080. Beyond this machine, make a token first: understudy station token.
     """
+    from understudy.runtime.sources import usable_cores
+
     try:
         from understudy.station.server import running
         from understudy.station.telemetry import json_lines
@@ -140,10 +142,11 @@ def serve(
             drift_every=1 if demo else drift_every,
             batch_size=batch_size,
             threads=threads,
+            lanes=(threads or usable_cores()) if provider == "cpu" else 1,
         )
         json_lines(logging.getLogger("understudy"))
         opener = partial(
-            _open, device=device, threads=threads, require_signature=require_signature, provider=provider
+            _open, device=device, usual=threads, require_signature=require_signature, provider=provider
         )
         run = stack.enter_context(running(options, opener, model))
         if demo:
@@ -167,14 +170,15 @@ def _options(**given: object) -> StationOptions:
 
 def _open(
     folder: Path,
+    threads: int | None = None,
     *,
     device: DeviceChoice,
-    threads: int | None,
+    usual: int | None,
     require_signature: Path | None,
     provider: ProviderChoice,
 ) -> Inspector:
     from understudy.cli.opening import open_inspector
 
     return open_inspector(
-        folder, device, require_signature=require_signature, provider=provider, threads=threads
+        folder, device, require_signature=require_signature, provider=provider, threads=threads or usual
     )

@@ -52,6 +52,8 @@ class StationOptions(BaseModel):
         batch_size: most pictures that are scored at once.
         batch_wait: longest time, in seconds, that a picture waits for others that are on their way.
         threads: threads of the runtime; one per usable core by default.
+        lanes: most pictures that are scored side by side, each by one thread, while many wait; 1 scores all
+            by all threads.
         drift_budget: chance that any drift alarm is ever false, in (0, 1).
         drift_every: one in so many pictures of a product is watched for drift, since pictures that follow
             each other are alike; see docs/station-drift.md.
@@ -74,6 +76,7 @@ class StationOptions(BaseModel):
     batch_size: int = Field(default=8, ge=1, le=256)
     batch_wait: float = Field(default=0.002, ge=0, le=1)
     threads: int | None = Field(default=None, ge=1)
+    lanes: int = Field(default=1, ge=1)
     drift_budget: float = Field(default=0.01, gt=0, lt=1)
     drift_every: int = Field(default=10, ge=1)
     watch: Path | None = None

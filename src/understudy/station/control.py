@@ -49,7 +49,8 @@ class Control:
 
     def __init__(self, options: StationOptions, opener: Opener, store: Store, keeper: Keeper) -> None:
         self._options, self._store, self._keeper = options, store, keeper
-        self.versions = Versions(options.folder, opener, store.value(self._key("versions")))
+        kept = store.value(self._key("versions"))
+        self.versions = Versions(options.folder, opener, kept, lanes=options.lanes > 1)
         self.drift: DriftMonitor | None = None
         self._source: Path | None = None
         self._turn = threading.RLock()

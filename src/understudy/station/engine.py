@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from understudy.errors import PictureError, UnderstudyError
@@ -45,17 +45,28 @@ class _Waiting:
     answer: Future[JudgedPicture] = field(default_factory=Future)
 
 
-class Engine:
-    """Scores pictures in batches, in a few threads of its own.
+@dataclass(frozen=True)
+class _Batch:
+    """Pictures that one thread judges, by a version; in a lane there is one, and one core for it."""
 
-    A picture waits for others only while calls are on their way, and never longer than ``wait``.
+    loaded: Loaded
+    pictures: tuple[_Waiting, ...]
+    in_lane: bool
+
+
+class Engine:
+    """Scores pictures: few of them in one batch by all cores, many side by side with one core each.
+
+    Cores that share a picture wait for each other, so that many pictures are done sooner side by side; one
+    picture alone is done sooner by all cores. A picture waits for others only while calls are on their way,
+    and never longer than ``wait``.
 
     Args:
         current: returns the version of the model in force; asked once a batch.
-        batch_size: most pictures that are scored at once.
+        batch_size: most pictures that are scored at once by all cores.
         wait: longest time in seconds that a picture waits for others.
         most_waiting: most pictures in the queue.
-        workers: number of threads. One is best on two cores: decoding has threads of its own.
+        lanes: most pictures that are scored side by side; 1 scores all by all cores.
     """
 
     def __init__(
@@ -65,17 +76,20 @@ class Engine:
         batch_size: int = 8,
         wait: float = 0.002,
         most_waiting: int = 256,
-        workers: int = 1,
+        lanes: int = 1,
     ) -> None:
         self._current = current
         self._batch_size = batch_size
         self._wait = wait
         self._most = most_waiting
+        self._lanes = lanes
         self._queue: deque[_Waiting] = deque()
         self._changed = threading.Condition()
         self._coming = 0
+        self._in_lanes = 0
+        self._all_cores = False  # a batch has them
         self._closed = False
-        self._threads = [threading.Thread(target=self._work, name=f"engine-{i}") for i in range(workers)]
+        self._threads = [threading.Thread(target=self._work, name=f"engine-{i}") for i in range(lanes)]
         for thread in self._threads:
             thread.start()
 
@@ -119,45 +133,75 @@ class Engine:
 
     def _work(self) -> None:
         while batch := self._next_batch():
-            self._answer(self._current(), batch)
+            try:
+                self._answer(batch)
+            finally:
+                self._release(batch)
 
-    def _answer(self, loaded: Loaded, batch: Sequence[_Waiting]) -> None:
+    def _answer(self, batch: _Batch) -> None:
         """Judge a batch. If it fails, judge its pictures one by one, so that one does not fail the others."""
         try:
-            found = list(_judge(loaded, batch))  # all at once, so that their records share a transaction
-            for each, judged in zip(batch, found, strict=True):
+            found = list(_judge(batch))  # all at once, so that their records share a transaction
+            for each, judged in zip(batch.pictures, found, strict=True):
                 each.answer.set_result(judged)
         except BaseException as error:  # a caller waits for every picture, whatever happens
-            left = [each for each in batch if not each.answer.done()]
-            if len(batch) == 1:
-                batch[0].answer.set_exception(error)
+            left = [each for each in batch.pictures if not each.answer.done()]
+            if len(batch.pictures) == 1:
+                batch.pictures[0].answer.set_exception(error)
                 return
             for each in left:
-                self._answer(loaded, [each])
+                self._answer(replace(batch, pictures=(each,)))
 
-    def _next_batch(self) -> list[_Waiting]:
-        """Wait for pictures; an empty list ends the thread."""
+    def _next_batch(self) -> _Batch | None:
+        """Wait for pictures and take some; ``None`` ends the thread."""
         with self._changed:
-            while not self._queue:
-                if self._closed:
-                    return []
-                self._changed.wait()
-            until = time.monotonic() + self._wait
-            while len(self._queue) < self._batch_size and self._coming > 0 and not self._closed:
-                left = until - time.monotonic()
-                if left <= 0 or not self._changed.wait(left):
-                    break
-            return [self._queue.popleft() for _ in range(min(self._batch_size, len(self._queue)))]
+            until: float | None = None
+            while True:
+                if not self._queue:
+                    if self._closed:
+                        return None
+                    until = None
+                    self._changed.wait()
+                elif self._is_lane_due():
+                    self._in_lanes += 1
+                    return self._taken(1, in_lane=True)
+                elif self._all_cores or self._in_lanes:
+                    self._changed.wait()
+                else:
+                    until = until or time.monotonic() + self._wait
+                    left = until - time.monotonic()
+                    more = len(self._queue) < self._batch_size and self._coming > 0 and not self._closed
+                    if not more or left <= 0 or not self._changed.wait(left):
+                        self._all_cores = True
+                        return self._taken(self._batch_size, in_lane=False)
+
+    def _is_lane_due(self) -> bool:
+        """Whether there are pictures enough to keep every core busy with one of its own."""
+        enough = len(self._queue) + self._in_lanes >= self._lanes > 1
+        return enough and self._current().lane is not None
+
+    def _taken(self, most: int, *, in_lane: bool) -> _Batch:
+        pictures = tuple(self._queue.popleft() for _ in range(min(most, len(self._queue))))
+        return _Batch(self._current(), pictures, in_lane)
+
+    def _release(self, batch: _Batch) -> None:
+        with self._changed:
+            if batch.in_lane:
+                self._in_lanes -= 1
+            else:
+                self._all_cores = False
+            self._changed.notify_all()
 
 
-def _judge(loaded: Loaded, batch: Sequence[_Waiting]) -> Iterator[JudgedPicture]:
+def _judge(batch: _Batch) -> Iterator[JudgedPicture]:
     """Judge pictures; a product that the version in force does not know is recognised instead."""
-    inspector = loaded.inspector
-    pictures: Iterable[Source] = [each.picture for each in batch]
-    if len(batch) == 1:
+    loaded, waiting = batch.loaded, batch.pictures
+    inspector = (loaded.lane if batch.in_lane else None) or loaded.inspector
+    pictures: Iterable[Source] = [each.picture for each in waiting]
+    if len(waiting) == 1:
         pictures = iter(pictures)  # decoded in this thread: threads for one picture would only cost time
-    products = [each.product if each.product in inspector.categories else None for each in batch]
-    scored = inspector.scorer.score(pictures, len(batch), products)
+    products = [each.product if each.product in inspector.categories else None for each in waiting]
+    scored = inspector.scorer.score(pictures, len(waiting), products)
     for each, product in zip(scored, products, strict=True):
         if isinstance(each, PictureError):
             yield JudgedPicture(inspector.judged(each, product), None, loaded)

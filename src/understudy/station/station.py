@@ -102,6 +102,7 @@ class Station:
                 batch_size=options.batch_size,
                 wait=options.batch_wait,
                 most_waiting=limits.waiting,
+                lanes=options.lanes,
             )
             stack.callback(self.engine.close)
             self.recent = Recent()

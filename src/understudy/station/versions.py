@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import shutil
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -24,8 +24,14 @@ from understudy.types import Result
 
 __all__ = ["Comparison", "Loaded", "Opener", "Versions", "copied"]
 
-Opener = Callable[[Path], Inspector]
-"""Opens the folder of a model, trained or exported."""
+
+class Opener(Protocol):
+    """Opens the folder of a model, trained or exported."""
+
+    def __call__(self, folder: Path, threads: int | None = None) -> Inspector:
+        """Open it, to be scored by so many threads; by the station's number if ``None``."""
+        ...
+
 
 MOST_CHANGED = 0.1
 """A new version takes over by itself if at most this share of the kept pictures changes its verdict."""
@@ -45,6 +51,8 @@ class Loaded:
         folder: the station's own copy of the model.
         sha256: hash of its manifest.
         own: calibration of the model, without changes that were made at the station.
+        lane: judges as ``inspector`` does, in the thread that asks and no other; ``None`` if its runtime
+            cannot, or nobody asked for it.
     """
 
     name: str
@@ -53,6 +61,7 @@ class Loaded:
     folder: Path
     sha256: str
     own: Calibration | None
+    lane: Inspector | None = None
 
     @cached_property
     def calibration_sha256(self) -> str | None:
@@ -64,8 +73,8 @@ class Loaded:
 
     def with_calibration(self, calibration: Calibration | None) -> Loaded:
         """Return this version with other thresholds in force."""
-        scorer = replace(self.inspector.scorer, calibration=calibration)
-        return replace(self, inspector=replace(self.inspector, scorer=scorer))
+        lane = self.lane and _calibrated(self.lane, calibration)
+        return replace(self, inspector=_calibrated(self.inspector, calibration), lane=lane)
 
     def judge(self, pictures: Sequence[EncodedPicture], products: Sequence[str | None]) -> list[Result]:
         """Judge some pictures without the station's queue."""
@@ -115,12 +124,16 @@ class Versions:
         station: folder of the station.
         opener: opens the folder of a model.
         kept: versions of earlier runs of the station, as :meth:`planned` gave them.
+        lanes: whether pictures are also judged side by side, with one thread each.
     """
 
-    def __init__(self, station: Path, opener: Opener, kept: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, station: Path, opener: Opener, kept: Mapping[str, Any] | None = None, *, lanes: bool = False
+    ) -> None:
         kept = kept or {}
         self._station = station
         self._opener = opener
+        self._lanes = lanes
         self._lock = threading.Lock()  # of what is in force; held for moments
         self._opening = threading.Lock()  # of the copies; held while a model is opened
         self._known = {int(each["version"]): dict(each) for each in kept.get("versions", ())}
@@ -200,7 +213,11 @@ class Versions:
             raise BundleError(f"version {number} of the model was changed in the station's folder")
         inspector = self._opener(folder)
         _warm(inspector)
-        return Loaded(name, number, inspector, folder, digest, inspector.calibration)
+        graph, lane = inspector.manifest.graph, None
+        if self._lanes and graph is not None and graph.format == "onnx":  # one thread is the caller's own
+            lane = self._opener(folder, threads=1)
+            _warm(lane)
+        return Loaded(name, number, inspector, folder, digest, inspector.calibration, lane)
 
     def take_over(self, loaded: Loaded) -> None:
         """Put a version in force. Calls that have begun end with the version that they began with."""
@@ -240,6 +257,10 @@ class Versions:
             score_change=max((abs(b.score - a.score) for b, a in both), default=None),
             lost=lost,
         )
+
+
+def _calibrated(inspector: Inspector, calibration: Calibration | None) -> Inspector:
+    return replace(inspector, scorer=replace(inspector.scorer, calibration=calibration))
 
 
 def _entry(loaded: Loaded) -> dict[str, Any]:
