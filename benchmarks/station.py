@@ -9,7 +9,7 @@ time is measured they send bytes made before, on a plain socket, since they shar
 - latency: one picture at a time. Rounds alternate with the runtime alone (``Inspector.predict`` of the same
   file in this process), so that both meet the same machine.
 - throughput: eight clients beside ``predict`` of the same pictures in batches of eight.
-- memory: resident memory of the station over many calls.
+- memory: resident memory of the station over many calls of eight clients.
 - kill: kill -9 under load, start again, and look for acknowledged records that are missing or doubled.
 """
 
@@ -163,6 +163,21 @@ class LeanClient:
         return read
 
 
+def together(server: Server, calls: list[bytes]) -> None:
+    """Send calls by eight clients at the same time."""
+
+    def client(n: int) -> None:
+        lean = LeanClient(server)
+        for call in calls[n::CLIENTS]:
+            lean.send(call)
+
+    threads = [threading.Thread(target=client, args=(n,)) for n in range(CLIENTS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
 def judge(inspector: Inspector, picture: Path) -> None:
     """Judge one picture by the runtime alone."""
     list(inspector.predict(iter([picture])))
@@ -206,19 +221,9 @@ def throughput(asked: argparse.Namespace, folder: Path, pictures: list[Path]) ->
     station: list[float] = []
     alone: list[float] = []
     with serving(asked, folder) as server:
-
-        def client(n: int) -> None:
-            lean = LeanClient(server)
-            for call in calls[n::CLIENTS]:
-                lean.send(call)
-
         for turn in range(asked.rounds + 1):
             began = time.perf_counter()
-            threads = [threading.Thread(target=client, args=(n,)) for n in range(CLIENTS)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+            together(server, calls)
             middle = time.perf_counter()
             list(inspector.predict(pictures, batch_size=8))
             if turn:
@@ -234,15 +239,13 @@ def throughput(asked: argparse.Namespace, folder: Path, pictures: list[Path]) ->
 
 
 def memory(asked: argparse.Namespace, folder: Path, pictures: list[Path]) -> dict[str, Any]:
-    """Resident memory after a tenth of the calls, and at the end."""
-    contents = [path.read_bytes() for path in pictures]
+    """Resident memory of the station after each tenth of the calls of eight clients."""
+    calls = [LeanClient.call_of(path.read_bytes()) for path in pictures]
     at: list[float] = []
     with serving(asked, folder) as server:
-        connection = connect(server)
-        for i in range(asked.calls):
-            ask(connection, "POST", "/inspect", contents[i % len(contents)])
-            if (i + 1) % (asked.calls // 10) == 0:
-                at.append(round(server.memory(), 1))
+        for tenth in range(10):
+            together(server, [calls[(tenth + i) % len(calls)] for i in range(asked.calls // 10)])
+            at.append(round(server.memory(), 1))
     return {"calls": asked.calls, "mib": at, "growth_mib": round(at[-1] - at[0], 1)}
 
 
