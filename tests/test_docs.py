@@ -100,6 +100,8 @@ def test_what_a_page_shows_runs_in_its_order(page: Path, request: pytest.Fixture
     shown = blocks(page)
     if any(language in ("bash", "python") for language, _ in shown):
         request.getfixturevalue("workplace")
+    if (ray := sys.modules.get("ray")) and ray.is_initialized():  # by tests before; a page starts its own
+        ray.shutdown()
     for language, text in shown:
         if language == "python" and not not_run(text):
             exec(compile(text, str(page), "exec"), {"__name__": "shown"})
