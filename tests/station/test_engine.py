@@ -221,3 +221,15 @@ def test_a_lane_that_breaks_is_free_again(engine_of: Callable[..., Engine], mode
         assert futures[2].result().result.score == 4
         with pytest.raises(RuntimeError, match="broke"):
             futures[0].result()
+
+
+def test_threads_that_wait_for_others_do_not_take_the_same_pictures(
+    engine_of: Callable[..., Engine], model: Model
+) -> None:
+    model.lane = None  # all of them are batches for all cores
+    engine = engine_of(lanes=4, wait=0.01)
+    engine.expect(1)  # so that every thread waits for one more
+    for n in range(20):
+        assert engine.submit(pictures_of(b"%d" % n), None)[0].result().result.score == n
+    assert model.batches == [1] * 20
+    engine.expect(-1)

@@ -166,14 +166,16 @@ class Engine:
                     self._in_lanes += 1
                     return self._taken(1, in_lane=True)
                 elif self._all_cores or self._in_lanes:
+                    until = None
                     self._changed.wait()
                 else:
                     until = until or time.monotonic() + self._wait
                     left = until - time.monotonic()
                     more = len(self._queue) < self._batch_size and self._coming > 0 and not self._closed
-                    if not more or left <= 0 or not self._changed.wait(left):
+                    if not more or left <= 0:
                         self._all_cores = True
                         return self._taken(self._batch_size, in_lane=False)
+                    self._changed.wait(left)  # and look again: another thread may have taken them
 
     def _is_lane_due(self) -> bool:
         """Whether there are pictures enough to keep every core busy with one of its own."""
