@@ -33,6 +33,13 @@ def _today(settings: dict[str, Any] | None = None, **options: Any) -> dict[str, 
 
 _BOOK = {"codebook": 300}
 _RD = {"cosine": "hard", "smoothing": 1.0}
+_ALONE = {  # what leaves the channel term alone
+    "lambda_spatial": 0,
+    "lambda_intra": 0,
+    "lambda_inter": 0,
+    "centers": 0,
+    "affinity_map": 0,
+}
 _DINO: dict[str, Any] = {
     "teacher": "vit_small_patch14_dinov2.lvd142m",
     "image_size": 252,
@@ -54,6 +61,20 @@ CANDIDATES: dict[str, dict[str, Any]] = {  # name without a comma -> options of 
     "Dinomaly": _DINO | {"method": "dinomaly", "settings": {"codebook": 0}},
     "Dinomaly and codebook": _DINO | {"method": "dinomaly"},
     "SNL on its student": _DINO | {"method": "snl-rd", "settings": {"student": "transformer", "codebook": 0}},
+    "STPM": TODAY | {"method": "stpm", "averaging": 0.0, "settings": {"codebook": 0}},
+    "STPM averaged": TODAY | {"method": "stpm", "settings": {"codebook": 0}},
+    "SNL(FD) as printed": TODAY | {"method": "snl-fd", "averaging": 0.0, "settings": {"codebook": 0}},
+    "SNL(FD)": _today(method="snl-fd"),
+    "SNL(FD) by product": _today({"combine": "product"}, method="snl-fd"),
+    "FD": _today(_ALONE, method="snl-fd"),
+    "DSKD as it stood": TODAY | {"method": "dskd", "averaging": 0.0, "settings": {"codebook": 0}},
+    "DSKD": TODAY | {"method": "dskd", "settings": _RD | {"codebook": 0}},
+    "DSKD a quarter global": TODAY
+    | {"method": "dskd", "settings": _RD | {"codebook": 0, "global_share": 0.25}},
+    "DSKD three quarters global": TODAY
+    | {"method": "dskd", "settings": _RD | {"codebook": 0, "global_share": 0.75}},
+    "DSKD by z-scores": TODAY | {"method": "dskd", "settings": _RD | {"codebook": 0, "scaling": "zscore"}},
+    "DSKD and codebook": TODAY | {"method": "dskd", "settings": _RD | _BOOK},
     "fast": {"preset": "fast"},
     "balanced": {"preset": "balanced"},
     "accurate": {"preset": "accurate"},
@@ -65,6 +86,16 @@ QUESTIONS: dict[str, tuple[str, ...]] = {  # the first candidate is what the oth
     "resolution": ("codebook", "codebook at 320 px", "codebook at 384 px"),
     "student": ("codebook", "RD", "RD and codebook", "STPM and codebook"),
     "transformer": ("today", "Dinomaly", "Dinomaly and codebook", "SNL on its student"),
+    "forward": ("STPM", "STPM averaged", "SNL(FD) as printed", "SNL(FD)", "SNL(FD) by product", "FD"),
+    "logical": (
+        "RD",
+        "DSKD as it stood",
+        "DSKD",
+        "DSKD a quarter global",
+        "DSKD three quarters global",
+        "DSKD by z-scores",
+        "DSKD and codebook",
+    ),
     "preset": ("today", "fast", "balanced", "accurate"),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from understudy.distill.fusion import Fusion
@@ -39,3 +40,11 @@ def test_a_part_that_is_constant_on_good_pictures_does_not_drown_the_other() -> 
     fused.fit({"a": np.zeros(5), "b": np.linspace(0, 1, 1001)})
     a, b = fused.maps(given, SIZE).values()
     torch.testing.assert_close(fused(given, SIZE), (a + (b - 0.9) / 0.095) / 2, rtol=1e-4, atol=1e-4)
+
+
+def test_shares_weigh_the_maps_and_must_name_them() -> None:
+    parts, given = fusion().parts, pairs()
+    a, b = fusion().maps(given, SIZE).values()
+    torch.testing.assert_close(Fusion(parts, shares={"b": 0.2, "a": 0.8})(given, SIZE), 0.8 * a + 0.2 * b)
+    with pytest.raises(ValueError, match="do not fit"):
+        Fusion(parts, shares={"a": 1.0})

@@ -65,12 +65,25 @@ class Fusion(nn.Module):
         parts: name of a map -> the pairs that it is made of, and how.
         scaling: ``quantile`` puts the 90th and the 99.5th percentile of good pixels at 0 and 1; ``zscore``
             puts their mean at 0, and one standard deviation above it at 1.
+        shares: name of a map -> its share of the mean; equal shares by default.
+
+    Raises:
+        ValueError: the shares name other maps than the parts.
     """
 
-    def __init__(self, parts: Mapping[str, Part], scaling: Scaling = "quantile") -> None:
+    def __init__(
+        self,
+        parts: Mapping[str, Part],
+        scaling: Scaling = "quantile",
+        shares: Mapping[str, float] | None = None,
+    ) -> None:
         super().__init__()
         self.parts = dict(parts)
         self.scaling = scaling
+        shares = shares or dict.fromkeys(parts, 1 / len(parts))
+        if shares.keys() != self.parts.keys():
+            raise ValueError(f"shares of {sorted(shares)} do not fit maps {sorted(parts)}")
+        self.shares = [shares[name] for name in self.parts]
         self.zero = nn.Buffer(torch.zeros(len(parts)))
         self.unit = nn.Buffer(torch.ones(len(parts)))
 
@@ -92,7 +105,8 @@ class Fusion(nn.Module):
     ) -> Tensor:
         maps = torch.stack(list(self.maps(pairs, size, valid).values()))
         zero, unit = (b.view(-1, 1, 1, 1, 1) for b in (self.zero, self.unit))
-        return fill_ignored(((maps - zero) / unit).mean(0), valid)
+        shares = maps.new_tensor(self.shares).view(-1, 1, 1, 1, 1)
+        return fill_ignored((shares * (maps - zero) / unit).sum(0), valid)
 
     def fit(self, good: Mapping[str, NDArray[np.float32]]) -> None:
         """Set the shift and the scale of each part.

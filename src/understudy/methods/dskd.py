@@ -14,7 +14,7 @@ from understudy.distill.affinity import AffinityAgainst, RowMeasure, contextual_
 from understudy.distill.distiller import Distiller
 from understudy.distill.dual import Condensing, dual_student
 from understudy.distill.fusion import ContextualMap, Fusion, Part, Scaling
-from understudy.distill.losses import Term, channel_distillation
+from understudy.distill.losses import CosineReading, Term, channel_distillation
 from understudy.distill.maps import MapRecipe
 from understudy.distill.teacher import Teacher
 from understudy.methods.recipe import CODEBOOK, CodebookSettings, Recipe, Smoothing, Weight
@@ -29,6 +29,8 @@ class DskdSettings(CodebookSettings):
     """Settings of DSKD. A weight lies between 0 and 1000.
 
     Attributes:
+        cosine: reading of both students' cosine terms; see
+            :func:`understudy.distill.losses.channel_distillation`.
         width: channels of the global student's code, from 1 to 4096.
         condensing: how the global student condenses; see :class:`understudy.distill.dual.GlobalContextBlock`.
         affinity_levels: number of levels, counted from the coarsest, that have contextual affinity.
@@ -39,9 +41,12 @@ class DskdSettings(CodebookSettings):
         lambda_affinity: weight of the contextual affinity term.
         global_cosine: weight of the cosine distance in the global student's map.
         scaling: how both maps are brought to one scale; see :class:`understudy.distill.fusion.Fusion`.
+        global_share: share of the global student's map in the fused one, from 0 to 1; the rest is the local
+            student's.
         smoothing: sigma of the Gaussian over both maps, in pixels of the map, at most 64; 0 for none.
     """
 
+    cosine: CosineReading = "local"
     width: int = Field(default=64, ge=1, le=4096)
     condensing: Condensing = "code"
     affinity_levels: int = Field(default=2, ge=1, le=16)
@@ -51,6 +56,7 @@ class DskdSettings(CodebookSettings):
     lambda_affinity: Weight = 1.0
     global_cosine: Weight = 0.0
     scaling: Scaling = "quantile"
+    global_share: float = Field(default=0.5, ge=0, le=1)
     smoothing: Smoothing = 4.0
 
 
@@ -60,11 +66,13 @@ def dskd(teacher: Teacher, settings: DskdSettings) -> Distiller:
     local_pairs, global_pairs = slice(0, levels), slice(levels, 2 * levels)
     coarse_pairs = slice(2 * levels - min(s.affinity_levels, levels), 2 * levels)
     terms = [
-        Term("local", 1.0, lambda pair, shift, done: channel_distillation(pair), levels=local_pairs),
+        Term(
+            "local", 1.0, lambda pair, shift, done: channel_distillation(pair, s.cosine), levels=local_pairs
+        ),
         Term(
             "global",
             s.lambda_cosine,
-            lambda pair, shift, done: channel_distillation(pair),
+            lambda pair, shift, done: channel_distillation(pair, s.cosine),
             levels=global_pairs,
         ),
         Term(
@@ -79,4 +87,5 @@ def dskd(teacher: Teacher, settings: DskdSettings) -> Distiller:
         "global": (coarse_pairs, ContextualMap(s.against, s.measure, s.global_cosine, s.smoothing)),
     }
     student = dual_student(teacher, s.width, s.condensing)
-    return Distiller(teacher, student, [t for t in terms if t.weight], Fusion(parts, s.scaling))
+    shares = {"local": 1 - s.global_share, "global": s.global_share}
+    return Distiller(teacher, student, [t for t in terms if t.weight], Fusion(parts, s.scaling, shares))
