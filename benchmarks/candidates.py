@@ -46,6 +46,8 @@ _DINO: dict[str, Any] = {
     "max_steps": 1200,
     "batch_size": 16,
 }
+_SHORT = _DINO | {"max_steps": 300}
+_EASY: dict[str, Any] = {"student": "transformer", "cosine": "easy", "smoothing": 1.0, "codebook": 0}
 
 CANDIDATES: dict[str, dict[str, Any]] = {  # name without a comma -> options of understudy.fit
     "today": TODAY,
@@ -61,6 +63,8 @@ CANDIDATES: dict[str, dict[str, Any]] = {  # name without a comma -> options of 
     "Dinomaly": _DINO | {"method": "dinomaly", "settings": {"codebook": 0}},
     "Dinomaly and codebook": _DINO | {"method": "dinomaly"},
     "SNL on its student": _DINO | {"method": "snl-rd", "settings": {"student": "transformer", "codebook": 0}},
+    "RD by a transformer": _SHORT | {"method": "rd", "settings": _EASY},
+    "SNL(RD) by a transformer": _SHORT | {"method": "snl-rd", "settings": _EASY},
     "STPM": TODAY | {"method": "stpm", "averaging": 0.0, "settings": {"codebook": 0}},
     "STPM averaged": TODAY | {"method": "stpm", "settings": {"codebook": 0}},
     "SNL(FD) as printed": TODAY | {"method": "snl-fd", "averaging": 0.0, "settings": {"codebook": 0}},
@@ -86,6 +90,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {  # the first candidate is what the oth
     "resolution": ("codebook", "codebook at 320 px", "codebook at 384 px"),
     "student": ("codebook", "RD", "RD and codebook", "STPM and codebook"),
     "transformer": ("today", "Dinomaly", "Dinomaly and codebook", "SNL on its student"),
+    "structure": ("RD by a transformer", "SNL(RD) by a transformer"),
     "forward": ("STPM", "STPM averaged", "SNL(FD) as printed", "SNL(FD)", "SNL(FD) by product", "FD"),
     "logical": (
         "RD",
