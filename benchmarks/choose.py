@@ -238,17 +238,22 @@ def runtimes_of(
     facts = {"candidate": name, "options": written(name), "image_size": model.preprocess.image_size}
     facts |= {"teacher": model.manifest.teacher.name}
     made: list[tuple[dict[str, Any], Inspector | None]] = [
-        (facts | {"runtime": "torch", "refused": ""}, model.inspector)
+        (facts | {"runtime": "torch", "refused": "", "megabytes": _megabytes(model.folder)}, model.inspector)
     ]
     for form in GRAPHS:
-        inspector, refused = None, ""
+        inspector, refused, size = None, "", ""
         try:
             model.export(place / form, format=form, progress=False)
-            inspector = Inspector.load(place / form, THREADS)
+            inspector, size = Inspector.load(place / form, THREADS), _megabytes(place / form)
         except WorkError as error:
             refused = str(error)
-        made.append((facts | {"runtime": form, "refused": refused}, inspector))
+        made.append((facts | {"runtime": form, "refused": refused, "megabytes": size}, inspector))
     return made
+
+
+def _megabytes(model: Path) -> str:
+    """Size of a model's folder."""
+    return f"{sum(p.stat().st_size for p in model.rglob('*') if p.is_file()) / 1e6:.1f}"
 
 
 if __name__ == "__main__":
