@@ -101,6 +101,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {  # the first candidate is what the oth
         "DSKD by z-scores",
         "DSKD and codebook",
     ),
+    "methods": ("STPM", "SNL(FD)", "RD", "today", "DSKD"),
     "preset": ("today", "fast", "balanced", "accurate"),
 }
 

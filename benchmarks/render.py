@@ -26,6 +26,7 @@ from tables import (
     promises,
     quality,
     reproduced,
+    side_by_side,
     station,
     station_drift,
     variations,
@@ -109,6 +110,7 @@ JOINT: dict[str, Callable[[Callable[[str], list[Row]]], str]] = {  # made from s
     "summary": comparison.summary,
     "differences": comparison.differences,
     "processors": comparison.processors,
+    "side_by_side": side_by_side.side_by_side,
 }
 FILES = {  # table -> results file, where the names differ
     "export_parity": "export",

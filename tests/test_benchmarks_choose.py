@@ -102,6 +102,22 @@ def test_a_product_more_than_a_point_below_its_own_model_is_named() -> None:
     assert "today: nut of 2" in found
 
 
+def test_methods_stand_side_by_side_with_what_sharing_costs_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    candidates = load("candidates")
+    monkeypatch.setitem(candidates.QUESTIONS, "methods", ("today", "b"))
+    options = candidates.written("today", 2)
+    alone = rows_of("today", 0.805, 0.805, trained_on="lens", options=options, seeds="0")
+    alone += rows_of("today", 0.94, 0.94, trained_on="nut", options=options, seeds="0")
+    rows = rows_of("today", 0.8, 0.9) + rows_of("b", 0.6, 0.7, seeds="0") + alone
+    sizes = [{"candidate": "today", "runtime": "onnx", "megabytes": "12.5"}]
+    files = {"choose": rows, "methods_speed": sizes}
+    shown = load("tables.side_by_side").side_by_side(files.__getitem__)
+    assert "| 1.0 / 4.0 | 87.2 | +2.2 | nut +4.0 | 2.0 | 20 | 12.5 |" in shown
+    assert "| b, seed 0 alone | 65.0 |" in shown
+    assert shown.count("| – | – | – | 2.0 | 20 | – |") == 1
+    assert load("tables.side_by_side").side_by_side(lambda name: []) == ""
+
+
 def test_presets_are_shown_product_by_product() -> None:
     found = load("tables.choose").by_product(rows_of("today", 0.8, 0.7) + rows_of("b", 0.9, 0.6))
     assert "| nut | B | 70.0 / 70.0 / 70.0 | 60.0 / 60.0 / 60.0 |" in found

@@ -10,7 +10,19 @@ from candidates import CANDIDATES, QUESTIONS, written
 from halves import half_of
 from tables.wording import Row, alone, chosen, made_on, ranged, seeds_of, table
 
-__all__ = ["FIGURES", "by_product", "figure_of", "models_of", "one_class", "question", "speed"]
+__all__ = [
+    "FIGURES",
+    "alarms",
+    "by_product",
+    "by_seed",
+    "figure_of",
+    "minutes",
+    "models_of",
+    "one_class",
+    "pairs_of",
+    "question",
+    "speed",
+]
 
 FIGURES = {
     "image_auroc": "image AUROC",
@@ -43,7 +55,7 @@ def models_of(rows: Sequence[Row], names: Sequence[str]) -> dict[str, list[Row]]
     return {n: own for n in known if (own := chosen(rows, candidate=n, options=written(n)))}
 
 
-def _by_seed(rows: Sequence[Row], name: str) -> list[float]:
+def by_seed(rows: Sequence[Row], name: str) -> list[float]:
     """Mean of a figure over the products that have it, for each seed; empty if none has it."""
     of_seeds = ([_share(r, name) for r in chosen(rows, seed=s)] for s in sorted(seeds_of(rows)))
     known = ([v for v in values if v is not None] for values in of_seeds)
@@ -56,7 +68,7 @@ def _of_half(rows: Sequence[Row], half: str) -> list[Row]:
 
 def figure_of(rows: Sequence[Row]) -> float:
     """The one figure that chooses: mean of the five, each over the products that have it, and over seeds."""
-    return mean(mean(values) for name in FIGURES if (values := _by_seed(rows, name)))
+    return mean(mean(values) for name in FIGURES if (values := by_seed(rows, name)))
 
 
 def question(rows: Sequence[Row], name: str) -> str:
@@ -74,9 +86,9 @@ def question(rows: Sequence[Row], name: str) -> str:
             " / ".join(
                 f"{100 * figure_of(h):.1f}" if h else "–" for h in map(partial(_of_half, own), HALVES)
             ),
-            _alarms(own),
+            alarms(own),
             _worst(own),
-            _minutes(own),
+            minutes(own),
             f"{median(float(row['milliseconds']) for row in own):.0f}",
         ]
         for n, own in models.items()
@@ -129,11 +141,11 @@ def _two_way(models: Models, today: str) -> tuple[str, str]:
 
 def _both(rows: Sequence[Row], name: str) -> str:
     """Figure on half A / half B, with half the range over seeds."""
-    found = (_by_seed(_of_half(rows, half), name) for half in HALVES)
+    found = (by_seed(_of_half(rows, half), name) for half in HALVES)
     return " / ".join(ranged(values) if values else "–" for values in found)
 
 
-def _alarms(rows: Sequence[Row]) -> str:
+def alarms(rows: Sequence[Row]) -> str:
     """False alarms at 1 / 5 % among all good pictures."""
     shares = []
     for name in ("false_alarms_1", "false_alarms_5"):
@@ -144,7 +156,7 @@ def _alarms(rows: Sequence[Row]) -> str:
 
 
 def _worst(rows: Sequence[Row]) -> str:
-    means = {c: mean(_by_seed(own, "image_auroc")) for c, own in _products(rows).items()}
+    means = {c: mean(by_seed(own, "image_auroc")) for c, own in _products(rows).items()}
     worst = min(means, key=lambda c: means[c])
     return f"{worst} {100 * means[worst]:.1f}"
 
@@ -155,11 +167,11 @@ def _products(rows: Sequence[Row]) -> dict[str, list[Row]]:
     return {c: chosen(rows, category=c) for c in names}
 
 
-def _minutes(rows: Sequence[Row]) -> str:
+def minutes(rows: Sequence[Row]) -> str:
     """Minutes of a training, and the device if it is no processor."""
-    minutes = median(float(row["train_seconds"]) for row in rows if row["train_seconds"]) / 60
+    taken = median(float(row["train_seconds"]) for row in rows if row["train_seconds"]) / 60
     devices = sorted({row["device"] for row in rows} - {"cpu"})
-    return f"{minutes:.1f}" + "".join(f" ({device})" for device in devices)
+    return f"{taken:.1f}" + "".join(f" ({device})" for device in devices)
 
 
 def by_product(rows: Sequence[Row]) -> str:
@@ -181,7 +193,7 @@ def by_product(rows: Sequence[Row]) -> str:
 
 
 def _three(rows: Sequence[Row]) -> str:
-    found = (_by_seed(rows, name) for name in ("image_auroc", "pixel_auroc", "found_1"))
+    found = (by_seed(rows, name) for name in ("image_auroc", "pixel_auroc", "found_1"))
     return " / ".join(f"{100 * mean(values):.1f}" if values else "–" for values in found)
 
 
@@ -209,7 +221,7 @@ def _timed(taken: str, base: str) -> str:
 def one_class(rows: Sequence[Row]) -> str:
     """Show image AUROC of each product in the model for all beside a model of its own, by common seeds."""
     models = models_of(rows, list(CANDIDATES))
-    pairs = {n: _pairs(own, rows) for n, own in models.items()}
+    pairs = {n: pairs_of(own, rows) for n, own in models.items()}
     pairs = {n: own for n, own in pairs.items() if own}
     products = sorted({c for own in pairs.values() for c in own}, key=lambda c: (half_of(c), c))
     if not products:
@@ -229,7 +241,7 @@ def one_class(rows: Sequence[Row]) -> str:
     return table(["product", "half", *pairs], lines) + note
 
 
-def _pairs(unified: Sequence[Row], rows: Sequence[Row]) -> dict[str, tuple[float, float]]:
+def pairs_of(unified: Sequence[Row], rows: Sequence[Row]) -> dict[str, tuple[float, float]]:
     """Product -> its mean image AUROC in the model for all, and in its own model, over common seeds."""
     products = _products(unified)
     pairs = {}
@@ -239,7 +251,7 @@ def _pairs(unified: Sequence[Row], rows: Sequence[Row]) -> dict[str, tuple[float
         seeds = seeds_of(own) & seeds_of(single)
         if seeds:
             both = ([r for r in side if r["seed"] in seeds] for side in (own, single))
-            first, second = (mean(_by_seed(side, "image_auroc")) for side in both)
+            first, second = (mean(by_seed(side, "image_auroc")) for side in both)
             pairs[c] = (first, second)
     return pairs
 
