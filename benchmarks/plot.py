@@ -81,16 +81,17 @@ def presets(read: Callable[[str], list[Row]]) -> str:
         own = [r for r in chosen(timed, runtime=runtime) if r["candidate"] in models and r["milliseconds"]]
         points = sorted((float(r["milliseconds"]), auroc[r["candidate"]]) for r in own)
         if points:
-            left.plot(*zip(*points, strict=True), "o", color=colour, label=runtime)
+            left.plot(*zip(*points, strict=True), "o-", color=colour, label=runtime)
     minutes = {
         n: statistics.median(float(r["train_seconds"]) / 60 for r in own if r["train_seconds"])
         for n, own in models.items()
     }
     right.plot(list(minutes.values()), [auroc[n] for n in minutes], "o", color="#333333")
     for n, at in minutes.items():
-        right.annotate(n, (at, auroc[n]), xytext=(4, 4), textcoords="offset points")
+        right.annotate(n, (at, auroc[n]), xytext=(0, 7), textcoords="offset points", ha="center")
+    right.margins(x=0.2, y=0.15)
     for axes in (left, right):
-        axes.set(xscale="log", ylim=left.get_ylim())
+        axes.set(xscale="log", ylim=right.get_ylim())
         _plain_numbers(axes.xaxis, (1, 2, 5))
     return _svg(left)
 
