@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from understudy.lab.factory.write import LogicalPlan, write_logical
 from understudy.lab.reproduce.tables import FIGURES, MVTEC
 from understudy.lab.spread import threads_each
 from understudy.progress import Reporter
+from understudy.train.plan import TrainingPlan, plan_for
 
 SMALL: dict[str, Any] = {
     "teacher": "tf_efficientnet_lite0",
@@ -126,10 +128,16 @@ def test_a_training_that_was_stopped_goes_on_and_a_trained_model_is_only_evaluat
 
 
 def test_a_training_that_was_killed_goes_on_from_its_checkpoint_to_the_same_figures(
-    factory: Path, pair: tuple[str, ...], tmp_path: Path
+    factory: Path, pair: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = SMALL | {"categories": pair[:1], "seeds": (0,), "rows": ("RD",), "models": "unified"}
-    asked["max_steps"] = 101  # a checkpoint is written after a hundred
+    asked["max_steps"] = 5
+
+    def often(*given: Any) -> TrainingPlan:
+        return replace(plan_for(*given), checkpoint_every=4)
+
+    monkeypatch.setattr("understudy.train.job.plan_for", often)
+    monkeypatch.setattr("understudy.train.callbacks._REPORT_EVERY", 1)
 
     def kill(what: str, done: int, total: int, note: str) -> None:
         if done == total and what == "train":
@@ -140,7 +148,7 @@ def test_a_training_that_was_killed_goes_on_from_its_checkpoint_to_the_same_figu
     steps: list[int] = []
     watching = Reporter(advance=lambda what, done, *_: steps.append(done) if what == "train" else None)
     resumed = understudy.reproduce("snl-1", factory, tmp_path / "killed", **asked, progress=watching)
-    assert steps == [101]
+    assert steps == [5]
     whole = understudy.reproduce("snl-1", factory, tmp_path / "whole", **asked)
     assert _figures(resumed.runs) == _figures(whole.runs)
 

@@ -98,3 +98,17 @@ def test_a_category_without_a_figure_is_named_and_no_mean_without_it_is_set_agai
 def test_readings_of_the_paper_are_told() -> None:
     text = page("snl-5", TABLES["snl-5"], Measurements({}, (0,), MVTEC, []), {}, [], [])
     assert all(note in text for note in TABLES["snl-5"].notes)
+
+
+def test_a_row_that_is_only_reported_has_the_papers_figures_and_none_of_ours() -> None:
+    text = page("snl-1", SNL, found({("RD", "unified", 0): 0.95}), PAPER, [], HEAVY)
+    cell = TableCell("OmniAL", "unified", "mean", "image_auroc")
+    assert row(text, "OmniAL", "one model for all")[:3] == ["–", f"{100 * PAPER[cell]:.1f}", "–"]
+    (header, *_) = [line for line in text.splitlines() if line.startswith("| category |")]
+    assert header.endswith("| OmniAL, paper |")
+    assert row(text, "screw")[-1] == f"{100 * PAPER[cell._replace(category='screw')]:.1f}"
+    assert "OmniAL |" not in page("snl-1", SNL, found({("RD", "unified", 0): 0.95}), {}, [], [])
+
+
+def test_every_system_of_the_papers_table_has_a_row() -> None:
+    assert [v.label for v in SNL.variants] == ["RD", "SNL(RD)", "FD", "SNL(FD)", "UniAD", "RD++"]

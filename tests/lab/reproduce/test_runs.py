@@ -31,6 +31,7 @@ def protocol(factory: Path) -> Protocol:
         data=factory,
         found=open_pictures(factory),
         teacher="tf_efficientnet_lite0",
+        paper_teacher="wide_resnet50_2",
         teacher_weights=None,
         image_size=64,
         epochs={"unified": 3, "one-class": 5},
@@ -119,6 +120,21 @@ def test_runs_are_the_same_exactly_when_nothing_that_decides_their_figures_diffe
         {"teacher_weights": "random"},
     ):
         assert run.key(replace(protocol, **changed)) != key  # type: ignore[arg-type]
+
+
+def test_a_row_has_its_papers_teacher_unless_a_teacher_or_a_file_of_weights_is_named(
+    protocol: Protocol, tmp_path: Path
+) -> None:
+    own, plain = Variant("UniAD", "uniad", {}, 8, teacher="efficientnet_b4"), Variant("RD", "rd", {}, 8)
+
+    def teachers(**changes: object) -> list[str]:
+        changed = replace(protocol, **changes)
+        return [changed.teacher_of(variant) for variant in (own, plain)]
+
+    assert teachers() == ["tf_efficientnet_lite0"] * 2
+    assert teachers(teacher=None) == ["efficientnet_b4", "wide_resnet50_2"]
+    assert teachers(teacher=None, teacher_weights="random") == ["efficientnet_b4", "wide_resnet50_2"]
+    assert teachers(teacher=None, teacher_weights=str(tmp_path)) == ["wide_resnet50_2"] * 2
 
 
 def test_other_weights_are_another_run_wherever_their_file_is(protocol: Protocol, tmp_path: Path) -> None:

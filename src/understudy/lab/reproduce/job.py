@@ -65,16 +65,17 @@ def reproduce(
     """Do the runs of a table that are still missing, and write its page again after every run.
 
     Training is as in the papers: every picture is shown equally often, none is held out, the learning rate is
-    constant, and the student of the last step counts. Runs are kept in ``out/runs.csv``, which several tables
-    share. A run that was stopped continues from its last checkpoint when the same call is made again. The
-    figures of the paper stand beside ours if the data has the category names of the paper's data set.
+    constant (UniAD's falls once), and the student of the last step counts. Runs are kept in ``out/runs.csv``,
+    which several tables share. A run that was stopped continues from its last checkpoint when the same call
+    is made again. The figures of the paper stand beside ours if the data has the category names of the
+    paper's data set.
 
     Args:
         name: table: ``snl-1`` to ``snl-4`` (MVTec AD, VisA; image and pixel AUROC), ``snl-5`` (terms),
             ``snl-6`` (centres), ``stpm`` or ``loco``.
         data: folder or list of pictures to train and test on, as ``fit`` takes it.
         out: folder of the results; several tables share it.
-        teacher: any timm backbone; the paper's by default.
+        teacher: any timm backbone, for every row; by default those of the paper.
         teacher_weights: weights of the teacher: a ``.safetensors`` or ``.pth`` file, or the word ``random``;
             by default those that are installed, or those of the hub.
         seeds: random seeds to run and average.
@@ -118,7 +119,8 @@ def reproduce(
     protocol = Protocol(
         data=everything,
         found=found,
-        teacher=teacher or table.teacher,
+        teacher=teacher,
+        paper_teacher=table.teacher,
         teacher_weights=teacher_weights,
         image_size=image_size,
         epochs=dict.fromkeys(EPOCHS, epochs) if epochs else EPOCHS,
@@ -225,10 +227,11 @@ def _found(
             unreadable = max(unreadable, int(first["unreadable"]))
     lengths = {models: protocol.length(models) for models in dict.fromkeys(run.models for run in runs)}
     weights = f", weights {protocol.teacher_weights}" if protocol.teacher_weights else ""
+    teachers = " and ".join(dict.fromkeys(protocol.teacher_of(run.variant) for run in runs))
     facts = [
         describe(data),
-        f"teacher {protocol.teacher}{weights}, {protocol.image_size} px, constant learning rate, every "
-        "picture equally often, none held out; "
+        f"teacher {teachers}{weights}, {protocol.image_size} px, learning rate as in the paper's recipe, "
+        "every picture equally often, none held out; "
         + ", ".join(f"{models}: {length}" for models, length in lengths.items()),
         *software,
         *(

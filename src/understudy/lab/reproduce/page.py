@@ -138,6 +138,7 @@ def _means(
                 theirs = None if lacking else _paper_mean(paper, cell, among, table)
                 line += _compared(found.over_seeds(cell, among), theirs, paper)
             lines.append(line)
+    lines += _means_reported(table, figure, paper, [found.categories, *([kept] if kept else [])])
     text = f"## {FIGURES[figure]}, mean over categories\n\n" + _markdown(header, lines)
     if kept:
         before, after = table.gain
@@ -148,6 +149,24 @@ def _means(
     if lacking:
         text += f"\nThe figure is unknown for {', '.join(lacking)}: means are over the other categories.\n"
     return text
+
+
+def _means_reported(
+    table: Table,
+    figure: str,
+    paper: Mapping[TableCell, float],
+    means: Sequence[Sequence[str]],
+) -> list[list[str]]:
+    """Return the lines of the rows that have the paper's figures alone; none without these."""
+    lines = []
+    for label in table.only_reported if paper else ():
+        for models in table.models:
+            line = [label, _MODELS[models]]
+            for among in means:
+                theirs = _paper_mean(paper, TableCell(label, models, MEAN, figure), among, table)
+                line += _compared(_DASH, theirs, paper)
+            lines.append(line)
+    return lines
 
 
 def _paper_mean(
@@ -174,13 +193,15 @@ def _by_category(
     header = ["category"]
     for variant in table.variants:
         header += _columns(variant.label, theirs)
+    header += [f"{label}, paper" for label in table.only_reported if theirs]
     lines = []
     for category in found.categories:
         line = [category]
         for variant in table.variants:
             cell = TableCell(variant.label, models, category, figure)
             line += _compared(found.over_seeds(cell), theirs.get(cell), theirs)
-        lines.append(line)
+        alone = [theirs.get(TableCell(x, models, category, figure)) for x in table.only_reported if theirs]
+        lines.append(line + [_DASH if value is None else f"{100 * value:.1f}" for value in alone])
     return f"## {FIGURES[figure]} by category, {_MODELS[models]}\n\n" + _markdown(header, lines)
 
 

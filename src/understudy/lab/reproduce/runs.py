@@ -46,7 +46,8 @@ class Protocol:
     Attributes:
         data: folder or list of the pictures.
         found: its pictures.
-        teacher: timm name.
+        teacher: timm name of the teacher of every row; ``None`` for those of the paper.
+        paper_teacher: timm name of the table's teacher, for rows that have none of their own.
         teacher_weights: file of weights or the word ``random``, as ``fit`` takes it; ``None`` by default.
         image_size: side of the square input in pixels.
         epochs: unified or one-class -> passes over the pictures.
@@ -57,7 +58,8 @@ class Protocol:
 
     data: PictureData
     found: PictureSet
-    teacher: str
+    teacher: str | None
+    paper_teacher: str
     teacher_weights: str | None
     image_size: int
     epochs: Mapping[Models, int]
@@ -68,6 +70,13 @@ class Protocol:
     def length(self, models: Models) -> str:
         """Length of a training, in words."""
         return f"{self.max_steps} steps" if self.max_steps else f"{self.epochs[models]} epochs"
+
+    def teacher_of(self, variant: Variant) -> str:
+        """Return the teacher of a row. A file of weights is that of one teacher, so all rows have it then."""
+        if self.teacher:
+            return self.teacher
+        one_file = self.teacher_weights not in (None, "random")
+        return self.paper_teacher if one_file else variant.teacher or self.paper_teacher
 
     def options(self, run: Run) -> FitOptions:
         """Options of ``fit`` for a run: train as the paper does, and keep the student of the last step.
@@ -84,7 +93,7 @@ class Protocol:
                 "categories": run.categories,
                 "seed": run.seed,
                 "batch_size": run.variant.batch_size,
-                "teacher": self.teacher,
+                "teacher": self.teacher_of(run.variant),
                 "teacher_weights": self.teacher_weights,
                 "image_size": self.image_size,
                 "device": self.device,
@@ -156,7 +165,7 @@ class Run:
             "seed": str(self.seed),
             "length": protocol.length(self.models),
             "batch_size": str(variant.batch_size or recipe.batch_size),
-            "teacher": protocol.teacher,
+            "teacher": protocol.teacher_of(variant),
             "teacher_weights": protocol.weights,
             "image_size": str(protocol.image_size),
             "computed_in": f"{device} {precision}",
