@@ -156,8 +156,9 @@ def train(pictures: PictureSet, out: Path, method: str, seed: int, holdout: floa
         if isinstance(scored, PictureError):
             raise scored
         maps[record.path] = replace(scored, anomaly_map=scored.anomaly_map.astype(np.float32))
-    stored = Stored(raw.network, raw.preprocess, raw.prototypes, None, raw.rois, inspector.scorer.usual, maps)
-    inspector.scorer = stored
+    inspector.scorer = Stored(
+        raw.network, raw.preprocess, raw.prototypes, rois=raw.rois, usual=inspector.scorer.usual, maps=maps
+    )
     return Trained(inspector, learned, held_out, tested)
 
 

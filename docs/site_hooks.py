@@ -145,9 +145,7 @@ def settings_table(method: str) -> str:
     from understudy.methods import METHODS, settings_for
 
     found = METHODS[method]
-    paper, tuned = (
-        settings_for(method, found.recipes[name].settings).model_dump() for name in ("paper", "tuned")
-    )
+    paper, tuned = (dict(settings_for(method, found.recipes[name].settings)) for name in ("paper", "tuned"))
     meanings = {k: v for each in found.settings.__mro__ for k, v in _meanings(each).items()}
     if missing := set(paper) - set(meanings):
         raise ValueError(f"{found.settings.__name__} does not explain {', '.join(sorted(missing))}")

@@ -7,6 +7,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny inputs: threads would only wait for each other
 
 import io
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,11 @@ from timm.models._builder import build_model_with_cfg
 from timm.models.vision_transformer import VisionTransformer
 
 from understudy import Inspector, Model, fit
+from understudy.distill import reverse
+from understudy.distill.reverse import Blueprint
 from understudy.distill.teacher import Teacher
 from understudy.distill.weights import load_teacher
+from understudy.export import job
 from understudy.folders import read_sealed, write_sealed
 from understudy.lab.factory.write import FactoryPlan, write_factory
 from understudy.progress import Reporter
@@ -30,6 +34,7 @@ from understudy.runtime.scoring import Scorer
 
 QUICK = {"image_size": 64, "max_steps": 6, "batch_size": 4, "precision": "32", "device": "cpu"}
 TINY = {**QUICK, "strides": (8, 16)}
+THREADS = torch.get_num_threads()
 
 
 @pytest.fixture(scope="session")
@@ -91,6 +96,20 @@ def exported(
     out = tmp_path_factory.mktemp("exported") / "model"
     Model.load(model_folder, "cpu").export(out, data=factory, progress=Reporter(say=said.append))
     return out
+
+
+@pytest.fixture
+def written(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exporting the saved model takes the graph that is there, since writing one takes long."""
+    monkeypatch.setattr(
+        job, "write_onnx", lambda distiller, path, side, valid: shutil.copyfile(exported / "model.onnx", path)
+    )
+
+
+@pytest.fixture
+def shallow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reverse students have every kind of block and few of them; exporting takes long for many."""
+    monkeypatch.setattr(reverse, "_DERIVED", Blueprint(0.5, 1, (1, 2, 1)))
 
 
 @pytest.fixture(scope="session")
@@ -155,6 +174,7 @@ def inspector_of() -> Callable[..., Inspector]:
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)
+    torch.set_num_threads(THREADS)  # a test before may have asked for more, and slow all that follow
 
 
 @pytest.fixture

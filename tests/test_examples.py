@@ -1,4 +1,4 @@
-"""The examples do what they say: the one file of STPM equals the library, the new method works like any."""
+"""The examples do what they say: the files of STPM and UniAD equal the library, the new method works."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 import understudy
 from understudy.distill.teacher import Teacher
 from understudy.distill.weights import load_teacher
-from understudy.methods import METHODS, Recipe, Sgd, build, settings_for
+from understudy.methods import METHODS, AdamW, Recipe, Sgd, build, settings_for
 from understudy.runtime.images import decode_picture
 from understudy.runtime.preprocess import Preprocess
 from understudy.runtime.walk import find_pictures
@@ -36,9 +36,10 @@ def teacher() -> Teacher:
     return loaded
 
 
-def test_both_files_are_short() -> None:
+def test_every_file_is_short() -> None:
     lines = {path.name: len(path.read_text().splitlines()) for path in EXAMPLES.glob("*.py")}
     assert lines["stpm_from_scratch.py"] < 150
+    assert lines["uniad_from_scratch.py"] < 150
     assert lines["your_own_method.py"] < 80
 
 
@@ -109,6 +110,63 @@ def test_stpm_from_scratch_keeps_the_epoch_that_validation_likes_best(
     errors = [float(line.rsplit(" ", 1)[1]) for line in capsys.readouterr().out.splitlines()]
     assert len(errors) == 3
     assert validate(own_teacher, student, seen[0]) == pytest.approx(min(errors), rel=1e-2)
+
+
+@pytest.fixture
+def uniad() -> SimpleNamespace:
+    """The names of UniAD's file."""
+    return SimpleNamespace(**runpy.run_path(str(EXAMPLES / "uniad_from_scratch.py")))
+
+
+def test_uniad_from_scratch_trains_and_scores_as_the_library_does(
+    uniad: SimpleNamespace, teacher: Teacher
+) -> None:
+    distiller = build("uniad", teacher, settings_for("uniad")).train()
+    own = uniad.UniAD(64 + 128 + 256, grid=16)
+    own.load_state_dict(distiller.student.state_dict())
+    recipe = METHODS["uniad"].recipes["paper"]
+    assert recipe == Recipe(AdamW(1e-4, (0.9, 0.999), 1e-4, 0.1), schedule="step", image_score="own")
+    theirs = torch.optim.AdamW(own.parameters(), lr=1e-4, weight_decay=1e-4)
+    ours = recipe.optimiser.over(distiller.student.parameters())
+    images = torch.randn(2, 3, 64, 64)
+    features = uniad.stack(teacher(images), 16)
+    for step in range(2):
+        torch.manual_seed(step)
+        loss = torch.nn.functional.mse_loss(own(features), features)
+        torch.manual_seed(step)
+        (library,) = distiller.training_loss(images).values()
+        torch.testing.assert_close(library, loss, rtol=1e-5, atol=1e-5)
+        for optimiser, value in ((theirs, loss), (ours, library)):
+            optimiser.zero_grad()
+            value.backward()
+            optimiser.step()
+    pairs = [(own.get_parameter(name), p) for name, p in distiller.student.named_parameters()]
+    assert all(torch.allclose(a, b, atol=4e-4) for a, b in pairs)  # a rate's length for each step and side
+    own.load_state_dict(distiller.student.state_dict())
+    with torch.no_grad():
+        rebuilt = own.eval()(features)
+        (pair,) = distiller.eval().pairs(images)
+        anomaly_map, scores = distiller.score(images)
+    torch.testing.assert_close(pair.student, rebuilt, rtol=1e-5, atol=1e-5)
+    found = uniad.anomaly_map(features, rebuilt, 64)
+    torch.testing.assert_close(anomaly_map, found, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(scores, uniad.score(found), rtol=1e-5, atol=1e-5)
+
+
+def test_uniad_from_scratch_learns_a_folder_and_scores_a_picture(
+    uniad: SimpleNamespace, factory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = uniad.main.__globals__
+    for name, value in {"SIZE": 64, "GRID": 8, "DEPTH": 1}.items():
+        monkeypatch.setitem(names, name, value)
+    monkeypatch.setitem(names, "UniAD", lambda channels: uniad.UniAD(channels, 8))
+    create = names["timm"].create_model
+    monkeypatch.setattr(
+        names["timm"], "create_model", lambda name, **o: create(name, **o | {"pretrained": False})
+    )
+    good = factory / "nut" / "train" / "good"
+    uniad.main(str(good), str(find_pictures(good)[0]), epochs=2, name="test_efficientnet")
+    assert capsys.readouterr().out.startswith("score ")
 
 
 def test_your_own_method_finds_defects_and_is_saved_and_loaded_like_any_other(

@@ -138,7 +138,7 @@ def test_no_file_of_the_package_has_more_than_400_lines() -> None:
 
 
 def test_the_number_of_modules_stays_in_bounds() -> None:
-    assert sum(path.name != "__init__.py" for path in KNOWN.values()) <= 206
+    assert sum(path.name != "__init__.py" for path in KNOWN.values()) <= 226
 
 
 def test_a_public_name_means_one_thing() -> None:

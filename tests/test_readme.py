@@ -24,7 +24,7 @@ def blocks(language: str) -> list[str]:
 
 
 @pytest.fixture
-def workplace(factory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def workplace(factory: Path, shallow: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(factory, tmp_path / "demo" / "pictures")
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -51,13 +51,13 @@ ProviderChoice: TypeAlias = Literal["cpu", "cuda", "tensorrt", "openvino", "core
 PresetName: TypeAlias = Literal["fast", "balanced", "accurate"]
 RecipeName: TypeAlias = Literal["tuned", "paper"]
 Sampling: TypeAlias = Literal["natural", "balanced"]
-Schedule: TypeAlias = Literal["constant", "cosine"]
+Schedule: TypeAlias = Literal["constant", "cosine", "step"]
 StrategyChoice: TypeAlias = Literal["auto", "ddp"]
 Statistics: TypeAlias = Literal["running", "recomputed"]
 TrackerName: TypeAlias = Literal["mlflow", "tensorboard", "csv"]
 GraphFormat: TypeAlias = Literal["onnx", "openvino"]
 GraphPrecision: TypeAlias = Literal["float32", "bf16", "int8"]
-ImageScore: TypeAlias = Literal["maximum", "comparable"]
+ImageScore: TypeAlias = Literal["maximum", "comparable", "own"]
 
 Basis: TypeAlias = Literal["promised", "estimated"]
 """What a rate rests on. ``promised``: on pictures that the training has not seen, and on nothing else.
@@ -130,7 +130,8 @@ class Result:
         path: file of the picture; for a picture in memory, a name with its position, such as ``picture-0``.
         score: image-level anomaly score, without bounds; larger is more abnormal. By default it compares the
             picture with good ones of its product: they score about 0, plus or minus 1. With ``image_score``
-            ``maximum`` it is the maximum of the map. NaN if the picture cannot be judged.
+            ``maximum`` it is the maximum of the map, with ``own`` what the method's paper says, in the window
+            where that is highest. NaN if the picture cannot be judged.
         anomaly_map: (h, w) float32 at the model's resolution; larger is more abnormal. By default in units of
             what is usual at each place of the product; see :mod:`understudy.runtime.usual`. Pixels that do
             not count have the map's lowest value. Shape (0, 0) if the picture cannot be judged.

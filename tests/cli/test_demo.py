@@ -14,6 +14,7 @@ def run(*arguments: object) -> int:
     return main([str(a) for a in arguments])
 
 
+@pytest.mark.usefixtures("small_demo")
 def test_the_demo_leaves_figures_a_report_and_a_model(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -47,6 +47,7 @@ def test_the_line_feeds_good_and_bad_pictures_until_it_is_stopped(
     assert line._defective
 
 
+@pytest.mark.usefixtures("small_demo")
 def test_the_model_is_trained_and_exported_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo_line, "STEPS", 2)
     monkeypatch.setattr(demo_line, "PICTURES", 10)

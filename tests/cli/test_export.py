@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,20 +9,11 @@ import pytest
 
 from understudy import Inspector
 from understudy.cli import main
-from understudy.export import job
 from understudy.runtime.manifest import read_manifest
 
 
 def run(*arguments: object) -> int:
     return main([str(a) for a in arguments])
-
-
-@pytest.fixture
-def written(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exporting takes the graph that is there, since writing one takes long."""
-    monkeypatch.setattr(
-        job, "write_onnx", lambda distiller, path, side, valid: shutil.copyfile(exported / "model.onnx", path)
-    )
 
 
 @pytest.mark.usefixtures("written")

@@ -6,9 +6,11 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from understudy import WorkError
 from understudy.cli import main
 
 SMALL = [
@@ -99,6 +101,56 @@ def test_a_rate_is_estimated_from_all_good_pictures_and_checked_on_those_held_ou
     assert re.search(r"about 1 % of good pictures fail, as estimated from \d+ of them \(", said)
     assert "this is no promise; of 8 that the training never saw, " in said
     assert re.search(r"\w+ has the fewest good pictures, \d+: ", said)
+
+
+@pytest.fixture
+def second_of_two(monkeypatch: pytest.MonkeyPatch) -> tuple[object, ...]:
+    """As torchrun starts the second process on the second machine; returns options of that training."""
+    for name, value in (("TORCHELASTIC_RUN_ID", "x"), ("RANK", "1"), ("WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    return ("--devices", 1, "--nodes", 2, "--device", "cpu")
+
+
+def test_an_error_of_another_process_alone_is_said_by_that_process(
+    second_of_two: tuple[object, ...], tmp_path: Path, the_error: Callable[[], str]
+) -> None:
+    assert run("fit", tmp_path / "not_mounted", "--out", tmp_path / "m", *second_of_two) == 2
+    assert "not_mounted" in the_error()
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_the_error_of_the_first_process_is_said_by_that_alone(
+    told: bool,
+    second_of_two: tuple[object, ...],
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    failure: Any = WorkError("the disk is full")
+    failure.told_by_first = told
+
+    def fail(*args: object, **kwargs: object) -> None:
+        raise failure
+
+    monkeypatch.setattr("understudy.fit", fail)
+    assert run("fit", data, "--out", tmp_path / "m", *second_of_two) == 1
+    assert capsys.readouterr().err == ("" if told else "understudy: the disk is full\n")
+
+
+def test_ctrl_c_is_answered_by_the_first_process_alone(
+    second_of_two: tuple[object, ...],
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def stop(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("understudy.fit", stop)
+    assert run("fit", data, "--out", tmp_path / "m", *second_of_two) == 130
+    assert capsys.readouterr().err == ""
 
 
 def test_ctrl_c_says_whether_there_is_something_to_go_on_from(

@@ -57,6 +57,7 @@ def test_an_exported_model_is_not_asked_to_run_on_a_gpu(
     assert f"{exported} is exported and has no torch device; leave out --device" in the_error()
 
 
+@pytest.mark.usefixtures("written")
 def test_a_trained_model_and_a_graph_for_openvino_take_no_provider_of_onnxruntime(
     model_folder: Path, factory: Path, tmp_path: Path, the_error: Callable[[], str]
 ) -> None:

@@ -10,6 +10,8 @@ import pytest
 
 from understudy.cli import main
 from understudy.runtime.walk import find_pictures
+from understudy.scale import lake
+from understudy.scale.lake import LakeReport
 
 pytestmark = [
     pytest.mark.xdist_group("ray"),
@@ -50,7 +52,7 @@ def test_pictures_are_judged_into_a_folder_of_parts_and_named_once(
     assert said.out == ""
     assert said.err.splitlines()[-1] == "4 pictures scored, 1 unreadable"
     rows = pyarrow.dataset.dataset(out, format="parquet").to_table().to_pylist()
-    assert sorted(row["path"] for row in rows) == [str(p) for p in find_pictures(Path("nut/test"))]
+    assert sorted(row["path"] for row in rows) == [str(p) for p in find_pictures(data / "nut" / "test")]
     assert run(*asked) == 1  # all is there
     assert "5 pictures have rows" in capsys.readouterr().err
 
@@ -61,6 +63,14 @@ def test_without_thresholds_the_exit_code_is_3(
 ) -> None:
     model = uncalibrate(exported_copy)
     assert run("predict", model, data / "nut" / "test", "--engine", "ray", "--out", tmp_path / "out") == 3
+
+
+def test_pictures_that_were_not_reached_set_the_exit_code_though_no_row_has_an_error(
+    exported: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = LakeReport(4, 0, 0, calibrated=True, unreached=1)
+    monkeypatch.setattr(lake, "predict_lake", lambda *given, **options: report)
+    assert run("predict", exported, data, "--engine", "ray", "--out", tmp_path / "out") == 1
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,7 @@ def test_serving_an_exported_model_loads_no_torch(exported: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_memory_is_flat_over_ten_thousand_calls(serve: Any, factory: Path) -> None:
+def test_memory_is_flat_over_thousands_of_calls(serve: Any, factory: Path) -> None:
     content = next(factory.glob("*/test/good/*.png")).read_bytes()
     process, port = serve("--keep-every", "0")
     when_ready(port)
@@ -176,6 +176,6 @@ def test_memory_is_flat_over_ten_thousand_calls(serve: Any, factory: Path) -> No
         pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
-    before = after(2000)
-    assert after(8000) - before < 24  # SQLite may hold 16 MiB of the database
+    before = after(1000)
+    assert after(2000) - before < 6  # 3 kB a call, of which SQLite holds what it has of the database
     assert ask(port, "GET", "/api/state")["today"]["PASS"] >= 0

@@ -43,6 +43,7 @@ def test_signing_names_what_it_wrote_and_the_fingerprint_of_the_key(
     assert fingerprint in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("written")
 @pytest.mark.parametrize(
     "verb",
     [

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from understudy.distill.losses import Term, spatial_distillation
+from understudy.distill.losses import Term, spatial_distillation, squared_error
 from understudy.distill.valid import unit_vectors
 from understudy.types import Pair
 
@@ -64,3 +64,18 @@ def test_a_term_of_an_older_method_takes_a_pair_and_a_shift_alone() -> None:
     pair = Pair(torch.ones(1, 1, 2, 2), torch.zeros(1, 1, 2, 2))
 
     assert term.error(pair, 3, 0.5) == 12
+
+
+def test_the_squared_error_is_a_mean_over_channels_and_cells_that_count(pair: Pair) -> None:
+    valid = torch.ones(B, 1, H, W)
+    valid[0, :, 1:], valid[2, :, :, 0] = 0, 0
+    for mask in (None, valid):
+        pictures = []
+        for b in range(B):
+            cells = [(y, x) for y in range(H) for x in range(W) if mask is None or mask[b, 0, y, x]]
+            errors = [
+                float(pair.student[b, d, y, x] - pair.teacher[b, d, y, x]) for y, x in cells for d in range(D)
+            ]
+            pictures.append(sum(e**2 for e in errors) / len(errors))
+        found = squared_error(pair._replace(valid=mask)).item()
+        assert found == pytest.approx(sum(pictures) / B, rel=1e-4)

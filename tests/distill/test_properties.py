@@ -27,6 +27,7 @@ from understudy.distill.losses import (
     SpatialScale,
     channel_distillation,
     spatial_distillation,
+    squared_error,
 )
 from understudy.distill.maps import MapRecipe
 from understudy.distill.valid import AffinityNorm, unit_vectors
@@ -39,6 +40,7 @@ FORMS = get_args(AffinityForm)
 SPATIAL = list(product(get_args(SpatialScale), (1.0, 4.0), get_args(SpatialReduction)))
 AFFINITY = list(product((0, 1), FORMS, get_args(AffinityNorm)))
 LOSSES: dict[str, Callable[[Pair], Tensor]] = {
+    "squared": squared_error,
     **{f"cosine-{r}": lambda pair, r=r: channel_distillation(pair, r) for r in get_args(CosineReading)},
     **{
         "-".join(map(str, ("spatial", *a))): lambda pair, a=a: spatial_distillation(pair, *a) for a in SPATIAL
@@ -53,7 +55,7 @@ RECIPES = [
     for weight in (0.0, 1.0)
     for form in FORMS
     for sigma in (0.0, 1.5)
-]
+] + [MapRecipe(distance="euclidean", sigma=1.5)]
 
 SIDES = st.integers(1, 5)
 SHAPES = st.tuples(st.integers(1, 3), st.integers(1, 9), SIDES, SIDES)

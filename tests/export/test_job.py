@@ -25,14 +25,6 @@ from understudy.runtime.inspector import Inspector
 from understudy.runtime.sources import digest_of
 
 
-@pytest.fixture
-def written(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exporting takes the graph that is there, since writing one takes long."""
-    monkeypatch.setattr(
-        job, "write_onnx", lambda distiller, path, side, valid: shutil.copyfile(exported / "model.onnx", path)
-    )
-
-
 def off_by(error: float) -> Callable[[Path, manifests.Manifest], Network]:
     """Opens a graph whose maps and scores are wrong."""
 
@@ -93,12 +85,10 @@ def test_the_same_maps_give_the_same_scores_maps_verdicts_and_regions_bit_for_bi
         assert replace(a, anomaly_map=b.anomaly_map) == b
 
 
+@pytest.mark.usefixtures("written")
 def test_an_export_of_a_model_whose_score_is_a_maximum_has_no_such_file(
-    exported: Path, model_folder: Path, factory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model_folder: Path, factory: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(
-        job, "write_onnx", lambda distiller, path, side, valid: shutil.copyfile(exported / "model.onnx", path)
-    )
     folder = Path(shutil.copytree(model_folder, tmp_path / "model"))
     (folder / "usual.npz").unlink()
     manifest = manifests.Manifest.model_validate(
@@ -242,6 +232,7 @@ def test_an_export_in_int8_estimates_what_its_pictures_are_too_few_to_promise(
     assert found.thresholds.false_alarm_rate == 0.01
 
 
+@pytest.mark.usefixtures("written")
 def test_what_an_export_that_was_killed_has_left_is_in_nobodys_way(
     model_folder: Path, tmp_path: Path
 ) -> None:

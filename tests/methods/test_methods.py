@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from understudy import METHODS, InputError
 from understudy.distill.distiller import Distiller
+from understudy.distill.maps import image_score
 from understudy.distill.teacher import Teacher
 from understudy.distill.weights import load_teacher
 from understudy.methods import Method, build, method_named, parse_assignments, register_method, settings_for
@@ -37,7 +38,9 @@ def test_the_map_has_the_pictures_size_in_train_and_eval_mode(
         anomaly_map, scores = distiller.train(mode).score(torch.randn(2, 3, *size))
         assert anomaly_map.shape == (2, 1, *size)
         assert anomaly_map.dtype == torch.float32
-        assert torch.equal(scores, anomaly_map.flatten(1).amax(1))
+        if not hasattr(distiller.to_map, "score_of_pairs"):
+            own = getattr(distiller.to_map, "score", image_score)
+            assert torch.equal(scores, own(anomaly_map))
 
 
 @every_method
@@ -76,7 +79,7 @@ def test_a_constant_picture_gives_finite_losses_and_scores(
 
 
 def test_settings_are_checked_and_the_known_ones_listed() -> None:
-    with pytest.raises(InputError, match="has no setting 'centres'; it has codebook, cosine, lambda_spatial"):
+    with pytest.raises(InputError, match="has no setting 'centres'; it has codebook, logical, cosine"):
         settings_for("snl-rd", {"centres": 3})
     with pytest.raises(InputError, match=r"centers=-1 of snl-rd"):
         settings_for("snl-rd", {"centers": -1})
@@ -125,7 +128,7 @@ def test_a_registered_method_is_found_by_its_name_and_takes_no_others(
     for name, other in (("own", rd), ("rd", own)):
         with pytest.raises(InputError, match=f"a method is named '{name}' already; choose another name"):
             register_method(name, other)
-    with pytest.raises(InputError, match=r"no method is named 'x'; .*, dinomaly, own"):
+    with pytest.raises(InputError, match=r"no method is named 'x'; .*, dinomaly, .*own"):
         method_named("x")
 
 
@@ -148,6 +151,18 @@ def test_a_setting_of_a_method_of_your_own_means_what_that_method_says(
 
     assert distiller.codebook is None
     assert recipe_of(asked).optimiser == rd.recipes["paper"].optimiser
+
+
+@every_method
+def test_an_empty_composition_stands_beside_the_student_if_it_is_asked_for(
+    method: str, teacher_of: Callable[[str], Teacher]
+) -> None:
+    without, beside = (make(method, teacher_of(method), logical=on) for on in (False, True))
+    assert without.composition is None
+    assert beside.composition is not None
+    assert not beside.composition.filled
+    assert teacher_of(method).levels[beside.composition.level].stride == 16
+    assert "logical" not in settings_for(method).model_dump()
 
 
 @every_method

@@ -14,9 +14,11 @@ from torch import Tensor, nn
 
 from understudy.distill.affinity import affinity_map, contextual_distance
 from understudy.distill.distiller import Distiller
+from understudy.distill.ensemble import EnsembleMap
 from understudy.distill.fusion import ContextualMap, Fusion
 from understudy.distill.losses import cosine_distance
-from understudy.distill.maps import MapRecipe, image_score
+from understudy.distill.maps import MapRecipe, euclidean_distance, image_score
+from understudy.distill.saliency import CoarseMap
 from understudy.distill.teacher import Teacher
 from understudy.distill.valid import valid_cells
 from understudy.distill.weights import load_teacher
@@ -33,6 +35,10 @@ READINGS: dict[str, list[dict[str, object]]] = {
     "snl-rd": [{}, {"affinity_map_form": "squared", "affinity_norm": "tensor", "combine": "product"}],
     "dskd": [{}, {"against": "teacher", "measure": "kl", "global_cosine": 0.5, "lambda_cosine": 2.0}],
     "dinomaly": [{}, {"easy_share": 0, "smoothing": 0}],
+    "uniad": [{"neighbours": 3}, {"neighbours": 3, "smoothing": 1.5}],  # for four cells along a side
+    "rdpp": [{}, {"transport": "pairs", "smoothing": 1.5}],
+    "uninformed-students": [{}, {"students": 2, "smoothing": 1.5}],
+    "mkd": [{"map": "feature"}, {"map": "feature", "value": 0, "smoothing": 0}],  # others need pictures
 }
 every_method = pytest.mark.parametrize(
     ("method", "settings"), [(name, one) for name in METHODS for one in READINGS[name]]
@@ -49,14 +55,16 @@ def made(method: str, settings: dict[str, object], teacher: Teacher) -> tuple[Di
     """A method with scales, a pair of random features for each of its levels, and what counts."""
     alike = method == "dinomaly"  # its levels have one grid
     distiller = build(method, _TRANSFORMER if alike else teacher, settings_for(method, settings))
-    students = 1
+    students = max(term.levels.stop or 2 for term in distiller.terms) // 2
     if isinstance(distiller.to_map, Fusion):
-        students = len(distiller.to_map.parts)
-        distiller.to_map.fit({"local": np.linspace(0.1, 0.7, 99), "global": np.linspace(0.5, 0.9, 99)})
+        good = np.linspace(0.1, 0.7, 99)
+        distiller.to_map.fit({name: i + good for i, name in enumerate(distiller.to_map.parts)})
     valid = torch.ones(B, 1, *SIZE)
     valid[0, :, 19:], valid[1, :, :, :5], valid[1, :, 11:21, 13:25] = 0, 0, 0
     shapes = [(B, 6, 8, 8), (B, 6, 8, 8) if alike else (B, 20, 4, 4)] * students
     pairs = [Pair(torch.randn(s), torch.randn(s), valid_cells(valid, s[2:])) for s in shapes]
+    if method == "rdpp":  # features that are far apart have no contrast left
+        pairs = [pair._replace(student=pair.student + pair.teacher) for pair in pairs]
     return distiller, pairs, valid
 
 
@@ -150,29 +158,40 @@ def literal_enlarge(level: Matrix, valid: Matrix, size: tuple[int, int], corners
     return divided(down @ (level * valid) @ along.T, down @ valid @ along.T)
 
 
-def level_map(to_map: MapRecipe | ContextualMap, pair: Pair) -> Tensor:
-    """A level's map, of a pair without valid."""
+def level_map(to_map: MapRecipe | ContextualMap | EnsembleMap, pairs: list[Pair]) -> Tensor:
+    """A level's map, of a pair without valid, or of one a student."""
+    pair, *_ = pairs
+    if isinstance(to_map, EnsembleMap):
+        own = [each.student for each in pairs]
+        mean = sum(own) / len(own)
+        error = ((mean - pair.teacher) ** 2).sum(1)
+        variance = sum((one**2).sum(1) for one in own) / len(own) - (mean**2).sum(1)
+        return error if to_map.of == "error" else variance
     if isinstance(to_map, ContextualMap):
         contextual = contextual_distance(pair, to_map.against, to_map.measure)
         return contextual + to_map.cosine * cosine_distance(pair)
     affinity = affinity_map(pair, to_map.form, to_map.norm)
-    return to_map.feature * cosine_distance(pair) + to_map.affinity * affinity
+    between = cosine_distance if to_map.distance == "cosine" else euclidean_distance
+    return to_map.feature * between(pair) + to_map.affinity * affinity
 
 
 def filled(one: Matrix, valid: Matrix) -> Matrix:
     return np.where(valid > 0, one, one[valid > 0].min())
 
 
-def literal_map(to_map: MapRecipe | ContextualMap, pairs: list[Pair], valid: Tensor, b: int) -> Matrix:
+def literal_map(
+    to_map: MapRecipe | ContextualMap | EnsembleMap, pairs: list[Pair], valid: Tensor, b: int
+) -> Matrix:
     recipe = to_map if isinstance(to_map, MapRecipe) else MapRecipe(sigma=to_map.sigma)
     work = (SIZE[0] // recipe.shrink, SIZE[1] // recipe.shrink)
     levels = []
-    for pair in pairs:
-        assert pair.valid is not None
-        counts = pair.valid[b, 0].numpy() > 0
-        t, s = (f[b][:, torch.from_numpy(counts)][None, :, :, None] for f in pair[:2])
+    for group in [pairs] if isinstance(to_map, EnsembleMap) else [[pair] for pair in pairs[recipe.levels]]:
+        assert group[0].valid is not None
+        counts = group[0].valid[b, 0].numpy() > 0
+        inside = torch.from_numpy(counts)
+        counting = [Pair(*(f[b][:, inside][None, :, :, None] for f in pair[:2])) for pair in group]
         level = np.zeros(counts.shape)
-        level[counts] = level_map(to_map, Pair(t, s)).flatten().double().numpy()
+        level[counts] = level_map(to_map, counting).flatten().double().numpy()
         levels.append(literal_enlarge(level, counts.astype(float), work, recipe.align_corners))
     together = np.sum(levels, 0) if recipe.combine == "sum" else np.prod(levels, 0)
     whole = valid[b, 0].double().numpy()
@@ -200,6 +219,8 @@ def test_a_map_is_that_of_the_counting_cells_alone_and_lowest_where_nothing_coun
             scales = zip(parts, to_map.zero.tolist(), to_map.unit.tolist(), strict=True)
             together = np.mean([(part - zero) / unit for part, zero, unit in scales], axis=0)
             literal = filled(together, valid[b, 0].numpy())
+        elif isinstance(to_map, CoarseMap):
+            literal = literal_map(to_map.recipe, pairs[1:], valid, b)
         else:
             literal = literal_map(to_map, pairs, valid, b)
         assert found[b, 0].numpy() == pytest.approx(literal, rel=1e-3, abs=2e-4)

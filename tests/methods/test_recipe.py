@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 from understudy.methods import METHODS, method_named
-from understudy.methods.recipe import Adam, Recipe, Sgd, StableAdamW, share_of_rate
+from understudy.methods.recipe import Adam, AdamW, Recipe, Sgd, StableAdamW, at_their_rates, share_of_rate
 from understudy.methods.stable_adamw import StableAdamWOptimiser
 
 STEPS = 200
+OWN_SCORE = ("uniad", "mkd")  # methods whose paper takes another score than the maximum of the map
 
 
 def test_a_constant_rate_stays_and_a_cosine_rises_and_falls() -> None:
@@ -48,12 +49,18 @@ def test_a_tuned_recipe_is_for_several_products_and_keeps_the_rest() -> None:
     assert (tuned.optimiser, tuned.batch_size) == (Sgd(lr=0.3), 5)
 
 
+def test_a_step_falls_to_a_tenth_after_four_fifths() -> None:
+    shares = [share_of_rate("step", step, STEPS) for step in range(STEPS)]
+    assert shares == [1.0] * 160 + [0.1] * 40
+    assert share_of_rate("step", 0, 1) == 1.0
+
+
 @pytest.mark.parametrize("method", list(METHODS))
-def test_scores_are_comparable_but_for_the_papers_recipe_whose_score_is_the_maximum(method: str) -> None:
+def test_scores_are_comparable_but_for_the_papers_recipe_whose_score_is_the_papers(method: str) -> None:
     recipes = method_named(method).recipes
     assert {name: recipe.image_score for name, recipe in recipes.items()} == {
         "tuned": "comparable",
-        "paper": "maximum",
+        "paper": "own" if method in OWN_SCORE else "maximum",
     }
     assert Recipe().image_score == "maximum"
 
@@ -67,12 +74,45 @@ def test_scores_are_comparable_but_for_the_papers_recipe_whose_score_is_the_maxi
             StableAdamWOptimiser,
             {"lr": 0.3, "betas": (0.5, 0.6), "eps": 1e-5, "weight_decay": 0.7, "amsgrad": True},
         ),
+        (
+            AdamW(0.1, (0.4, 0.9), 0.3),
+            torch.optim.AdamW,
+            {"lr": 0.1, "betas": (0.4, 0.9), "weight_decay": 0.3},
+        ),
         (Sgd(0.2, 0.8, 1e-3), torch.optim.SGD, {"lr": 0.2, "momentum": 0.8, "weight_decay": 1e-3}),
     ],
 )
 def test_an_optimiser_takes_its_numbers(
-    optimiser: Adam | Sgd | StableAdamW, kind: type[torch.optim.Optimizer], options: dict[str, object]
+    optimiser: Adam | AdamW | Sgd | StableAdamW, kind: type[torch.optim.Optimizer], options: dict[str, object]
 ) -> None:
     made = optimiser.over(nn.Linear(2, 2).parameters())
     assert isinstance(made, kind)
     assert options.items() <= made.defaults.items()
+
+
+def test_modules_that_say_a_share_learn_at_that_share_of_the_rate() -> None:
+    slow, fast = nn.Linear(2, 3), nn.Linear(3, 1)
+    slow.rate_share = 0.2  # type: ignore[assignment]
+    made = Adam(0.5).over(at_their_rates(nn.Sequential(slow, nn.ReLU(), fast), 0.5))
+    assert [group["lr"] for group in made.param_groups] == [0.5, pytest.approx(0.1)]
+    assert [group["params"] for group in made.param_groups] == [
+        [fast.weight, fast.bias],
+        [slow.weight, slow.bias],
+    ]
+    (alone,) = Sgd(0.4).over(at_their_rates(slow, 0.4)).param_groups
+    assert alone["lr"] == pytest.approx(0.08)
+
+
+def test_a_student_without_a_share_has_one_group_as_it_had() -> None:
+    student = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+    (group,) = Adam().over(at_their_rates(student, 0.005)).param_groups
+    assert group["params"] == list(student.parameters())
+    assert group["lr"] == 0.005
+
+
+def test_a_schedule_keeps_the_ratio_of_the_rates() -> None:
+    slow, fast = nn.Linear(2, 3), nn.Linear(3, 1)
+    slow.rate_share = 0.2  # type: ignore[assignment]
+    made = Adam(0.5).over(at_their_rates(nn.Sequential(slow, fast), 0.5))
+    torch.optim.lr_scheduler.LambdaLR(made, lambda step: 0.3)
+    assert [group["lr"] for group in made.param_groups] == pytest.approx([0.15, 0.03])

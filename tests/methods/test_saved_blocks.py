@@ -10,6 +10,7 @@ import torch
 from understudy import Model, fit
 from understudy.distill.teacher import Teacher
 from understudy.folders import read_sealed
+from understudy.runtime.manifest import BUNDLE_SCHEMA
 from understudy.runtime.walk import find_pictures
 
 OPTIONS = {"image_size": 70, "max_steps": 2, "batch_size": 2, "precision": "32", "device": "cpu"}
@@ -27,7 +28,7 @@ def test_a_model_of_means_of_blocks_is_loaded_as_it_was_trained(factory: Path, t
     )
     loaded = Model.load(tmp_path / "model", "cpu")
     card = loaded.manifest.teacher
-    assert loaded.manifest.bundle_schema == 8
+    assert loaded.manifest.bundle_schema == BUNDLE_SCHEMA
     assert (card.strides, card.blocks) == ((14, 14), ((2, 3, 4, 5), (6, 7, 8, 9)))
     pictures = find_pictures(factory / "nut" / "test")[:2]
     for ours, theirs in zip(loaded.predict(pictures), fitted.predict(pictures), strict=True):

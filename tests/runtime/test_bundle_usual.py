@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from understudy.folders import read_sealed, write_sealed
 from understudy.runtime.bundle import read_usual, save_usual, write_usual
 from understudy.runtime.manifest import read_manifest
 from understudy.runtime.usual import ProductUsual, Usual
+from understudy.runtime.usual_composition import N_PARTS, PartUsual, Shape, UsualComposition
 
 
 @pytest.fixture
@@ -36,6 +38,21 @@ def of_all(folder: Path) -> Usual:
             n_good=i + 1,
         )
         for i, name in enumerate(read_manifest(folder).training.categories)
+    }
+
+
+def with_compositions(usual: Usual) -> Usual:
+    """The same; every category but the first has compositions too, of 5 shares and more."""
+    rng = np.random.default_rng(1)
+
+    def part(d: int) -> PartUsual:
+        axes, more = rng.random((d, d + 1), np.float32), rng.random(d, np.float32)
+        shape = Shape(rng.random(d + 1, np.float32), axes, more, 0.1 + rng.random())
+        return PartUsual(shape, rng.normal(), 0.1 + rng.random())
+
+    return {
+        name: replace(u, composition=UsualComposition(tuple(part(i) for _ in range(N_PARTS))) if i else None)
+        for i, (name, u) in enumerate(usual.items())
     }
 
 
@@ -72,6 +89,51 @@ def test_what_is_usual_is_read_as_it_was_saved_bit_for_bit(copy: Path) -> None:
     assert manifest.image_score == "comparable"
     assert exact(read_usual(copy, manifest)) == exact(usual)
     assert exact(load(copy).inspector.scorer.usual) == exact(usual)
+
+
+def test_compositions_are_read_as_they_were_saved_bit_for_bit(copy: Path) -> None:
+    usual = with_compositions(of_all(copy))
+    read = read_usual(copy, save_usual(copy, read_manifest(copy), usual))
+    assert exact(read) == exact(usual)
+    for name, each in usual.items():
+        assert read is not None
+        found = read[name].composition
+        assert (found is None) == (each.composition is None)
+        for a, b in zip(
+            found.parts if found else (), each.composition.parts if each.composition else (), strict=True
+        ):
+            one, other = a.shape, b.shape
+            for name in ("mean", "axes", "more"):
+                assert getattr(one, name).tobytes() == getattr(other, name).tobytes()
+            assert (one.axes.shape, one.rest, a.centre, a.scale) == (
+                other.axes.shape,
+                other.rest,
+                b.centre,
+                b.scale,
+            )
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"mean2_1": None},
+        {"part2_1": None},
+        {"axes2_0": np.ones((2, 2), np.float32)},
+        {"axes2_0": np.full((2, 3), np.nan, np.float32)},
+        {"more2_0": np.ones((3,), np.float32)},
+        {"mean2_0": np.full(3, np.inf, np.float32)},
+        {"mean2_0": np.zeros((0,), np.float32), "axes2_0": np.zeros((2, 0), np.float32)},
+        {"part2_0": np.array([1.0, 0.0, 0.0])},
+        {"part2_0": np.array([0.0, 0.0, 1.0])},
+        {"part2_0": np.array([1.0, np.nan, 1.0])},
+        {"part2_0": np.array([1.0, 1.0])},
+    ],
+)
+def test_compositions_that_give_no_score_are_refused(copy: Path, arrays: dict[str, Any]) -> None:
+    save_usual(copy, read_manifest(copy), with_compositions(of_all(copy)))
+    changed(copy, **arrays)
+    with pytest.raises(BundleError, match=r"usual\.npz is damaged or of another version; take the"):
+        load(copy)
 
 
 def test_the_same_figures_make_the_same_file(copy: Path) -> None:

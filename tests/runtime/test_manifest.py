@@ -64,7 +64,7 @@ def test_a_model_is_scored_alike_before_and_after_saving(
         prototypes = {name: vector[:64] for name, vector in prototypes.items()}
     distiller = build(method, teacher, settings_for(method)).eval()
     if isinstance(distiller.to_map, Fusion):
-        distiller.to_map.fit({"local": np.arange(9.0), "global": np.arange(3.0)})
+        distiller.to_map.fit({name: np.arange(9.0) for name in distiller.to_map.parts})
     paths = find_pictures(factory / "nut" / "test")
     before = scored(Scorer(TorchNetwork(distiller), model.preprocess, prototypes).score(paths))
     save_trained(
@@ -129,7 +129,7 @@ def test_an_altered_or_cut_manifest_is_refused(copy: Path) -> None:
 
 def test_a_newer_format_asks_for_an_update(copy: Path) -> None:
     edit(copy / "manifest.json", bundle_schema=manifests.BUNDLE_SCHEMA + 1)
-    with pytest.raises(BundleError, match=r"model of format 9, this version reads 8; update"):
+    with pytest.raises(BundleError, match=r"model of format 10, this version reads 9; update"):
         load(copy)
 
 
@@ -257,6 +257,18 @@ def test_a_model_of_format_7_which_keeps_no_measurement_of_the_precision_scores_
         assert (ours.score, ours.verdict) == (theirs.score, theirs.verdict)
 
 
+def test_a_model_of_format_8_which_knows_no_compositions_scores_as_before(
+    copy: Path, model: Model, factory: Path
+) -> None:
+    edit(copy / "calibration.json", bundle_schema=8)
+    listed = without(copy, "") | {"calibration.json": sha256_of(copy / "calibration.json")}
+    reseal(copy, bundle_schema=8, files=listed)
+    old, pictures = Model.load(copy, "cpu"), find_pictures(factory / "nut" / "test")
+    assert "logical" not in old.manifest.settings
+    for ours, theirs in zip(old.predict(pictures), model.predict(pictures), strict=True):
+        assert (ours.score, ours.verdict) == (theirs.score, theirs.verdict)
+
+
 @pytest.mark.parametrize("schema", [4, 5])
 def test_the_score_of_a_model_of_an_older_format_is_still_the_maximum_of_its_map(
     copy: Path, model: Model, factory: Path, schema: int
@@ -293,7 +305,7 @@ def test_calibrating_a_model_of_the_first_edition_puts_its_thresholds_on_the_lis
         load(copy)
 
 
-@pytest.mark.parametrize(("schema", "way_out"), [(3, "calibrate again"), (9, "update understudy")])
+@pytest.mark.parametrize(("schema", "way_out"), [(3, "calibrate again"), (10, "update understudy")])
 def test_a_calibration_of_another_format_says_what_to_do(copy: Path, schema: int, way_out: str) -> None:
     edit(first_edition(copy) / "calibration.json", bundle_schema=schema)
     with pytest.raises(
@@ -317,7 +329,7 @@ def test_files_can_be_read_by_whom_the_umask_lets(model_folder: Path, exported: 
 
 def test_an_older_model_asks_to_be_trained_again(copy: Path) -> None:
     edit(copy / "manifest.json", bundle_schema=3)
-    with pytest.raises(BundleError, match=r"model of format 3, this version reads 8; train it again"):
+    with pytest.raises(BundleError, match=r"model of format 3, this version reads 9; train it again"):
         load(copy)
 
 

@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 
 from understudy import Inspector
-from understudy.errors import InputError
+from understudy.errors import InputError, WorkError
 from understudy.runtime import providers
 from understudy.runtime.providers import (
     PROVIDERS,
@@ -33,6 +33,9 @@ def pretend(monkeypatch: pytest.MonkeyPatch, *names: str, starts: Sequence[str] 
 
         def get_providers(self) -> list[str]:
             return list(starts if starts is not None else names)
+
+        def disable_fallback(self) -> None:
+            asked.append("no fallback")
 
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: list(names))
     monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
@@ -89,6 +92,45 @@ def test_a_provider_that_silently_gives_way_to_another_is_refused(
         InputError, match=r"has CUDA and could not start it here, so .*model\.onnx would run by CPUExec.*;"
     ):
         Inspector.load(exported, provider="cuda")
+
+
+def test_no_session_goes_over_to_the_processor_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = pretend(monkeypatch, "CUDAExecutionProvider", "CPUExecutionProvider")
+    open_session(Path("model.onnx"), 1, "cuda")
+    assert asked[-1] == "no fallback"
+
+
+def test_a_provider_that_fails_while_it_runs_is_one_sentence_and_nothing_is_computed_by_another(
+    exported: Path, factory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from onnxruntime.capi.onnxruntime_pybind11_state import EPFail
+
+    opened: list[Any] = []
+    session = onnxruntime.InferenceSession
+
+    class Failing:
+        """The native part of a session whose GPU is lost."""
+
+        def __getattr__(self, name: str) -> Any:
+            return lambda *given: False
+
+        def run(self, *given: object) -> object:
+            raise EPFail("CUDA failure 700: an illegal memory access was encountered\nat line 1")
+
+    def open_it(*given: Any, **named: Any) -> Any:
+        opened.append(session(*given, **named))
+        return opened[-1]
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", open_it)
+    inspector = Inspector.load(exported)
+    for each in opened:
+        each._sess = Failing()
+        each.set_providers = lambda names: pytest.fail("it began again")
+    with pytest.raises(
+        WorkError, match=r"model\.onnx: the processor failed while it ran: CUDA failure 700.*;"
+    ):
+        list(inspector.predict(factory / "nut" / "test"))
+    assert capsys.readouterr().out == ""
 
 
 def test_a_provider_for_one_thread_at_a_time_gets_a_lock() -> None:

@@ -319,3 +319,21 @@ def test_one_thread_decodes_in_the_thread_that_scores(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("understudy.runtime.scoring.decode_ahead", refuse)
     assert len(ok(list(scorer().score([painted((0, 0))] * 9, 8, threads=1)))) == 9
+
+
+def test_an_own_score_is_the_highest_that_the_network_gives_a_window_of_the_picture() -> None:
+    """Without what is usual; with it scores are comparable."""
+
+    def network(images: NDArray[np.float32], valid: NDArray[np.float32] | None, lap: Lap) -> Answers:
+        answers = RedIsWrong()(images, valid, lap)
+        return answers._replace(scores=10 * answers.scores)
+
+    pictures = [painted((2, 3)), painted((30, 60), (32, 64)), np.zeros((40, 32, 3), np.uint8)]
+    own, plain = (replace(scorer(TILED), network=network, own_score=o) for o in (True, False))
+    assert [found.score for found in ok(list(own.score(pictures)))] == [10, 10, 0]
+    assert [found.score for found in ok(list(plain.score(pictures)))] == [1, 1, 0]
+    usual = replace(relative(), network=network)
+    (comparable,), (same,) = (
+        ok(list(replace(usual, own_score=o).score(pictures[:1]))) for o in (True, False)
+    )
+    assert comparable.score == same.score

@@ -24,9 +24,9 @@ def lake(factory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
-    """A cluster of two workers, which the tests of a session share."""
+    """A cluster of two workers, which the tests of a file share; an idle one slows all that follow."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     ray = pytest.importorskip("ray")
     ray.init(

@@ -61,6 +61,14 @@ def test_what_cannot_be_judged_is_a_row_with_an_error_that_names_it(exported: Pa
     assert (rows[2]["error"], rows[2]["score"], rows[2]["regions"]) == ("c.png is away", None, None)
 
 
+def test_a_gap_that_pandas_filled_with_nan_is_read_from_the_disk(exported: Path, lake: Path) -> None:
+    first, second = (str(path) for path in find_pictures(lake)[:2])
+    batch = {"path": ["a.png", second], "bytes": [Path(first).read_bytes(), float("nan")]}
+    rows = rows_of(BatchInspector(exported)(batch))
+    assert [row["error"] for row in rows] == [None, None]
+    assert [row["score"] for row in rows] == [r["score"] for r in expected(exported, lake)[:2]]
+
+
 def test_a_model_without_thresholds_gives_scores_alone(
     exported: Path, lake: Path, tmp_path: Path, uncalibrate: Callable[[Path], Path]
 ) -> None:

@@ -47,9 +47,41 @@ def test_a_part_half_written_is_no_part_and_is_set_aside(tmp_path: Path) -> None
     whole = tmp_path / write_part(str(tmp_path), columns("a.png"), OURS)
     half = tmp_path / write_part(str(tmp_path), columns("b.png"), OURS)
     half.write_bytes(half.read_bytes()[:-20])
-    assert finished_parts(str(tmp_path), OURS).paths == {"a.png"}
+    content = half.read_bytes()
+    done = finished_parts(str(tmp_path), OURS)
+    assert done.paths == {"a.png"}
     assert whole.exists()
     assert [path.name for path in tmp_path.glob("*.parquet") if not path.name.startswith(".")] == [whole.name]
+    for _ in range(2):  # also the runs after it leave it where it is
+        with keeping_others_out(str(tmp_path)):
+            assert finished_parts(str(tmp_path), OURS).paths == {"a.png"}
+    (aside,) = done.damaged
+    assert Path(aside).read_bytes() == content
+
+
+def test_a_part_that_cannot_be_read_for_want_of_memory_stays_a_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = write_part(str(tmp_path), columns("a.png"), OURS)
+
+    def no_room(file: object) -> object:
+        raise pa.ArrowMemoryError("malloc of size 1 failed")
+
+    monkeypatch.setattr(pq, "ParquetFile", no_room)
+    with pytest.raises(MemoryError):
+        finished_parts(str(tmp_path), OURS)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_local_folder_may_be_named_by_its_uri(tmp_path: Path) -> None:
+    out = (tmp_path / "new" / "a b").as_uri()
+    with keeping_others_out(out):
+        assert finished_parts(out, OURS).paths == set()
+        name = write_part(out, columns("a.png"), OURS)
+        with pytest.raises(InputError, match="is being written by"), keeping_others_out(out):
+            pass
+    assert (tmp_path / "new" / "a b" / name).is_file()
+    assert finished_parts(out, OURS).paths == {"a.png"}
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,38 @@ def test_without_mlflow_the_extra_is_named(
         write_pyfunc(exported, tmp_path / "out")
 
 
+def test_folders_above_it_are_made(exported: Path, tmp_path: Path) -> None:
+    write_pyfunc(exported, tmp_path / "new" / "deep" / "served")
+    assert (tmp_path / "new" / "deep" / "served" / "MLmodel").is_file()
+    assert [each.name for each in (tmp_path / "new" / "deep").iterdir()] == ["served"]
+
+
+@pytest.mark.parametrize("fault", ["full", "inside", "no mlflow", "no folder"])
+def test_what_mlflow_cannot_take_is_said_before_the_export_is_written(
+    fault: str,
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    served = tmp_path / "served"
+    served.mkdir()
+    if fault == "full":
+        (served / "mine.txt").write_text("mine")
+    if fault == "inside":
+        served = tmp_path / "line" / "served"
+    if fault == "no mlflow":
+        monkeypatch.setitem(sys.modules, "mlflow.pyfunc", None)
+    if fault == "no folder":
+        served = tmp_path / "file" / "served"
+        served.parent.write_text("no folder")
+    asked = ["export", str(model_folder), "--out", str(tmp_path / "line"), "--pyfunc", str(served)]
+    assert main(asked) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert not (tmp_path / "line").exists()
+
+
+@pytest.mark.usefixtures("written")
 def test_the_command_line_writes_it_beside_the_export(model_folder: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(model_folder, tmp_path / "model")
     command = ["export", str(copy), "--out", str(tmp_path / "line"), "--pyfunc", str(tmp_path / "served")]

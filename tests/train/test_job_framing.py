@@ -25,7 +25,10 @@ QUICK = {"image_size": 64, "max_steps": 4, "batch_size": 4, "precision": "32", "
 QUICK |= {"strides": (8, 16), "holdout": 0.34, "false_alarm_rate": 0.2}
 
 
-TEACHERS = {"dinomaly": {"teacher": "test_vit", "teacher_weights": "random", "strides": (16, 16)}}
+TEACHERS = {
+    "dinomaly": {"teacher": "test_vit", "teacher_weights": "random", "strides": (16, 16)},
+    "uniad": {"settings": {"neighbours": 3, "depth": 1}},  # for four cells along a side
+}
 
 
 def lower_half(path: Path, size: tuple[int, int] = (64, 64)) -> Path:
@@ -167,6 +170,7 @@ def test_every_method_learns_and_scores_tiles_with_a_region(
     assert np.ptp(found.anomaly_map[30:]) > 0
 
 
+@pytest.mark.usefixtures("shallow")
 def test_an_exported_model_of_tiles_and_regions_says_what_it_says_in_torch(
     factory: Path, tmp_path: Path
 ) -> None:

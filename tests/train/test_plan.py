@@ -21,7 +21,7 @@ QUICK = {"image_size": 64, "max_steps": 2, "batch_size": 4, "holdout": 0.0}
 @pytest.mark.parametrize("method", METHODS)
 def test_the_papers_recipe_has_the_papers_choices(method: str) -> None:
     recipe = recipe_of(fit_options({"method": method, "recipe": "paper"}))
-    schedule = "cosine" if method == "dinomaly" else "constant"
+    schedule = {"dinomaly": "cosine", "uniad": "step"}.get(method, "constant")
     assert (recipe.sampling, recipe.statistics, recipe.schedule) == ("natural", "running", schedule)
     assert recipe.averaging == 0
     assert settings_for(method, recipe.settings) == settings_for(method)
@@ -34,11 +34,12 @@ def test_the_tuned_recipe_is_for_several_products(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("image_score", ["maximum", "comparable"])
+@pytest.mark.parametrize("image_score", ["maximum", "comparable", "own"])
 def test_either_recipe_takes_the_score_that_is_named_and_else_has_its_own(
     method: str, image_score: str
 ) -> None:
-    for recipe, own in (("tuned", "comparable"), ("paper", "maximum")):
+    for recipe in ("tuned", "paper"):
+        own = METHODS[method].recipes[recipe].image_score
         assert recipe_of(fit_options({"method": method, "recipe": recipe})).image_score == own
         asked = fit_options({"method": method, "recipe": recipe, "image_score": image_score})
         assert recipe_of(asked).image_score == image_score

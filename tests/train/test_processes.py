@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import torch
+from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
-from understudy import InputError, Model, PictureError, fit
+from understudy import InputError, Model, PictureError, WorkError, fit
 from understudy.methods import Recipe
 from understudy.progress import Advance, Reporter, ignore_progress
+from understudy.train import processes
 from understudy.train.copies import in_copies
 from understudy.train.options import FitOptions, fit_options
 from understudy.train.plan import plan_for
@@ -23,7 +27,9 @@ from understudy.train.processes import (
     Group,
     is_first_process,
     join_group,
+    meeting,
     run_command,
+    was_told_by_first,
 )
 
 STARTED = {
@@ -77,6 +83,41 @@ def test_the_error_of_the_first_process_is_that_of_all() -> None:
     with pytest.raises(PictureError, match=r"^a.png is broken$") as caught:
         in_two(work)
     assert caught.value.path == Path("a.png")
+
+
+def test_the_others_know_that_an_error_is_that_of_the_first() -> None:
+    def work(group: Group, advance: Advance) -> float:
+        def fail() -> None:
+            raise PictureError(Path("a.png"), "is broken")
+
+        with pytest.raises(PictureError) as caught:
+            group.first(fail)
+        return group.total(was_told_by_first(caught.value))
+
+    assert in_two(work) == 1
+
+
+def test_a_process_that_nobody_meets_says_so_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_MEETING", timedelta(seconds=1))
+    with (
+        pytest.raises(WorkError, match=r"process 0 of 2 did not meet the others within 0 minutes; look at"),
+        meeting(0, 2, 0, 1, torch.device("cpu"), f"file://{tmp_path / 'place'}"),
+    ):
+        pass
+
+
+def test_processes_wait_minutes_for_each_other_and_days_for_the_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    waits: list[timedelta] = []
+    monkeypatch.setattr(
+        processes.distributed, "init_process_group", lambda *given, **named: waits.append(given[2])
+    )
+    monkeypatch.setattr(processes.distributed, "new_group", lambda backend, timeout: waits.append(timeout))
+    monkeypatch.setattr(processes.distributed, "destroy_process_group", lambda: None)
+    with meeting(0, 2, 0, 1, torch.device("cpu"), "env://"):
+        pass
+    assert waits == [timedelta(minutes=10), timedelta(days=7)]
 
 
 def test_one_device_is_alone() -> None:
@@ -185,3 +226,16 @@ def test_a_command_that_torchrun_runs_ends_with_the_code_of_the_first_failure(
     asked = fit_options({"device": "cpu", "devices": 2, "strategy": "ddp"})
     assert run_command(asked, ["fit", "data"]) == code
     assert ran == [["--standalone", "--nproc-per-node", "2", "-m", "understudy", "fit", "data"]]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_command_that_torchrun_runs_and_a_signal_ends_has_the_code_of_the_signal(
+    number: signal.Signals, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(arguments: list[str]) -> None:
+        raise SignalException("got a signal", number)
+
+    monkeypatch.setattr("torch.distributed.run.main", stop)
+    assert (
+        run_command(fit_options({"device": "cpu", "devices": 2, "strategy": "ddp"}), ["fit", "data"]) == code
+    )

@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from understudy.errors import WorkError
 from understudy.files import sha256_of
 from understudy.progress import ignore_progress
 from understudy.train import trackers
+from understudy.train.loop import journal_file
 from understudy.train.options import FitOptions
 from understudy.train.trackers import Trackers, require_trackers, tracking
 
@@ -174,6 +176,26 @@ def test_lines_that_are_half_written_or_damaged_are_no_figures(tmp_path: Path) -
         file.write('ss": 1.5}\n')
     opened.following.advance("train", 2, 2, "")
     assert seen == [({"loss": 2.0}, 1), ({"loss": 1.5}, 2)]
+
+
+def test_a_training_that_had_no_step_left_gives_its_curve_at_the_end(tmp_path: Path) -> None:
+    seen: list[tuple[int, float]] = []
+
+    class Noting(Broken):
+        def log_hyperparams(self, settings: Mapping[str, object]) -> None: ...
+
+        def log_metrics(self, figures: Mapping[str, float], step: int) -> None:
+            if "loss" in figures:
+                seen.append((step, figures["loss"]))
+
+    opened = Trackers(journal_file(tmp_path), Reporter(), {"csv": Noting("")})  # type: ignore[dict-item]
+    (tmp_path / "training.jsonl").write_text('{"step": 10, "loss": 2.0}\n{"step": 20, "loss": 1.0}\n')
+    ended: Any = SimpleNamespace(
+        seconds=1.0, steps=20, kept_step=20, categories={}, precision="32", device="cpu"
+    )
+    for _ in range(2):
+        opened.result(SimpleNamespace(training=ended), None)  # type: ignore[arg-type]
+    assert seen == [(10, 2.0), (20, 1.0)]
 
 
 @pytest.mark.parametrize(

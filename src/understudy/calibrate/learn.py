@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from understudy.calibrate.estimate import Numbers, standardise
+from understudy.calibrate.learn_composition import learn_compositions
 from understudy.data.records import Record
 from understudy.errors import InputError, PictureError
 from understudy.progress import Reporter
@@ -70,7 +71,7 @@ def learn_usual(
     With ``image_score`` ``comparable`` what is usual is saved in the model's folder and takes effect at once.
 
     Args:
-        inspector: new model; its scores are still the maxima of its maps.
+        inspector: new model; its scores are not yet comparable.
         records: pictures that it learned from.
         image_score: which scores the model is to have.
         min_area: smallest area of a defect, in pixels of the map.
@@ -88,19 +89,38 @@ def learn_usual(
     chosen = list(_some_of_each(records, inspector.scorer.preprocess, reporter))
     for product, scored in _by_product(inspector.scorer, chosen, reporter):
         products[product] = _figures(product, scored, inspector, image_score, min_area, window)
-    if image_score == "maximum":
+    if image_score != "comparable":
         return {product: each.learned for product, each in products.items()}
     norms, _ = standardise({product: each.learned.scores for product, each in products.items()})
     usual: Usual = {
         product: ProductUsual(each.level, each.spread, norms[product].centre, norms[product].scale, each.n)
         for product, each in products.items()
     }
+    scores = {product: norms[product](each.learned.scores) for product, each in products.items()}
+    if all(len(each.compositions) for each in products.values()):
+        usual, scores = _with_compositions(usual, scores, {p: x.compositions for p, x in products.items()})
     inspector.manifest = save_usual(inspector.folder, inspector.manifest, usual)
     inspector.scorer = replace(inspector.scorer, usual=usual)
-    return {
-        product: replace(each.learned, scores=norms[product](each.learned.scores))
-        for product, each in products.items()
-    }
+    return {product: replace(each.learned, scores=scores[product]) for product, each in products.items()}
+
+
+def _with_compositions(
+    usual: Usual, scores: Mapping[str, Numbers], compositions: Mapping[str, Numbers]
+) -> tuple[Usual, dict[str, Numbers]]:
+    """Add what is usual in compositions: scores are sums, with mean 0 and standard deviation 1 again."""
+    composed = learn_compositions(compositions)
+    sums = {product: own + composed[product].scores for product, own in scores.items()}
+    norms, _ = standardise(sums)
+    both = {}
+    for product, maps in usual.items():
+        shift, unit, own = norms[product].centre, norms[product].scale, composed[product].usual
+        both[product] = replace(
+            maps,
+            centre=maps.centre + maps.scale * shift,
+            scale=maps.scale * unit,
+            composition=own and own.over(unit),
+        )
+    return both, {product: norms[product](each) for product, each in sums.items()}
 
 
 @dataclass(frozen=True)
@@ -111,6 +131,7 @@ class _Product:
     spread: Maps
     n: int
     learned: Learned
+    compositions: Numbers = field(default_factory=lambda: np.zeros((0, 0)))  # (n, N)
 
 
 def _some_of_each(records: Sequence[Record], preprocess: Preprocess, reporter: Reporter) -> Iterator[Record]:
@@ -170,7 +191,7 @@ def _figures(
     # The prototype without the picture lies as much farther; a single picture is its own prototype.
     distances = away * trained / (trained - 1) if trained > 1 else np.zeros(0)
     light = (np.array([s.brightness for s in scored]), np.array([s.sharpness for s in scored]))
-    if image_score == "maximum":
+    if image_score != "comparable":
         scores = np.array([each.score for each in scored], np.float64)
         levels = np.array([highest_threshold_with_region(each.anomaly_map, min_area) for each in scored])
         return _Product(
@@ -186,7 +207,9 @@ def _figures(
         highest.append(highest_threshold_with_region(relative, min_area))
     scores = np.array(list(places.excesses(window)))
     learned = Learned(scores, np.array(highest), distances, windows, *light)
-    return _Product(level, spread.astype(np.float32), n, learned)
+    composed = [each.composition for each in scored if each.composition is not None]
+    compositions = np.array(composed, np.float64) if composed else np.zeros((0, 0))
+    return _Product(level, spread.astype(np.float32), n, learned, compositions)
 
 
 class _Places:

@@ -18,6 +18,7 @@ from understudy.cli.arguments import (
     parse_folder,
     parse_named,
 )
+from understudy.errors import InputError
 from understudy.progress import reporting
 from understudy.types import GraphFormat, GraphPrecision
 
@@ -65,6 +66,12 @@ def export(
     require_signature: SignatureOption = None,
 ) -> None:
     """Write MODEL as a graph for the light runtime, and check that it gives the same results as in torch."""
+    if pyfunc:
+        from understudy.scale.pyfunc import require_pyfunc, write_pyfunc
+
+        if out.absolute() in (pyfunc.absolute(), *pyfunc.absolute().parents):
+            raise InputError(f"--pyfunc {pyfunc} lies in the exported model's folder; name one outside of it")
+        require_pyfunc(pyfunc)
     from understudy.export import export as export_model
 
     with reporting(plain_lines=True) as reporter:
@@ -80,8 +87,6 @@ def export(
             progress=reporter,
         )
     if pyfunc:
-        from understudy.scale.pyfunc import write_pyfunc
-
         write_pyfunc(out, pyfunc)
         print(f"{pyfunc}: for mlflow.pyfunc.load_model")
     size = sum(file.stat().st_size for file in out.iterdir())

@@ -58,7 +58,7 @@ def fit(data: Path, out: Path, layout: LayoutChoice, good: str | None, bad: str 
     if (code := run_command(asked, sys.argv[1:])) is not None:
         raise typer.Exit(code)
     first = is_first_process(asked)
-    with reporting(first, plain_lines=True) as reporter, _stopping(out), _speaking(first):
+    with reporting(first, plain_lines=True) as reporter, _stopping(out, first), _speaking():
         model = understudy.fit(open_data(data, layout, good, bad), out=out, progress=reporter, **typed)
         reporter.say(f"{out}: trained in {model.manifest.training.seconds:.0f} s")
         if model.thresholds is None:
@@ -110,28 +110,31 @@ fit.__annotations__ = {each.name: each.annotation for each in _parameters()}
 
 
 @contextmanager
-def _stopping(out: Path) -> Iterator[None]:
-    """Say on Ctrl-C whether the training can be resumed."""
+def _stopping(out: Path, first: bool) -> Iterator[None]:
+    """Say on Ctrl-C whether the training can be resumed; one of several processes does."""
     from understudy.train.loop import checkpoint_file
 
     try:
         yield
     except KeyboardInterrupt:
-        kept = checkpoint_file(out).is_file()
-        hint = "go on with --resume" if kept else "there was no checkpoint yet"
-        typer.echo(f"understudy: stopped; {hint}", err=True)
+        if first:
+            kept = checkpoint_file(out).is_file()
+            hint = "go on with --resume" if kept else "there was no checkpoint yet"
+            typer.echo(f"understudy: stopped; {hint}", err=True)
         raise
 
 
 @contextmanager
-def _speaking(first: bool) -> Iterator[None]:
-    """Leave it to the first of several processes to say why they all stop."""
+def _speaking() -> Iterator[None]:
+    """Leave an error of the first of several processes to that one; any other is said where it is raised."""
+    from understudy.train.processes import was_told_by_first
+
     try:
         yield
     except UnderstudyError as error:
-        if first:
-            raise
-        raise typer.Exit(error.exit_code) from error
+        if was_told_by_first(error):
+            raise typer.Exit(error.exit_code) from error
+        raise
 
 
 def _count(text: str | None) -> int | None:

@@ -201,7 +201,7 @@ def _predict_lake(
         require_signature=require_signature,
     )
     print(f"{done.rows - done.errors} pictures scored, {done.errors} unreadable", file=sys.stderr)
-    if done.errors:
+    if done.errors or done.unreached:
         raise typer.Exit(1)
     if not done.calibrated:
         typer.echo(f"understudy: {model} is not calibrated, so rows have scores and no verdicts", err=True)

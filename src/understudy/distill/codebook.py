@@ -19,7 +19,16 @@ from understudy.distill.teacher import embedding
 from understudy.distill.valid import valid_cells
 from understudy.types import Features
 
-__all__ = ["FACES", "Codebook", "spherical_kmeans", "stack_levels"]
+__all__ = [
+    "FACES",
+    "Codebook",
+    "make_room",
+    "nearest_product",
+    "on_one_grid",
+    "repeat_to",
+    "spherical_kmeans",
+    "stack_levels",
+]
 
 FACES = 8
 """Embeddings by which a product is recognised. One would do for whole pictures; tiles of one differ."""
@@ -66,7 +75,7 @@ class Codebook(nn.Module):
 
     def forward(self, features: Features) -> Tensor:  # noqa: D102
         cells = self.cells(features)
-        likeness = self.centres[self._product(features)] @ cells.flatten(2)
+        likeness = self.centres[nearest_product(features, self.faces)] @ cells.flatten(2)
         return 1 - likeness.amax(1).view(-1, 1, *cells.shape[2:])
 
     def cells(self, features: Features) -> Tensor:
@@ -97,8 +106,8 @@ class Codebook(nn.Module):
         centres, faces = [], []
         for cells, embeddings in products:
             most = min(self.n_centres, max(1, len(cells) // _CELLS_EACH))
-            centres.append(_so_many(spherical_kmeans(cells, most), self.n_centres))
-            faces.append(_so_many(spherical_kmeans(embeddings, FACES), FACES))
+            centres.append(repeat_to(spherical_kmeans(cells, most), self.n_centres))
+            faces.append(repeat_to(spherical_kmeans(embeddings, FACES), FACES))
         self.centres, self.faces = nn.Buffer(torch.stack(centres)), nn.Buffer(torch.stack(faces))
 
     def fit_scales(self, moments: Tensor) -> None:
@@ -113,32 +122,41 @@ class Codebook(nn.Module):
         self.shift.copy_(mean)
         self.scale.copy_(torch.where(deviation > LEAST_SPREAD, deviation, 1.0))
 
-    def _product(self, features: Features) -> Tensor:
-        """Features -> (B,) number of the product with the nearest face."""
-        likeness = torch.einsum("be,pme->bpm", embedding(features), self.faces).amax(2)
-        return torch.argmax(likeness, 1)
-
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
-        for name in ("centres", "faces"):  # their shapes are known only once they are filled
-            if (saved := state_dict.get(prefix + name)) is not None:
-                setattr(self, name, nn.Buffer(torch.empty_like(saved, device=self.shift.device)))
+        make_room(self, ("centres", "faces"), state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+def nearest_product(features: Features, faces: Tensor) -> Tensor:
+    """Features and (P, M, E) faces -> (B,) number of the product with the nearest face."""
+    likeness = torch.einsum("be,pme->bpm", embedding(features), faces).amax(2)
+    return torch.argmax(likeness, 1)
+
+
+def make_room(module: nn.Module, names: Iterable[str], state: Mapping[str, Any], prefix: str) -> None:
+    """Give buffers the shapes that they have in a saved state; they are known only once they are filled."""
+    for name in names:
+        if (saved := state.get(prefix + name)) is not None:
+            device = getattr(module, name).device
+            setattr(module, name, nn.Buffer(torch.empty_like(saved, device=device)))
 
 
 def stack_levels(features: Features, at: int) -> Tensor:
     """Features -> (B, D_1 + .. + D_L, h, w) on the grid of level ``at``; each cell has length one."""
-    height, width = features[at].shape[-2:]
-    levels = []
-    for level in features:
-        finer = level.shape[-1] > width
-        resized = (
-            F.adaptive_avg_pool2d(level.float(), (height, width))
-            if finer
-            else F.interpolate(level.float(), (height, width), mode="bilinear", align_corners=False)
-        )
-        levels.append(F.normalize(resized, dim=1))
+    levels = [F.normalize(level, dim=1) for level in on_one_grid(features, at)]
     stacked: Tensor = torch.cat(levels, 1) / len(features) ** 0.5
     return stacked
+
+
+def on_one_grid(features: Features, at: int) -> Features:
+    """Features -> the same in float32, each resized to the grid of level ``at``."""
+    height, width = features[at].shape[-2:]
+    return [
+        F.adaptive_avg_pool2d(level.float(), (height, width))
+        if level.shape[-1] > width
+        else F.interpolate(level.float(), (height, width), mode="bilinear", align_corners=False)
+        for level in features
+    ]
 
 
 def spherical_kmeans(points: Tensor, k: int) -> Tensor:
@@ -158,6 +176,6 @@ def spherical_kmeans(points: Tensor, k: int) -> Tensor:
     return centres
 
 
-def _so_many(points: Tensor, n: int) -> Tensor:
+def repeat_to(points: Tensor, n: int) -> Tensor:
     """(m, D) with m at most n -> (n, D), by repeating them."""
     return points.repeat(-(-n // len(points)), 1)[:n]

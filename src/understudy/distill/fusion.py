@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from understudy.distill.affinity import AffinityAgainst, RowMeasure, contextual_distance
 from understudy.distill.losses import cosine_distance
-from understudy.distill.maps import MapRecipe, enlarge, fill_ignored, smooth
+from understudy.distill.maps import ToMap, enlarge, fill_ignored, smooth
 from understudy.types import Pair
 
 __all__ = ["LEAST_SPREAD", "ContextualMap", "Fusion", "Scaling"]
@@ -51,7 +51,7 @@ class ContextualMap:
         return level + self.cosine * cosine_distance(pair) if self.cosine else level
 
 
-Part: TypeAlias = tuple[slice, MapRecipe | ContextualMap]
+Part: TypeAlias = tuple[slice, ToMap]
 """The pairs that a map is made of, and how it is made."""
 
 

@@ -44,6 +44,7 @@ __all__ = [
     "position_softmax",
     "reduce_divergence",
     "spatial_distillation",
+    "squared_error",
 ]
 
 CosineReading = Literal["local", "global", "hard"]
@@ -120,6 +121,12 @@ def global_cosine_distance(pair: Pair) -> Tensor:
     """(B, D, H, W) pair -> scalar in [0, 2]: each picture's features as one vector. RD's release."""
     teacher, student = (unit_vectors(f, "tensor", pair.valid) for f in pair[:2])
     return 0.5 * (teacher - student).square().sum((1, 2)).mean()
+
+
+def squared_error(pair: Pair) -> Tensor:
+    """(B, D, H, W) pair -> scalar: mean of the squared differences. UniAD, arXiv:2206.03687."""
+    teacher, student = (flatten_valid(f, pair.valid) for f in pair[:2])
+    return batch_mean((teacher - student).square(), pair.valid)
 
 
 def hard_cosine_distance(pair: Pair) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -12,12 +12,32 @@ from torch.nn import functional as F
 
 from understudy.distill.affinity import AffinityForm, affinity_map
 from understudy.distill.losses import cosine_distance
-from understudy.distill.valid import AffinityNorm, valid_cells
+from understudy.distill.valid import AffinityNorm, flatten_valid, valid_cells
 from understudy.types import Pair
 
-__all__ = ["Combine", "MapRecipe", "enlarge", "fill_ignored", "gaussian_blur", "image_score", "smooth"]
+__all__ = [
+    "Combine",
+    "Distance",
+    "MapRecipe",
+    "ToMap",
+    "enlarge",
+    "euclidean_distance",
+    "fill_ignored",
+    "gaussian_blur",
+    "image_score",
+    "smooth",
+]
 
 Combine = Literal["sum", "product"]
+Distance = Literal["cosine", "euclidean"]
+
+
+class ToMap(Protocol):
+    """Pairs, the size (H, W), and a mask of the valid pixels (B, 1, H, W) -> (B, 1, H, W) anomaly map."""
+
+    def __call__(self, pairs: Sequence[Pair], size: tuple[int, int], valid: Tensor | None = None) -> Tensor:
+        """Make the map; ``None`` means that all pixels are valid."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +48,11 @@ class MapRecipe:
     changes no other pixel of the map, and gets the lowest value of the map (docs/decisions/0022).
 
     Attributes:
+        levels: pairs that the map is made of; all by default.
         feature: weight of the feature map, one minus the cosine. With 2 it is the squared distance of unit
             vectors, as in STPM.
+        distance: what the feature map is: ``cosine``, or ``euclidean``, the length of the difference, as in
+            UniAD.
         affinity: weight of the affinity map, which is added to the feature map; 0 leaves it out.
         affinity_levels: levels that have an affinity map; all by default.
         form: form of the affinity error; see :func:`understudy.distill.affinity.affinity_map`.
@@ -42,9 +65,13 @@ class MapRecipe:
             STPM's release has 4: it works on 64 x 64.
         align_corners: whether the outermost feature pixels lie on the outermost pixels of the picture (RD),
             or in the middle of the area that they cover (STPM).
+        pool: the image score is the maximum of the map's means over squares of so many pixels a side, as in
+            UniAD; with 1 it is the maximum of the map.
     """
 
+    levels: slice = field(default_factory=lambda: slice(None))
     feature: float = 1.0
+    distance: Distance = "cosine"
     affinity: float = 0.0
     affinity_levels: slice = field(default_factory=lambda: slice(None))
     form: AffinityForm = "rms"
@@ -53,10 +80,12 @@ class MapRecipe:
     combine: Combine = "sum"
     shrink: int = 1
     align_corners: bool = True
+    pool: int = 1
 
     def __call__(  # noqa: D102
         self, pairs: Sequence[Pair], size: tuple[int, int], valid: Tensor | None = None
     ) -> Tensor:
+        pairs = pairs[self.levels]
         work = (max(1, size[0] // self.shrink), max(1, size[1] // self.shrink))
         with_affinity = range(len(pairs))[self.affinity_levels] if self.affinity else range(0)
         levels = torch.stack(
@@ -71,11 +100,24 @@ class MapRecipe:
 
     def _level_map(self, pair: Pair, with_affinity: bool) -> Tensor:
         """(B, D, H, W) pair -> (B, 1, H, W): M = M_feature + M_affinity of one level. Eq. (10)."""
-        level = self.feature * cosine_distance(pair)  # eq. (11)
+        between = cosine_distance if self.distance == "cosine" else euclidean_distance
+        level = self.feature * between(pair)  # eq. (11)
         return level + self.affinity * affinity_map(pair, self.form, self.norm) if with_affinity else level
 
     def _enlarge(self, anomaly_map: Tensor, size: tuple[int, int], weights: Tensor | None) -> Tensor:
         return enlarge(anomaly_map, size, weights, align_corners=self.align_corners)
+
+    def score(self, anomaly_map: Tensor) -> Tensor:
+        """(B, 1, H, W) map -> (B,) score: the maximum over all squares of ``pool`` pixels a side."""
+        square = [min(self.pool, side) for side in anomaly_map.shape[-2:]]
+        return image_score(F.avg_pool2d(anomaly_map, square, 1) if self.pool > 1 else anomaly_map)
+
+
+def euclidean_distance(pair: Pair) -> Tensor:
+    """(B, D, H, W) pair -> (B, 1, H, W): length of the difference of the features, 0 where none counts."""
+    teacher, student = (flatten_valid(f, pair.valid) for f in pair[:2])
+    length: Tensor = torch.linalg.vector_norm(teacher - student, dim=1, keepdim=True)
+    return length.view(*length.shape[:2], *pair.teacher.shape[2:])
 
 
 def image_score(anomaly_map: Tensor) -> Tensor:

@@ -121,10 +121,8 @@ class TorchNetwork:
         given = torch.from_numpy(images).to(self._device)
         counts = None if valid is None else torch.from_numpy(valid).to(self._device)
         with torch.inference_mode(), full_precision():
-            maps, scores, embeddings = (
-                t.float().cpu().numpy() for t in self._distiller.inspect(given, lap, counts)
-            )
-        return Answers(maps[:, 0], scores, embeddings)
+            maps, *others = (t.float().cpu().numpy() for t in self._distiller.inspect(given, lap, counts))
+        return Answers(maps[:, 0], *others)
 
 
 class Normaliser(nn.Module):

@@ -88,7 +88,11 @@ class Teacher(nn.Module):
 
     def forward(self, images: Tensor) -> Features:  # noqa: D102
         with torch.no_grad():
-            return channels_first(self.backbone(images), self.levels)
+            return self.differentiable(images)
+
+    def differentiable(self, images: Tensor) -> Features:
+        """Like a call, but a gradient of the features reaches the images."""
+        return channels_first(self.backbone(images), self.levels)
 
     def train(self, mode: bool = True) -> Self:
         """Stay in eval mode whatever ``mode`` is, so that batch-normalisation statistics never change."""

@@ -33,6 +33,7 @@ __all__ = [
     "TeacherWeights",
     "architecture_of",
     "load_teacher",
+    "normalisation_of",
     "register_teacher",
 ]
 
@@ -140,7 +141,7 @@ def load_teacher(
     name = f"{name}.{_TAGS[name]}" if name in _TAGS else name
     teacher = Teacher(name, strides, image_size, choose_blocks(name, strides))
     if weights == RANDOM:
-        return teacher, _normalisation(name), TeacherSource(RANDOM, _digest(teacher))
+        return teacher, normalisation_of(name), TeacherSource(RANDOM, _digest(teacher))
     if weights is not None:
         path, origin = Path(weights), f"file {Path(weights).name}"
     elif registered:
@@ -149,11 +150,11 @@ def load_teacher(
             raise InputError(f"the registered teacher's file {path} is missing or altered; install it again")
     elif (packaged := EMBEDDED.get(name)) and (state := packaged.tensors(name)) is not None:
         _fill(teacher, state, f"of {packaged.package}")
-        return teacher, _normalisation(name), TeacherSource(packaged.origin, packaged.sha256)
+        return teacher, normalisation_of(name), TeacherSource(packaged.origin, packaged.sha256)
     else:
         path, origin = _hub_file(name)
     _fill(teacher, read_state_dict(path), path)
-    return teacher, _normalisation(name), TeacherSource(origin, sha256_of(path))
+    return teacher, normalisation_of(name), TeacherSource(origin, sha256_of(path))
 
 
 def read_state_dict(path: Path) -> StateDict:
@@ -237,7 +238,8 @@ def _hub_file(name: str) -> tuple[Path, str]:
     return Path(cached), f"hub {repo}"
 
 
-def _normalisation(name: str) -> Normalisation:
+def normalisation_of(name: str) -> Normalisation:
+    """Return how pictures are normalised for a timm model; for one that says nothing, to -1 to 1."""
     config = timm.get_pretrained_cfg(name)
     if config is None:
         return Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))

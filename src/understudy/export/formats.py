@@ -14,25 +14,26 @@ from torch import Tensor, nn
 
 from understudy.distill.distiller import Distiller
 from understudy.errors import InputError, WorkError
-from understudy.runtime.graph import GRAPH_INPUTS, GRAPH_OUTPUTS
+from understudy.runtime.graph import COMPOSITION, GRAPH_INPUTS, GRAPH_OUTPUTS
 
 __all__ = ["OPSET", "quantise", "write_onnx", "write_openvino"]
 
 
 OPSET = 18  # the opset that the exporter writes; it converts to later ones
 _QUANTISED = ("Conv", "ConvTranspose")
+_LEFT_OUT = "distiller.student.projectors."  # the instance normalisation of RD++ enlarges the rounding
 _ROUNDING = ("QuantizeLinear", "DequantizeLinear")
 _Array = NDArray[np.float32]
 
 
 class _Inspection(nn.Module):
-    """Images (B, 3, S, S) and valid pixels (B, 1, S, S) -> map, score and embedding of each image."""
+    """Images (B, 3, S, S) and valid pixels (B, 1, S, S) -> what :meth:`Distiller.inspect` says of each."""
 
     def __init__(self, distiller: Distiller) -> None:
         super().__init__()
         self.distiller = distiller
 
-    def forward(self, images: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, images: Tensor, valid: Tensor | None = None) -> tuple[Tensor, ...]:
         return self.distiller.inspect(images, valid=valid)
 
 
@@ -46,10 +47,17 @@ def write_onnx(distiller: Distiller, path: Path, image_size: int, valid: bool = 
         valid: whether the graph takes a mask of the valid pixels as a second input.
 
     Raises:
+        InputError: the map needs a backward pass.
         WorkError: a part of the distiller, for example of an unusual teacher, has no counterpart in ONNX.
     """
+    if hasattr(distiller.to_map, "of_images"):
+        raise InputError(
+            "the map of this model needs a backward pass, which no exported graph has; train it again with "
+            "--set map=feature"
+        )
     examples = [torch.zeros(2, channels, image_size, image_size) for channels in (3, 1)][: 1 + valid]
     names = GRAPH_INPUTS[: len(examples)]
+    described = distiller.composition is not None and distiller.composition.filled
     batch = torch.export.Dim("batch")
     try:
         with torch.no_grad(), warnings.catch_warnings():
@@ -59,7 +67,7 @@ def write_onnx(distiller: Distiller, path: Path, image_size: int, valid: bool = 
                 _Inspection(distiller).eval(),
                 tuple(examples),
                 input_names=names,
-                output_names=GRAPH_OUTPUTS,
+                output_names=(*GRAPH_OUTPUTS, *((COMPOSITION,) if described else ())),
                 opset_version=OPSET,
                 dynamo=True,
                 dynamic_shapes=tuple({0: batch} for _ in names),
@@ -134,8 +142,9 @@ class _Reader:
 
 
 def _is_students(node: Any) -> bool:
-    """Whether a node is a convolution of the student; the exporter keeps the names of its weights."""
-    return node.op_type in _QUANTISED and node.input[1].startswith("distiller.student.")
+    """Whether a node is a convolution of the student to round; the exporter keeps the names of its weights."""
+    weights = node.input[1] if node.op_type in _QUANTISED else ""
+    return weights.startswith("distiller.student.") and not weights.startswith(_LEFT_OUT)
 
 
 def _restore_float(graph: Any, quantised: set[str]) -> None:

@@ -32,6 +32,7 @@ RANK_FLOOR = 0.99
 Graphs in int8 had 0.998 and more; one whose image AUROC had suffered had 0.985.
 """
 
+_ONE_CELL = 0.1  # of a comparable score: rounding can move a cell that is as near to two codes
 _FLAT = 1e-12  # smallest range of maps to divide by: constant maps have none
 
 
@@ -131,13 +132,15 @@ def parity_statement(parity: ParityCard) -> tuple[str, str]:
 
 
 def _scores(answers: Answers, scorer: Scorer, valid: Mask | None) -> Iterator[float]:
-    """Yield the score of each window that decides: its comparable score, or the maximum of its map."""
+    """Yield the score of each window that decides: comparable, its own, or the maximum of its map."""
     if not scorer.usual:
-        yield from map(float, answers.scores)
+        yield from map(float, answers.scores if scorer.own_score else answers.maps.max((1, 2)))
         return
+    side, composed = scorer.preprocess.image_size, answers.compositions
     for i, (anomaly_map, embedding) in enumerate(zip(answers.maps, answers.embeddings, strict=True)):
         usual = scorer.usual[scorer.nearest(embedding)]
-        yield usual.score(anomaly_map, None if valid is None else valid[i], scorer.preprocess.image_size)
+        counts = None if valid is None else valid[i]
+        yield usual.score(anomaly_map, counts, side, composed[i] if composed.size else None)
 
 
 def _verdicts(answers: Answers, scorer: Scorer, valid: Mask | None) -> Iterator[Verdict | None]:
@@ -159,6 +162,7 @@ def _near_threshold(answers: Answers, scorer: Scorer, valid: Mask | None, slack:
         if scorer.usual:
             usual = scorer.usual[scorer.nearest(embedding)]
             allowed = slack / (float(usual.spread.min()) * usual.scale)
+            allowed += _ONE_CELL if usual.composition else 0.0
         yield (
             min(abs(score - thresholds.fail_above), abs(score - thresholds.review_above)) <= allowed
             or min(abs(d - calibration.distances.of(c)) for c, d in distances.items()) <= TOLERANCE

@@ -17,16 +17,18 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from understudy.distill.codebook import Codebook
+from understudy.distill.composition import Composition
 from understudy.distill.distiller import Distiller
 from understudy.distill.teacher import Teacher
 from understudy.errors import InputError
-from understudy.methods import dinomaly, dskd, rd, snl, stpm
-from understudy.methods.recipe import Adam, CodebookSettings, Recipe, Sgd, StableAdamW
+from understudy.methods import dinomaly, dskd, mkd, rd, rdpp, snl, stpm, uniad, uninformed_students
+from understudy.methods.recipe import Adam, AdamW, CodebookSettings, Recipe, Sgd, StableAdamW
 from understudy.types import RecipeName
 
 __all__ = [
     "METHODS",
     "Adam",
+    "AdamW",
     "CodebookSettings",
     "Method",
     "Recipe",
@@ -79,6 +81,15 @@ METHODS: dict[str, Method] = {
     "snl-rd": Method.of(snl.SnlSettings, snl.snl_rd, snl.PAPER, snl.TUNED_RD),
     "dskd": Method.of(dskd.DskdSettings, dskd.dskd, dskd.PAPER, dskd.TUNED),
     "dinomaly": Method.of(dinomaly.DinomalySettings, dinomaly.dinomaly, dinomaly.PAPER, dinomaly.TUNED),
+    "uniad": Method.of(uniad.UniadSettings, uniad.uniad, uniad.PAPER, uniad.TUNED),
+    "mkd": Method.of(mkd.MkdSettings, mkd.mkd, mkd.PAPER, mkd.TUNED),
+    "rdpp": Method.of(rdpp.RdppSettings, rdpp.rdpp, rdpp.PAPER, rdpp.TUNED),
+    "uninformed-students": Method.of(
+        uninformed_students.UninformedStudentsSettings,
+        uninformed_students.uninformed_students,
+        uninformed_students.PAPER,
+        uninformed_students.TUNED,
+    ),
 }
 
 _ENTRY_POINTS = "understudy.methods"
@@ -118,25 +129,32 @@ def method_named(name: str) -> Method:
     return found
 
 
-_STRIDE = 8  # of the codebook's grid, or the next coarser one; a finer one costs much and shows no more
+# Strides of the grids of codebook and composition, or the next coarser ones. A finer one costs much.
+_BOOK_STRIDE, _COMPOSITION_STRIDE = 8, 16
 
 
 def build(method: str, teacher: Teacher, settings: BaseModel) -> Distiller:
     """Compose a method around a teacher, with fresh student weights from torch's global seed.
 
-    If the settings ask for a codebook, an empty one stands beside the student.
+    If the settings ask for a codebook or a composition, an empty one stands beside the student.
     """
     distiller = method_named(method).compose(teacher, settings)
     if isinstance(settings, CodebookSettings) and settings.codebook:
-        fine = [i for i, level in enumerate(teacher.levels) if level.stride >= _STRIDE]
-        at = fine[0] if fine else len(teacher.levels) - 1
         distiller.codebook = Codebook(
             settings.codebook,
-            at,
+            _level_of(teacher, _BOOK_STRIDE),
             getattr(settings, "smoothing", 0.0),
             align_corners=getattr(distiller.to_map, "align_corners", True),
         )
+    if isinstance(settings, CodebookSettings) and settings.logical:
+        distiller.composition = Composition(_level_of(teacher, _COMPOSITION_STRIDE))
     return distiller
+
+
+def _level_of(teacher: Teacher, stride: int) -> int:
+    """Place of the finest level with this stride or a coarser one; the coarsest if all are finer."""
+    coarse = [i for i, level in enumerate(teacher.levels) if level.stride >= stride]
+    return coarse[0] if coarse else len(teacher.levels) - 1
 
 
 def settings_for(method: str, values: Mapping[str, object] | None = None) -> BaseModel:

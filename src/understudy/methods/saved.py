@@ -40,6 +40,7 @@ from understudy.runtime.manifest import (
 from understudy.runtime.preprocess import Preprocess
 from understudy.runtime.roi import Rois
 from understudy.runtime.signature import read_trusted_manifest
+from understudy.types import ImageScore
 
 __all__ = ["load_distiller", "load_trained", "save_trained", "versions"]
 
@@ -56,6 +57,7 @@ def save_trained(
     teacher: TeacherCard,
     preprocess: Preprocess,
     training: TrainingCard,
+    image_score: ImageScore = "maximum",
     journal: Path | None = None,
 ) -> Manifest:
     """Write a trained model to a folder; the manifest comes last, so half a model never counts as a model.
@@ -71,6 +73,7 @@ def save_trained(
         teacher: name, strides and origin of the teacher.
         preprocess: how a picture becomes input.
         training: how the model was trained.
+        image_score: what the scores of pictures are, as long as they are not made comparable.
         journal: file with the figures of the training, to be kept beside the model.
 
     Returns:
@@ -98,6 +101,7 @@ def save_trained(
         training=training,
         versions=versions(),
         files={name: files.sha256_of(folder / name) for name in names},
+        image_score=image_score,
     )
     write_manifest(folder, manifest)
     return manifest

@@ -6,11 +6,12 @@ Wortsman et al., arXiv:2304.13013, in the form in which Dinomaly, arXiv:2405.143
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.optim.optimizer import ParamsT
 
 __all__ = ["StableAdamWOptimiser"]
 
@@ -38,7 +39,7 @@ class StableAdamWOptimiser(torch.optim.AdamW):
 
     def __init__(
         self,
-        parameters: Iterable[nn.Parameter],
+        parameters: ParamsT,
         lr: float,
         betas: tuple[float, float],
         eps: float,

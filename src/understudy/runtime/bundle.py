@@ -36,6 +36,7 @@ from understudy.runtime.manifest import (
 from understudy.runtime.masks import read_mask
 from understudy.runtime.roi import Rois
 from understudy.runtime.usual import ProductUsual, Usual
+from understudy.runtime.usual_composition import N_PARTS, PartUsual, Shape, UsualComposition
 
 __all__ = [
     "SeenPictures",
@@ -52,6 +53,7 @@ __all__ = [
     "write_usual",
 ]
 
+_OF_SHAPE = ("mean", "axes", "more")
 _DECIMALS = 8  # of a prototype; as fine as float32 near 1
 _SOURCE = "take the model from its source"
 # what numpy raises for a file that holds no such arrays
@@ -167,19 +169,23 @@ def write_usual(folder: Path, usual: Usual) -> None:
     spreads = {f"spread{i}": u.spread for i, u in enumerate(usual.values())}
     content = io.BytesIO()
     arrays: dict[str, Any] = {"categories": np.array(list(usual)), "numbers": columns, **spreads}
+    for i, each in enumerate(usual.values()):
+        for j, part in enumerate(each.composition.parts if each.composition else ()):
+            arrays |= {f"{name}{i}_{j}": getattr(part.shape, name) for name in _OF_SHAPE}
+            arrays[f"part{i}_{j}"] = np.array([part.shape.rest, part.centre, part.scale])
     np.savez_compressed(content, **arrays)
     write_bytes(folder / USUAL, content.getvalue())
 
 
 def read_usual(folder: Path, manifest: Manifest) -> Usual | None:
-    """Read what is usual in the maps of each category; ``None`` for a model whose score is a maximum.
+    """Read what is usual in the maps of each category; ``None`` if scores are not comparable.
 
     :func:`read_manifest` checks the hash of the file.
 
     Raises:
         BundleError: the file holds something else.
     """
-    if manifest.image_score == "maximum":
+    if manifest.image_score != "comparable":
         return None
     path = folder / USUAL
     try:
@@ -190,6 +196,7 @@ def read_usual(folder: Path, manifest: Manifest) -> Usual | None:
             names = [str(name) for name in content["categories"]]
             rows = np.asarray(content["numbers"], np.float64).reshape(len(names), 4)
             spreads = [np.asarray(content[f"spread{i}"], np.float32) for i in range(len(names))]
+            compositions = [_read_composition(content, i) for i in range(len(names))]
     except _NO_ARRAYS as error:
         raise BundleError(f"{path} is damaged or of another version; {_SOURCE}") from error
     sound = np.isfinite(rows).all() and (rows[:, 2:] > 0).all()
@@ -197,9 +204,32 @@ def read_usual(folder: Path, manifest: Manifest) -> Usual | None:
     if not sound or sorted(names) != sorted(manifest.training.categories):
         raise BundleError(f"{path} is damaged or of another model; {_SOURCE}")
     return {
-        name: ProductUsual(float(level), spread, float(centre), float(scale), int(n_good))
-        for name, spread, (level, centre, scale, n_good) in zip(names, spreads, rows, strict=True)
+        name: ProductUsual(float(level), spread, float(centre), float(scale), int(n_good), composition)
+        for name, spread, (level, centre, scale, n_good), composition in zip(
+            names, spreads, rows, compositions, strict=True
+        )
     }
+
+
+def _read_composition(content: Mapping[str, Any], i: int) -> UsualComposition | None:
+    """Read what is usual in the compositions of the category at place ``i``; ``None`` if nothing is stored.
+
+    Raises:
+        ValueError: the arrays do not fit together, or give no score.
+    """
+    if f"part{i}_0" not in content:
+        return None
+    parts = []
+    for j in range(N_PARTS):
+        mean, axes, more = (np.asarray(content[f"{name}{i}_{j}"], np.float32) for name in _OF_SHAPE)
+        rest, centre, scale = (float(x) for x in content[f"part{i}_{j}"])
+        fits = mean.ndim == 1 and more.ndim == 1 and axes.shape == more.shape + mean.shape
+        if not (fits and mean.size and rest > 0 and scale > 0):
+            raise ValueError("arrays that do not fit together")
+        if not all(np.isfinite(x).all() for x in (mean, axes, more, rest, centre, scale)):
+            raise ValueError("not finite")
+        parts.append(PartUsual(Shape(mean, axes, more, rest), centre, scale))
+    return UsualComposition(tuple(parts))
 
 
 def save_usual(folder: Path, manifest: Manifest, usual: Usual) -> Manifest:

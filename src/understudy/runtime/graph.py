@@ -12,14 +12,25 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from understudy.errors import BundleError, InputError, extra_needed
+from understudy.errors import BundleError, InputError, WorkError, extra_needed
 from understudy.progress import Lap, untimed
 from understudy.runtime.manifest import Manifest
-from understudy.runtime.providers import onnxruntime_version, open_session, serialised
+from understudy.runtime.providers import PROVIDERS, onnxruntime_version, open_session, serialised
 from understudy.runtime.sources import usable_cores
 from understudy.types import GraphFormat, GraphPrecision, ProviderChoice
 
-__all__ = ["GRAPH_INPUTS", "GRAPH_OUTPUTS", "Answers", "Network", "open_graph", "runtime_name"]
+__all__ = [
+    "COMPOSITION",
+    "GRAPH_INPUTS",
+    "GRAPH_OUTPUTS",
+    "Answers",
+    "Network",
+    "open_graph",
+    "runtime_name",
+]
+
+
+_NONE: NDArray[np.float32] = np.zeros((0, 0), np.float32)
 
 
 class Answers(NamedTuple):
@@ -27,13 +38,16 @@ class Answers(NamedTuple):
 
     Attributes:
         maps: (B, S, S) float32 anomaly maps; larger is more abnormal.
-        scores: (B,) float32, the maximum of each map.
+        scores: (B,) float32, the method's own score of each window; the maximum of its map by default.
         embeddings: (B, D) float32 of unit length; see :mod:`understudy.runtime.decision`.
+        compositions: (B, N) float32 shares of kinds of cells, see
+            :class:`understudy.distill.composition.Composition`; (0, 0) if the network does not give them.
     """
 
     maps: NDArray[np.float32]
     scores: NDArray[np.float32]
     embeddings: NDArray[np.float32]
+    compositions: NDArray[np.float32] = _NONE
 
 
 class Network(Protocol):
@@ -49,10 +63,12 @@ class Network(Protocol):
 
 GRAPH_INPUTS = ("images", "care")  # "care" is the valid mask; the file format keeps that name
 GRAPH_OUTPUTS = ("map", "score", "embedding")
+COMPOSITION = "composition"  # a further output of some graphs
 
 _Arrays = Mapping[str, NDArray[np.float32]]
 _Run = Callable[[_Arrays], Sequence[NDArray[np.float32]]]
-"""Runs a graph: inputs by name -> outputs in the order of ``GRAPH_OUTPUTS``. Safe for several threads."""
+"""Runs a graph: inputs by name -> outputs in the order of ``GRAPH_OUTPUTS``, then the composition if there is
+one. Safe for several threads."""
 
 
 def open_graph(
@@ -127,17 +143,26 @@ class _Graph:
                 "count; export it again"
             )
         with lap("network", len(images)):
-            maps, scores, embeddings = self.run(given)
-        return Answers(maps[:, 0], scores, embeddings)
+            maps, *others = self.run(given)
+        return Answers(maps[:, 0], *others)
 
 
 def _open_onnx(path: Path, threads: int, provider: ProviderChoice) -> tuple[_Run, set[str]]:
     """Return a function that runs a graph, and the names of the graph's inputs."""
+    from onnxruntime.capi.onnxruntime_pybind11_state import EPFail
+
     session, turn = open_session(path, threads, provider), serialised(provider)
+    names = _outputs({each.name for each in session.get_outputs()})
 
     def run(given: _Arrays) -> Sequence[NDArray[np.float32]]:
         with turn:
-            outputs: Sequence[NDArray[np.float32]] = session.run(GRAPH_OUTPUTS, given)
+            try:
+                outputs: Sequence[NDArray[np.float32]] = session.run(names, given)
+            except EPFail as error:
+                raise WorkError(
+                    f"{path}: {PROVIDERS[provider].title} failed while it ran: "
+                    f"{str(error).partition(chr(10))[0]}; look at its driver, or name another --provider"
+                ) from error
         return outputs
 
     return run, {each.name for each in session.get_inputs()}
@@ -165,12 +190,18 @@ def _open_openvino(path: Path, threads: int, precision: GraphPrecision) -> tuple
             "PERFORMANCE_HINT": "LATENCY",
         },
     )
+    names = _outputs({name for each in compiled.outputs for name in each.get_names()})
     per_thread = threading.local()  # an infer request serves one call at a time
 
     def run(given: _Arrays) -> Sequence[NDArray[np.float32]]:
         if not hasattr(per_thread, "request"):
             per_thread.request = compiled.create_infer_request()
         outputs = per_thread.request.infer(dict(given))
-        return [outputs[name] for name in GRAPH_OUTPUTS]
+        return [outputs[name] for name in names]
 
     return run, {each.get_any_name() for each in compiled.inputs}
+
+
+def _outputs(there: set[str]) -> list[str]:
+    """Return the outputs that a graph is asked for, in order."""
+    return [*GRAPH_OUTPUTS, *(name for name in (COMPOSITION,) if name in there)]

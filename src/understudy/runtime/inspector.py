@@ -122,6 +122,7 @@ class Inspector:
             calibration=read_calibration(folder, manifest) if calibrated else None,
             rois=load_rois(folder, manifest),
             usual=read_usual(folder, manifest),
+            own_score=manifest.image_score == "own",
         )
         return cls(scorer, manifest, read_pictures(folder), folder)
 

@@ -62,7 +62,7 @@ __all__ = [
 ]
 
 
-BUNDLE_SCHEMA = 8
+BUNDLE_SCHEMA = 9
 _FIRST_SCHEMA = 4  # without calibration.json in ``files``; still read
 MANIFEST, CALIBRATION = "manifest.json", "calibration.json"
 PICTURES, PROTOTYPES, ROIS = "pictures.json", "prototypes.json", "roi.json"

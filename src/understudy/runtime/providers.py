@@ -146,6 +146,7 @@ def open_session(path: Path, threads: int, choice: ProviderChoice = "cpu") -> An
             f"ONNX Runtime has {provider.title} and could not start it here, so {path} would run by "
             f"{', '.join(used)}; look for a missing driver or library, or leave out --provider {choice}"
         )
+    session.disable_fallback()  # else a failure while it runs begins again on the processor, and says nothing
     return session
 
 

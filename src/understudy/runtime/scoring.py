@@ -46,6 +46,7 @@ class Scored:
         valid: (h, w) mask, false where a pixel does not count; ``None`` if all pixels count.
         brightness: mean luminance of the pixels of the canvas that count, in [0, 1].
         sharpness: see :func:`understudy.runtime.light.sharpness`.
+        composition: (N,) float32 composition of the picture; ``None`` if the network gives none.
     """
 
     path: Path
@@ -58,6 +59,7 @@ class Scored:
     valid: Mask | None = None
     brightness: float = math.nan
     sharpness: float = math.nan
+    composition: NDArray[np.float32] | None = None
 
 
 ScoreAll = Callable[[Sequence[Path], Sequence[str | None]], Iterator[Scored | PictureError]]
@@ -76,6 +78,7 @@ class Scorer:
             distance.
         rois: which pixels count.
         usual: what is usual in the maps of each category; ``None`` makes the score the maximum of the map.
+        own_score: without ``usual``, the score is the highest one that the network gives a window instead.
     """
 
     network: Network
@@ -84,6 +87,7 @@ class Scorer:
     calibration: Calibration | None = None
     rois: Rois = NO_ROIS
     usual: Usual | None = None
+    own_score: bool = False
 
     @property
     def uses_valid_mask(self) -> bool:
@@ -130,7 +134,7 @@ class Scorer:
     def score_windows(
         self, windows: Iterable[Picture | NDArray[np.float32]], batch_size: int = 8
     ) -> Iterator[tuple[float, NDArray[np.float32]]]:
-        """(S, S, 3) windows, uint8 or float32 in [0, 1] -> (S, S) map of each and its maximum, in order.
+        """(S, S, 3) windows, uint8 or float32 in [0, 1] -> (S, S) map and own score of each, in order.
 
         Windows are taken one batch at a time, so windows from a generator are never all in memory.
         """
@@ -226,11 +230,12 @@ class Scorer:
         anomaly_map, embedding, valid = picture.joined(), picture.embedding, picture.valid
         usual = self.usual and self.usual[picture.category or self.nearest(embedding)]
         if usual:
-            score = usual.score(anomaly_map, valid, self.preprocess.image_size)
+            side, composition = self.preprocess.image_size, picture.composition
+            score = usual.score(anomaly_map, valid, side, composition)
             anomaly_map = usual.relative(anomaly_map)
         anomaly_map = lower_ignored(anomaly_map, valid)
         if not usual:
-            score = float(anomaly_map.max())
+            score = float(np.max(picture.scores) if self.own_score else anomaly_map.max())
         canvas = picture.decoded.picture
         return Scored(
             path,
@@ -243,6 +248,7 @@ class Scorer:
             valid,
             brightness(canvas, valid),
             sharpness(canvas, valid),
+            picture.composition,
         )
 
 
@@ -258,6 +264,8 @@ class _Picture:
     corners: list[Corner] = field(init=False)
     maps: dict[Corner, NDArray[np.float32]] = field(default_factory=dict)
     embeddings: list[NDArray[np.float32]] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    composition: NDArray[np.float32] | None = None  # of its only window: tiles have none
 
     def __post_init__(self) -> None:
         self.corners = self.preprocess.corners(self.decoded.picture.shape[:2], self.valid)
@@ -270,6 +278,9 @@ class _Picture:
         """Keep the answer for the window at a corner; ``place`` is its row in the batch."""
         self.maps[corner] = answers.maps[place].copy()
         self.embeddings.append(answers.embeddings[place].copy())
+        self.scores.append(float(answers.scores[place]))
+        if answers.compositions.size:
+            self.composition = answers.compositions[place].copy()
 
     @property
     def is_done(self) -> bool:

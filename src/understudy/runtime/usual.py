@@ -6,6 +6,9 @@ little at its rim. So each product has a *level*, the mean of its maps, and a *s
 highest cells of its relative map. Its score is the excess minus the *centre*, divided by the *scale*. These
 are the mean and the standard deviation of the excess over good pictures, so a good picture scores about 0,
 plus or minus 1.
+
+Where pictures have a composition, what is unusual in that is part of the excess; see
+:mod:`understudy.runtime.usual_composition`.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from understudy.runtime.images import Mask, resize_map
+from understudy.runtime.usual_composition import UsualComposition
 
 __all__ = ["CELL", "HIGHEST", "ProductUsual", "Usual", "cells_of", "excess_of"]
 
@@ -40,6 +44,7 @@ class ProductUsual:
         centre: mean excess of good pictures.
         scale: standard deviation of their excess, above 0.
         n_good: number of good pictures that all this was learned from, at least 1.
+        composition: what is usual in their compositions; ``None`` if that has no part in the score.
     """
 
     level: float
@@ -47,6 +52,7 @@ class ProductUsual:
     centre: float
     scale: float
     n_good: int
+    composition: UsualComposition | None = None
 
     def relative(self, anomaly_map: NDArray[np.float32]) -> NDArray[np.float32]:
         """(h, w) map -> (h, w) relative map: how many spreads each pixel is above the level."""
@@ -56,20 +62,30 @@ class ProductUsual:
             spread = self._enlarged if size == self._enlarged.shape else resize_map(self.spread, size)
         return np.asarray((anomaly_map - np.float32(self.level)) / spread, np.float32)
 
-    def score(self, anomaly_map: NDArray[np.float32], valid: Mask | None, window: int) -> float:
+    def score(
+        self,
+        anomaly_map: NDArray[np.float32],
+        valid: Mask | None,
+        window: int,
+        composition: NDArray[np.float32] | None = None,
+    ) -> float:
         """(h, w) map -> score of the picture; NaN if a pixel that counts is not a number.
 
         Args:
             anomaly_map: map of the picture.
             valid: (h, w) mask, false where a pixel does not count; ``None`` if all pixels count.
             window: side of a window in pixels.
+            composition: (N,) composition of the picture; ``None`` scores the map alone.
         """
         with np.errstate(invalid="ignore"):  # of infinity minus infinity, which is no number either
             if np.isnan(anomaly_map.sum(dtype=np.float64, where=True if valid is None else valid)):
                 return float("nan")
         cells = cells_of(anomaly_map, valid)
         spread = self.spread if self.spread.shape == cells.shape else self._overall
-        return (excess_of((cells - np.float32(self.level)) / spread, window) - self.centre) / self.scale
+        score = (excess_of((cells - np.float32(self.level)) / spread, window) - self.centre) / self.scale
+        if self.composition is None or composition is None:
+            return score
+        return score + self.composition.score(composition)
 
     @cached_property
     def _overall(self) -> np.float32:

@@ -42,8 +42,9 @@ class BatchInspector:
     """Judges batches of pictures with an exported model; Ray Data, Daft and others keep one in each worker.
 
     The model is opened once, when the object is made. A picture has the same score in every batch and every
-    worker, to the last bit, and the same as in :meth:`understudy.Inspector.predict` of a list. A picture that
-    cannot be judged gives a row with an error; the batch goes on.
+    worker, to the last bit, and the same as in :meth:`understudy.Inspector.predict` of a list; one picture
+    alone is computed otherwise there, and its score may differ in the sixth digit. A picture that cannot be
+    judged gives a row with an error; the batch goes on.
 
     Args:
         model: folder of an exported model.
@@ -82,8 +83,8 @@ class BatchInspector:
         Args:
             batch: a column ``path`` with names of pictures, and one that holds them: ``bytes`` with contents
                 of files, or ``image`` with arrays as :data:`understudy.runtime.sources.PictureInput` names
-                them. With neither, the files are read from a disk. A row whose ``error`` is set already, as
-                by a reader that failed, keeps it.
+                them. With neither, or without a value, files are read from a disk. A row whose ``error`` is
+                set already, as by a reader that failed, keeps it.
 
         Returns:
             Columns ``RESULT_COLUMNS`` with one value a picture, in order.
@@ -143,7 +144,7 @@ def open_exported(model: str | Path, threads: int, require_signature: str | Path
 
 
 def _source(path: str, content: Any, encoded: bool) -> Source:
-    if content is None:
+    if content is None or (isinstance(content, float) and math.isnan(content)):  # pandas fills gaps with NaN
         return Path(path)
     picture: Source = EncodedPicture(path, bytes(content)) if encoded else content
     return picture

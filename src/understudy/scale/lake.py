@@ -6,24 +6,25 @@ import importlib.util
 import logging
 import math
 import os
+import traceback
 import warnings
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from understudy.data.remote import is_uri
-from understudy.errors import UnderstudyError, WorkError, extra_needed
+from understudy.errors import InputError, UnderstudyError, WorkError, extra_needed
 from understudy.files import sha256_of
 from understudy.progress import Progress, reporting
 from understudy.runtime.sources import usable_cores
 from understudy.scale.batch import RESULT_COLUMNS, BatchInspector, Columns
 from understudy.scale.parts import Origin, as_utf8, finished_parts, keeping_others_out, write_part
-from understudy.scale.places import list_lake, place_name, read_content
+from understudy.scale.places import Content, list_lake, local_folder, place_name, read_content
 
 __all__ = ["LakeReport", "predict_lake"]
 
@@ -31,6 +32,8 @@ _MOST_ROWS = 1000  # of a part; what a stop loses, at most, for each worker
 _PARTS = 32  # for each worker, so that all end at about the same time
 _READERS = 16  # threads of a worker that read from a store
 _CHUNK = 64  # pictures of a store that a worker holds at once; as many again are on their way
+_RETRIES = 1  # of a block whose worker died, then of each of its pictures
+_MOST_DEADLY = 20  # pictures of a run that may end their workers; more are a fault of the machine
 _STORE = 100 * 2**20  # bytes of Ray's object store on one machine: only names and counts pass through it
 
 
@@ -43,12 +46,14 @@ class LakeReport:
         errors: number of these rows that have an error.
         before: number of the pictures whose rows were there already.
         calibrated: whether rows have verdicts.
+        unreached: number of pictures that have no row, because their store did not answer.
     """
 
     rows: int
     errors: int
     before: int
     calibrated: bool
+    unreached: int = 0
 
 
 def predict_lake(
@@ -66,8 +71,9 @@ def predict_lake(
     """Judge pictures of folders and object stores in many processes, into a folder of Parquet parts.
 
     A cluster that the environment variable ``RAY_ADDRESS`` names does the work, else a cluster of this
-    machine alone, which ends with the run. A picture that cannot be judged gives a row with an error.
-    Pictures that have a row already are passed over.
+    machine alone, which ends with the run. A picture that cannot be judged gives a row with an error, one
+    that ends the process of its worker too. One whose store does not answer gets no row. Pictures that have a
+    row already are passed over; a local picture is known by its absolute path.
 
     Args:
         model: folder of an exported model, at the same place on every machine.
@@ -83,117 +89,230 @@ def predict_lake(
 
     Raises:
         InputError: Ray is not installed, there are no pictures, the model is not exported or does not know
-            the category, or the folder holds results of another model.
+            the category, a machine has another model there, or the folder holds results of another model.
         WorkError: the parts cannot be written, or the engine failed. Parts that are done stay.
     """
     if not all(importlib.util.find_spec(name) for name in ("ray", "pyarrow")):
         raise extra_needed("ray", "a lake of pictures")
-    target = place_name(out)
+    model, named = Path(model).absolute(), place_name(out)
+    folder = local_folder(named)
+    target = named if folder is None else str(folder)
     options: dict[str, Any] = {
         "category": category,
         "batch_size": batch_size,
-        "require_signature": require_signature,
+        "require_signature": require_signature and Path(require_signature).absolute(),
     }
     calibrated = BatchInspector(model, **options).inspector.calibration is not None
-    origin = Origin(sha256_of(Path(model) / "manifest.json"), category)
+    origin = Origin(sha256_of(model / "manifest.json"), category)
     every = list_lake(places)
     with keeping_others_out(target), reporting(progress, plain_lines=True) as reporter:
         finished = finished_parts(target, origin, overwrite=overwrite)
-        missing = [path for path in every if as_utf8(path) not in finished.paths]
+        for part in finished.damaged:
+            reporter.say(f"{part} is what is left of a damaged part; its pictures are judged again")
+        _require_whole_names(finished.paths, target)
+        missing = {path: place for path, place in every.items() if as_utf8(path) not in finished.paths}
         before, errors = len(every) - len(missing), len(finished.failed.intersection(map(as_utf8, every)))
         del every, finished
         if before:
-            reporter.say(f"{before} pictures have rows in {target} already; {len(missing)} are missing")
-        done = before
+            reporter.say(f"{before} pictures have rows in {named} already; {len(missing)} are missing")
+        done, unreached, reason = before, 0, ""
         if missing:
-            settings = {
-                "folder": Path.cwd(),
-                "model": Path(model),
-                "out": target,
-                "origin": origin,
-                "options": options,
-            }
+            settings = {"model": model, "out": target, "origin": origin, "options": options}
             with warnings.catch_warnings(), _engine(workers) as size:
-                for rows, failed in _run(missing, size, batch_size, settings):
-                    done, errors = done + rows, errors + failed
+                for step in _run(missing, size, batch_size, settings):
+                    done, errors = done + step.rows, errors + step.errors
+                    unreached, reason = unreached + step.unreached, reason or step.reason
+                    if step.says:
+                        reporter.say(step.says)
                     reporter.advance("predict", done, before + len(missing), "")
-    return LakeReport(done, errors, before, calibrated)
+        if unreached:
+            reporter.say(f"{unreached} pictures have no row yet; the first: {reason}")
+    return LakeReport(done, errors, before, calibrated, unreached)
+
+
+def _require_whole_names(paths: set[str], target: str) -> None:
+    """Refuse rows of pictures that nobody can tell from others of the same name."""
+    for path in paths:
+        if not (os.path.isabs(path) or is_uri(path)):  # noqa: PTH117  # there may be millions
+            raise InputError(
+                f"{target} holds a row of {path}, which does not say in which folder; choose another --out, "
+                "or --overwrite them"
+            )
+
+
+class _Step(NamedTuple):
+    """A part that was written: its rows, how many have errors, and what was left out of it, and why."""
+
+    rows: int
+    errors: int
+    unreached: int = 0
+    reason: str = ""
+    says: str = ""
 
 
 class _Worker:
-    """What an actor of Ray Data holds: the model, and the threads that read ahead from a store."""
+    """What an actor of Ray Data holds: the model, and the threads that read ahead from a store.
 
-    def __init__(self, folder: Path, model: Path, out: str, origin: Origin, options: dict[str, Any]) -> None:
-        with suppress(OSError):  # another machine may lack it; then all names are to be whole
-            os.chdir(folder)
-        self._judge = BatchInspector(model, **options)
+    Nothing that fails is raised, because Ray would bury the sentence and begin again.
+    """
+
+    def __init__(self, model: Path, out: str, origin: Origin, options: dict[str, Any]) -> None:
         self._out, self._origin = out, origin
         self._readers = ThreadPoolExecutor(_READERS)
+        self._failed: dict[str, list[Any]] = {}
+        try:
+            self._judge = BatchInspector(model, **options)
+            if sha256_of(model / "manifest.json") != origin.manifest_sha256:
+                raise InputError(f"{model} is another model on a machine of a worker; copy it to all of them")
+        except Exception as error:
+            self._failed = _failure(error)
 
     def __call__(self, block: dict[str, Any]) -> dict[str, list[Any]]:
         """Judge the pictures of a block and write them as one part; return its counts, or why it failed."""
-        paths = [os.fsdecode(path) for path in block["path"]]
+        counts: dict[str, list[Any]] = {"first": [block["path"][0]], "rows": [0], "errors": [0]}
+        counts |= {"unreached": [0], "reason": [""], "failed": [""], "exit_code": [0], "trace": [""]}
+        if self._failed:
+            return counts | self._failed
+        try:
+            return counts | self._write(
+                *([os.fsdecode(name) for name in block[c]] for c in ("path", "place"))
+            )
+        except Exception as error:
+            return counts | _failure(error)
+
+    def _write(self, paths: Sequence[str], places: Sequence[str]) -> dict[str, list[Any]]:
+        """Judge pictures and write a part of those that were reached; return its counts."""
         rows: Columns = {name: [] for name in RESULT_COLUMNS}
-        for batch in self._read(paths) if any(map(is_uri, paths)) else [{"path": paths}]:
+        reasons: list[str] = []
+        batches = self._read(paths, places, reasons) if any(map(is_uri, places)) else [{"path": list(paths)}]
+        for batch in batches:
             for name, values in self._judge(batch).items():
                 rows[name] += values
-        counts: dict[str, list[Any]] = {
-            "rows": [len(paths)],
-            "errors": [len(paths) - rows["error"].count(None)],
-            "failed": [""],
-        }
-        try:
+        if rows["path"]:
             write_part(self._out, rows, self._origin)
-        except UnderstudyError as error:  # as a value: Ray would bury the sentence
-            counts["failed"] = [str(error)]
-        return counts
+        return {
+            "rows": [len(rows["path"])],
+            "errors": [len(rows["path"]) - rows["error"].count(None)],
+            "unreached": [len(reasons)],
+            "reason": reasons[:1] or [""],
+        }
 
-    def _read(self, paths: Sequence[str]) -> Iterator[dict[str, list[Any]]]:
-        """Yield batches with the contents of files, while threads read the next ones."""
-        coming = (self._readers.submit(_content_of, path) for path in paths)
-        ahead: deque[Future[tuple[bytes | None, str | None]]] = deque(islice(coming, 2 * _CHUNK))
+    def _read(
+        self, paths: Sequence[str], places: Sequence[str], reasons: list[str]
+    ) -> Iterator[dict[str, list[Any]]]:
+        """Yield batches with the contents of files, while threads read the next ones.
+
+        A batch is emptied when the next one is asked for. Why files were not reached is added to ``reasons``.
+        """
+        coming = (self._readers.submit(_content_of, *each) for each in zip(paths, places, strict=True))
+        ahead: deque[Future[Content]] = deque(islice(coming, _CHUNK))
         for at in range(0, len(paths), _CHUNK):
-            names = list(paths[at : at + _CHUNK])
-            read = [ahead.popleft().result() for _ in names]
-            ahead.extend(islice(coming, len(names)))
-            contents, errors = zip(*read, strict=True)
-            yield {"path": names, "bytes": list(contents), "error": list(errors)}
+            batch: dict[str, list[Any]] = {"path": [], "bytes": [], "error": []}
+            for name in paths[at : at + _CHUNK]:
+                data, error, reached = ahead.popleft().result()
+                if not reached:
+                    reasons.append(str(error))
+                    continue
+                for column, value in zip(batch.values(), (name, data, error), strict=True):
+                    column.append(value)
+            data = None
+            ahead.extend(islice(coming, _CHUNK))
+            if batch["path"]:
+                yield batch
+            batch.clear()
 
 
-def _content_of(path: str) -> tuple[bytes | None, str | None]:
-    return read_content(path) if is_uri(path) else (None, None)  # the decoder opens local files
+def _failure(error: Exception) -> dict[str, list[Any]]:
+    if isinstance(error, UnderstudyError):
+        return {"failed": [str(error)], "exit_code": [error.exit_code]}
+    said = f"a worker stopped by {type(error).__name__} (--debug shows why)"
+    return {"failed": [said], "exit_code": [1], "trace": [traceback.format_exc()]}
+
+
+def _content_of(path: str, place: str) -> Content:
+    return read_content(path, place) if is_uri(place) else Content(None)  # the decoder opens local files
 
 
 def _run(
-    paths: Sequence[str], workers: int, batch_size: int, settings: dict[str, Any]
-) -> Iterator[tuple[int, int]]:
-    """Let actors judge blocks of pictures; yield rows and errors of each part when it is written."""
+    pictures: Mapping[str, str], workers: int, batch_size: int, settings: dict[str, Any]
+) -> Iterator[_Step]:
+    """Let actors judge blocks of pictures; yield what each part holds when it is written.
+
+    The pictures of a block that ends its worker twice are judged one by one. Those that do it again get rows
+    with an error.
+    """
+    paths = list(pictures)
+    even = math.ceil(len(paths) / (workers * _PARTS) / batch_size) * batch_size  # whole batches
+    size = min(_MOST_ROWS, max(even, batch_size))
+    blocks = [paths[at : at + size] for at in range(0, len(paths), size)]
+    lost = yield from _judge_blocks(blocks, pictures, workers, settings, at_once=2)
+    if not lost:
+        return
+    there = finished_parts(settings["out"], settings["origin"])  # a worker may die when its part is written
+    written = [name for block in lost for name in map(as_utf8, block) if name in there.paths]
+    alone = [[path] for block in lost for path in block if as_utf8(path) not in there.paths]
+    says = f"workers died over {len(alone)} pictures, which are judged one by one now"
+    yield _Step(len(written), len(there.failed.intersection(written)), says=says)
+    deadly = [path for (path,) in (yield from _judge_blocks(alone, pictures, workers, settings, at_once=1))]
+    if len(deadly) > _MOST_DEADLY:
+        raise WorkError(
+            f"{len(deadly)} pictures ended the processes that judged them, {deadly[0]} for one; look whether "
+            "the machines have enough memory, and give the same command again; parts that are done stay"
+        )
+    if deadly:
+        errors = [f"{path} ended the process that judged it; convert it, or leave it out" for path in deadly]
+        rows = {name: [None] * len(deadly) for name in RESULT_COLUMNS} | {"path": deadly, "error": errors}
+        write_part(settings["out"], rows, settings["origin"])
+        yield _Step(len(deadly), len(deadly))
+
+
+def _judge_blocks(
+    blocks: Sequence[Sequence[str]],
+    pictures: Mapping[str, str],
+    workers: int,
+    settings: dict[str, Any],
+    at_once: int,
+) -> Generator[_Step, None, list[Sequence[str]]]:
+    """Let actors judge blocks, so many at once each; return those over which they died."""
     import pyarrow as pa
     import ray.data
     from ray.exceptions import RayError
 
-    even = math.ceil(len(paths) / (workers * _PARTS) / batch_size) * batch_size  # whole batches
-    size = min(_MOST_ROWS, max(even, batch_size))
-    names = [os.fsencode(path) for path in paths]  # a name may be no UTF-8
-    blocks = [pa.table({"path": names[at : at + size]}) for at in range(0, len(names), size)]
-    counts = ray.data.from_arrow(blocks).map_batches(
-        _Worker,
-        fn_constructor_kwargs=settings,
-        batch_size=None,
-        batch_format="numpy",
-        compute=ray.data.ActorPoolStrategy(size=min(workers, len(blocks)), max_tasks_in_flight_per_actor=2),
-        num_cpus=1,
-    )
+    tables = [
+        pa.table({"path": list(map(os.fsencode, block)), "place": [os.fsencode(pictures[p]) for p in block]})
+        for block in blocks  # a name may be no UTF-8
+    ]
+    waiting = {os.fsencode(block[0]): block for block in blocks}
+    context = ray.data.DataContext.get_current()
+    before, context.max_errored_blocks = context.max_errored_blocks, -1  # only a death is an error to Ray
     try:
+        counts = ray.data.from_arrow(tables).map_batches(
+            _Worker,
+            fn_constructor_kwargs=settings,
+            batch_size=None,
+            batch_format="numpy",
+            compute=ray.data.ActorPoolStrategy(
+                size=min(workers, len(blocks)), max_tasks_in_flight_per_actor=at_once
+            ),
+            num_cpus=1,
+            max_task_retries=_RETRIES,
+        )
         for row in counts.iter_rows():
             if row["failed"]:
-                raise WorkError(f"{row['failed']}; parts that are done stay")
-            yield int(row["rows"]), int(row["errors"])
+                kind = InputError if row["exit_code"] == InputError.exit_code else WorkError
+                raise kind(f"{row['failed']}; parts that are done stay") from (
+                    RuntimeError(row["trace"]) if row["trace"] else None
+                )
+            del waiting[row["first"]]
+            yield _Step(int(row["rows"]), int(row["errors"]), int(row["unreached"]), row["reason"])
     except RayError as error:
         raise WorkError(
             f"Ray stopped by {type(error).__name__} (--debug shows why); parts that are done stay, so give "
             "the same command again"
         ) from error
+    finally:
+        context.max_errored_blocks = before
+    return list(waiting.values())
 
 
 @contextmanager

@@ -12,20 +12,19 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
-from understudy.data.remote import is_uri
 from understudy.errors import InputError, WorkError
-from understudy.files import PART, check_writable, write_bytes
+from understudy.files import check_writable, write_bytes
 from understudy.folders import locked
 from understudy.scale.batch import RESULT_COLUMNS
-from understudy.scale.places import open_place
+from understudy.scale.places import local_folder, open_place
 
 __all__ = ["Finished", "Origin", "as_utf8", "finished_parts", "keeping_others_out", "write_part"]
 
 _KEY = b"understudy"  # of the metadata of a part
 _NAME = re.compile(r"part-[0-9a-f]{16}\.parquet")
+_DAMAGED = ".understudy-damaged-"  # begins the name of a part that was set aside
 
 
 @dataclass(frozen=True)
@@ -48,10 +47,12 @@ class Finished:
     Attributes:
         paths: names of their pictures.
         failed: those of them that have an error.
+        damaged: new names of the files that were set aside.
     """
 
     paths: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
+    damaged: list[str] = field(default_factory=list)
 
 
 @contextmanager
@@ -62,11 +63,12 @@ def keeping_others_out(out: str) -> Iterator[None]:
         BundleError: the folder cannot be written.
         InputError: another process writes there.
     """
-    if is_uri(out):
+    folder = local_folder(out)
+    if folder is None:
         yield
         return
-    check_writable(Path(out))
-    with locked(Path(out)):
+    check_writable(folder)
+    with locked(folder):
         yield
 
 
@@ -90,8 +92,8 @@ def finished_parts(out: str, origin: Origin, *, overwrite: bool = False) -> Fini
     system, base = open_place(out)
     done = Finished()
     try:
-        if not is_uri(out):
-            Path(out).mkdir(parents=True, exist_ok=True)
+        if folder := local_folder(out):
+            folder.mkdir(parents=True, exist_ok=True)
         found = system.get_file_info(FileSelector(base, allow_not_found=True))
         names = sorted(info.base_name for info in found if info.base_name.endswith(".parquet"))
         for name in (each for each in names if not each.startswith(".")):
@@ -115,10 +117,11 @@ def _take(
             whole = pq.ParquetFile(file)
             said = (whole.schema_arrow.metadata or {}).get(_KEY)
             held = whole.read(["path", "error"]) if said and not overwrite else None
-    except (pa.ArrowException, KeyError):
+    except pa.ArrowInvalid:  # alone: a whole part may fail to open too, for want of memory
         if not named_so:
             raise _foreign(place) from None
-        system.move(path, f"{base.rstrip('/')}/{PART}damaged-{name}")
+        system.move(path, f"{base.rstrip('/')}/{_DAMAGED}{name}")
+        done.damaged.append(f"{out.rstrip('/')}/{_DAMAGED}{name}")
         return
     if not (said and named_so):
         raise _foreign(place)
@@ -163,8 +166,8 @@ def write_part(out: str, columns: Mapping[str, Sequence[Any]], origin: Origin) -
     pq.write_table(pa.table(readable, schema=schema), content)
     listed = "\0".join(readable["path"]).encode()
     name = f"part-{hashlib.sha256(listed).hexdigest()[:16]}.parquet"
-    if not is_uri(out):
-        write_bytes(Path(out) / name, content.getvalue())
+    if folder := local_folder(out):
+        write_bytes(folder / name, content.getvalue())
         return name
     system, base = open_place(out)
     try:

@@ -9,14 +9,15 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 from understudy.errors import InputError, WorkError, extra_needed
-from understudy.files import check_writable
+from understudy.files import check_writable, prepare_folder
 from understudy.runtime.manifest import read_manifest
 from understudy.scale.batch import open_exported
 
-__all__ = ["write_pyfunc"]
+__all__ = ["require_pyfunc", "write_pyfunc"]
 
 
 _DEFAULTS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
@@ -43,6 +44,29 @@ set_model(Judge())
 '''
 
 
+def require_pyfunc(out: str | Path) -> None:
+    """Check that a model of MLflow can be written, before any work is done.
+
+    Args:
+        out: its folder.
+
+    Raises:
+        BundleError: the folder cannot be written.
+        InputError: MLflow is not installed, or ``out`` holds files.
+    """
+    for variable, value in _DEFAULTS.items():
+        os.environ.setdefault(variable, value)
+    try:
+        with _quiet():
+            import_module("mlflow.pyfunc")
+    except ImportError as error:
+        raise extra_needed("mlflow", "a model of MLflow") from error
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} holds files already, and they must not be lost; choose another folder")
+    check_writable(out.absolute().parent)
+
+
 def write_pyfunc(model: str | Path, out: str | Path) -> None:
     """Write an exported model as a folder that ``mlflow.pyfunc.load_model`` opens.
 
@@ -51,28 +75,22 @@ def write_pyfunc(model: str | Path, out: str | Path) -> None:
 
     Args:
         model: folder of an exported model.
-        out: new or empty folder.
+        out: new or empty folder; those above it are made.
 
     Raises:
-        BundleError: the folder holds no exported model, or one that is damaged.
+        BundleError: the folder holds no exported model, or one that is damaged, or ``out`` cannot be written.
         InputError: MLflow is not installed, the model is not exported, or ``out`` holds files.
         WorkError: MLflow cannot write it.
     """
-    for variable, value in _DEFAULTS.items():
-        os.environ.setdefault(variable, value)
-    try:
-        with _quiet():
-            import mlflow.pyfunc
-            from mlflow.models import ModelSignature
-            from mlflow.types import ColSpec, Schema
-    except ImportError as error:
-        raise extra_needed("mlflow", "a model of MLflow") from error
+    require_pyfunc(out)
+    with _quiet():
+        import mlflow.pyfunc
+        from mlflow.models import ModelSignature
+        from mlflow.types import ColSpec, Schema
     model, out = Path(model), Path(out)
     version = read_manifest(model).versions.get("understudy")
     open_exported(model, threads=1)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} holds files already, and they must not be lost; choose another folder")
-    check_writable(out.absolute().parent)
+    prepare_folder(out.absolute().parent)
     signature = ModelSignature(
         Schema([ColSpec("string", "path"), ColSpec("binary", "bytes", required=False)]),
         Schema([ColSpec("string", "path"), ColSpec("double", "score", required=False)]),

@@ -1,4 +1,4 @@
-"""What follows the last step: batch normalisation, scales of fused maps, prototypes, the codebook."""
+"""What follows the last step: batch normalisation, scales of maps, prototypes, codebook, composition."""
 
 from __future__ import annotations
 
@@ -24,8 +24,16 @@ from understudy.distill.valid import valid_cells
 from understudy.progress import Advance, ignore_progress
 from understudy.runtime.decision import Prototypes
 from understudy.runtime.preprocess import Preprocess
+from understudy.types import Features
 
-__all__ = ["MOST_BATCHES", "fill_codebook", "learn_prototypes", "recompute_batchnorm", "scale_maps"]
+__all__ = [
+    "MOST_BATCHES",
+    "fill_codebook",
+    "fill_composition",
+    "learn_prototypes",
+    "recompute_batchnorm",
+    "scale_maps",
+]
 
 
 _ENOUGH = 1000  # windows of a category, for its prototype
@@ -140,27 +148,14 @@ def fill_codebook(
     assert codebook is not None
     places = _places(categories, max(_LEAST, min(_EACH, _ALL // len({*categories}))))
 
-    def cells_and_embeddings() -> Iterator[tuple[Tensor, Tensor]]:
+    def products() -> Iterator[tuple[Tensor, Tensor]]:
         chance = torch.Generator().manual_seed(0)
         for done, (_, chosen) in enumerate(sorted(places.items()), 1):
-            cells, embeddings = [], []
-            for images, valid in _batches(good, chosen, preprocess, device, batch_size):
-                with torch.inference_mode(), full_precision():
-                    features = distiller.teacher(images)
-                    stacked = codebook.cells(features)
-                    embeddings.append(embedding(features))
-                counts = (
-                    None if valid is None else valid_cells(valid, (stacked.shape[2], stacked.shape[3])) > 0
-                )
-                for i, window in enumerate(stacked):
-                    own = window.flatten(1).T
-                    own = own if counts is None else own[counts[i].flatten()]
-                    some = torch.randperm(len(own), generator=chance)[: -(-_FOR_CENTRES // len(chosen))]
-                    cells.append(own[some.to(device)])
-            yield torch.cat(cells), torch.cat(embeddings)
+            batches = _batches(good, chosen, preprocess, device, batch_size)
+            yield _cells_and_embeddings(distiller.teacher, codebook.cells, batches, len(chosen), chance)
             advance("codebook", done, len(places), "")
 
-    codebook.fill(cells_and_embeddings())
+    codebook.fill(products())
     some = _places(categories, max(1, _FOR_SCALES // len(places)))
     moments = torch.zeros(2, 3, dtype=torch.float64)  # number, sum and sum of squares of each map
     chosen = [i for members in some.values() for i in members]
@@ -169,12 +164,70 @@ def fill_codebook(
             features = distiller.teacher(images)
             pairs = distiller.pairs_from(features, images, valid)
             size = (images.shape[-2], images.shape[-1])
-            both = distiller.to_map(pairs, size, valid), codebook.to_map(features, size, valid)
+            both = distiller.student_map(pairs, images, valid), codebook.to_map(features, size, valid)
             for i, one in enumerate(both):
                 values = (one.flatten() if valid is None else one[valid > 0]).double().cpu()
                 moments[i] += torch.stack([torch.tensor(len(values)), values.sum(), values.square().sum()])
     codebook.fit_scales(moments)
     distiller.to("cpu")
+
+
+def fill_composition(
+    distiller: Distiller,
+    good: PictureStore,
+    categories: Sequence[str],
+    preprocess: Preprocess,
+    device: torch.device,
+    advance: Advance = ignore_progress,
+    batch_size: int = 8,
+) -> None:
+    """Learn the codes of each category's cells. Those of one do not depend on which others there are.
+
+    Args:
+        distiller: distiller with an empty composition; changed in place.
+        good: windows that were learned from.
+        categories: category of each window.
+        preprocess: turns windows into input.
+        device: device that computes.
+        advance: called with ("composition", categories done, categories in all, "").
+        batch_size: number of windows at once.
+    """
+    composition = distiller.to(device).eval().composition
+    assert composition is not None
+    places = _places(categories, _EACH)
+
+    def products() -> Iterator[tuple[Tensor, Tensor]]:
+        for done, (_, chosen) in enumerate(sorted(places.items()), 1):
+            chance = torch.Generator().manual_seed(0)
+            batches = _batches(good, chosen, preprocess, device, batch_size)
+            yield _cells_and_embeddings(distiller.teacher, composition.cells, batches, len(chosen), chance)
+            advance("composition", done, len(places), "")
+
+    composition.fill(products())
+    distiller.to("cpu")
+
+
+def _cells_and_embeddings(
+    teacher: Teacher,
+    stack: Callable[[Features], Tensor],
+    batches: Iterable[tuple[Tensor, Tensor | None]],
+    windows: int,
+    chance: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Return random cells of a category's windows, equally many of each, and the embeddings of all."""
+    cells, embeddings = [], []
+    for images, valid in batches:
+        with torch.inference_mode(), full_precision():
+            features = teacher(images)
+            stacked = stack(features)
+            embeddings.append(embedding(features))
+        counts = None if valid is None else valid_cells(valid, (stacked.shape[2], stacked.shape[3])) > 0
+        for i, window in enumerate(stacked):
+            own = window.flatten(1).T
+            own = own if counts is None else own[counts[i].flatten()]
+            some = torch.randperm(len(own), generator=chance)[: -(-_FOR_CENTRES // windows)]
+            cells.append(own[some.to(own.device)])
+    return torch.cat(cells), torch.cat(embeddings)
 
 
 def _batches(

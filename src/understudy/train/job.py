@@ -30,13 +30,14 @@ from understudy.runtime.bundle import SeenPictures
 from understudy.runtime.manifest import TeacherCard, TrainingCard
 from understudy.runtime.roi import NO_ROIS, Rois, read_roi_masks
 from understudy.train.cache import load_training_data, store_of, windows_of
-from understudy.train.finish import fill_codebook, learn_prototypes, scale_maps
+from understudy.train.finish import fill_codebook, fill_composition, learn_prototypes, scale_maps
 from understudy.train.loop import begun_measured, begun_precision, journal_file, train
 from understudy.train.options import FitOptions
 from understudy.train.output import draft_model, is_finished, owned, prepare_output
 from understudy.train.plan import plan_for, preprocess_for, recipe_of
 from understudy.train.processes import Group, join_group
 from understudy.train.split import Parts, divide, keep_what_is_seen
+from understudy.train.standardise import prepare_student
 
 __all__ = ["train_model"]
 
@@ -153,6 +154,11 @@ def _train_and_save(
     with ExitStack() as held:
         own = owned(out, resume=asked.resume, overwrite=asked.overwrite)
         group.first(lambda: held.enter_context(own))
+        began = time.monotonic()
+        if not asked.resume:  # a checkpoint has what is prepared
+            inputs = (pictures, preprocess, plan.device, plan.seed, reporter)
+            group.first(partial(prepare_student, distiller, *inputs))
+        prepared = time.monotonic() - began
         trained = train(
             distiller,
             pictures,
@@ -176,6 +182,8 @@ def _train_and_save(
                 scale_maps(distiller, validation if parts.validation else pictures, preprocess, plan.device)
             if distiller.codebook is not None:
                 fill_codebook(distiller, pictures, categories, preprocess, plan.device, reporter.advance)
+            if distiller.composition is not None:
+                fill_composition(distiller, pictures, categories, preprocess, plan.device, reporter.advance)
             # If regions of interest depend on the category, it is recognised from the whole picture.
             whole = (
                 store_of(parts.learn, preprocess, NO_ROIS, budget=0) if rois.depend_on_category else pictures
@@ -192,7 +200,7 @@ def _train_and_save(
                 | asdict(plan.optimiser),
                 precision=plan.precision,
                 device=plan.device.type,
-                seconds=round(given.seconds + trained.seconds + time.monotonic() - ended, 1),
+                seconds=round(given.seconds + prepared + trained.seconds + time.monotonic() - ended, 1),
                 loss=trained.loss,
                 kept_step=trained.step,
                 layout=picture_set.layout,
@@ -220,6 +228,7 @@ def _train_and_save(
                     teacher=card,
                     preprocess=preprocess,
                     training=training,
+                    image_score="own" if recipe.image_score == "own" else "maximum",
                     journal=journal_file(out),
                 )
                 failed = _failure(calibrate, draft, parts) if calibrate else None

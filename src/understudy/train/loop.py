@@ -184,6 +184,7 @@ def _loop(
     advance: Advance,
 ) -> Trained:
     """Train in this process, with the others of its group; see :func:`train`."""
+    group.total(0)  # all have their pictures; from here on none waits for another for long
     path = checkpoint_file(folder)
     done = _checked(path, fingerprint) if resume else {}
     start = int(done.get("global_step", 0))

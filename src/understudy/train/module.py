@@ -19,7 +19,7 @@ from understudy.distill.across import gather, gather_pairs
 from understudy.distill.cram import CRAM
 from understudy.distill.distiller import Distiller
 from understudy.distill.network import Normaliser, float32_products
-from understudy.methods.recipe import share_of_rate
+from understudy.methods.recipe import at_their_rates, share_of_rate
 from understudy.runtime.preprocess import Preprocess
 from understudy.train.finish import recompute_batchnorm
 from understudy.train.plan import TrainingPlan
@@ -61,7 +61,7 @@ class TrainingModule(L.LightningModule):
         self.distiller = distiller.to(memory_format=torch.channels_last)
         self._plan, self._fingerprint, self._group = plan, fingerprint, group
         self._inputs = Normaliser(preprocess)
-        self._draws = any(isinstance(m, nn.Dropout) and m.p for m in distiller.student.modules())
+        self._draws = any(_draws(m) for m in distiller.student.modules())
         fast: Callable[[Any], Any] = torch.compile if plan.compiled else _as_it_is
         self._of_images: Callable[[Tensor, Tensor | None], list[Pair]] = fast(distiller.pairs)
         self._of_features: Callable[[Features, None, Tensor | None], list[Pair]] = fast(distiller.pairs_from)
@@ -108,7 +108,7 @@ class TrainingModule(L.LightningModule):
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self._plan.precision == "bf16"):
                 pairs = self.distiller.pairs(images, valid)
             with float32_products("highest", self._plan.device):
-                maps = self.distiller.to_map(pairs, (images.shape[-2], images.shape[-1]), valid)
+                maps = self.distiller.student_map(pairs, images, valid)
             if valid is not None:
                 maps = (maps * valid).sum((1, 2, 3)) / valid.sum((1, 2, 3))
             total += float(maps.mean()) * len(batch)
@@ -136,7 +136,7 @@ class TrainingModule(L.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the plan's optimiser for the student, and its learning rate as a function of the step."""
         plan = self._plan
-        optimiser = plan.optimiser.over(self.distiller.student.parameters())
+        optimiser = plan.optimiser.over(at_their_rates(self.distiller.student, plan.optimiser.lr))
         least = getattr(plan.optimiser, "least", 0.0)
         rates = LambdaLR(optimiser, lambda step: share_of_rate(plan.schedule, step, plan.steps, least))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
@@ -162,6 +162,11 @@ def _partner_shift(seed: int, step: int, batch: int) -> int:
         return 0
     generator = torch.Generator().manual_seed(_seed_of(seed, step))
     return int(torch.randint(1, batch, (), generator=generator))
+
+
+def _draws(module: nn.Module) -> bool:
+    """Say whether a module of a student draws random numbers: dropout, or one that says ``draws = True``."""
+    return bool(getattr(module, "draws", isinstance(module, nn.Dropout) and module.p))
 
 
 def _seed_of(seed: int, step: int, rank: int = 0) -> int:

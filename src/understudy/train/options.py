@@ -37,11 +37,12 @@ class FitOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     preset: PresetName = "fast"
-    """Method, teacher and picture size by what matters most: fast, balanced or accurate; --method, --teacher
-    and --image-size go before it."""
+    """Picture size, method and teacher by what matters most. Image AUROC on twelve real products: fast 93.9
+    (256 px), balanced 95.2 (384 px), accurate 95.3 (512 px, for the finest defects); a training takes 1.4,
+    3.2 and 5.3 minutes on two cores. --method, --teacher and --image-size go before it."""
     method: str = PRESETS["fast"]["method"]
-    """Method to train: snl-rd, snl-fd, rd, stpm, dskd, dinomaly, or a method of your own; the preset's by
-    default."""
+    """Method to train: snl-rd, snl-fd, rd, rdpp, stpm, mkd, uninformed-students, dskd, dinomaly, uniad, or a
+    method of your own; the preset's by default."""
     recipe: RecipeName = "tuned"
     """Recipe of the training: ``tuned`` is the best that we know for several products, ``paper`` has the
     optimiser, loss and map of the method's paper; options that are given come first."""
@@ -80,8 +81,8 @@ class FitOptions(BaseModel):
     lr: float | None = Field(default=None, gt=0, le=10)
     """Highest learning rate of the schedule, above 0 and at most 10; the recipe's by default."""
     schedule: Schedule | None = None
-    """Schedule of the learning rate: constant, or cosine, which warms up and then falls to zero; the recipe's
-    by default."""
+    """Schedule of the learning rate: constant; cosine, which warms up and then falls to zero; or step, which
+    falls to a tenth after four fifths of the training; the recipe's by default."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Random seed, at least 0."""
     categories: tuple[str, ...] | None = Field(default=None, min_length=1)
@@ -121,8 +122,8 @@ class FitOptions(BaseModel):
     """Decay of the mean of the student's weights that is kept, from 0 to 0.9999, such as 0.98, which averages
     about fifty steps; 0 keeps the last weights."""
     image_score: ImageScore | None = None
-    """Score of a picture: its maps compared with those of good pictures of its product (comparable), or the
-    maximum of its map (maximum, as in the papers); the recipe's by default."""
+    """Score of a picture: its maps compared with those of good pictures of its product (comparable), the
+    maximum of its map (maximum), or what the method's paper says (own); the recipe's by default."""
     cache: str = "auto"
     """Memory for decoded pictures: auto, off, or a size such as 512MB or 2GB; the result does not depend on
     it."""

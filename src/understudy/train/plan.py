@@ -77,7 +77,8 @@ def recipe_of(asked: FitOptions) -> Recipe:
 
     Raises:
         InputError: the method or a setting is unknown, and the message lists the known ones; or validation or
-            averaging was asked for and does not go with the recipe.
+            averaging was asked for and does not go with the recipe; or compositions with tiles or scores that
+            are not comparable.
     """
     recipe = method_named(asked.method).recipes[asked.recipe]
     takes_either = asked.method in ("rd", "snl-rd")
@@ -92,7 +93,14 @@ def recipe_of(asked: FitOptions) -> Recipe:
         raise InputError(
             f"{asked.method} keeps its best epoch's student; leave out --averaging, or set --validation 0"
         )
-    settings_for(asked.method, recipe.settings)
+    settings = settings_for(asked.method, recipe.settings)
+    if getattr(settings, "logical", False) and asked.tile:
+        raise InputError("logical=true compares whole pictures, and --tile cuts them; leave out one of both")
+    if getattr(settings, "logical", False) and recipe.image_score != "comparable":
+        raise InputError(
+            f"logical=true adds to comparable scores, and these are {recipe.image_score!r}; name "
+            "--image-score comparable, or leave out logical=true"
+        )
     return recipe
 
 

@@ -34,9 +34,11 @@ __all__ = [
     "meeting",
     "portable",
     "run_command",
+    "was_told_by_first",
 ]
 
-_LONGEST = timedelta(days=7)  # that the others wait while the first process calibrates
+_MEETING = timedelta(minutes=10)  # that a process waits for the others, also at each step
+_LONGEST = timedelta(days=7)  # that the others wait while the first process prepares or calibrates
 _Value = TypeVar("_Value")
 
 
@@ -89,6 +91,7 @@ class Group:
         if failure is not None:
             raise failure
         if told[0] is not None:
+            told[0].told_by_first = True
             raise told[0]
 
     def agree(self, value: _Value) -> _Value:
@@ -163,6 +166,11 @@ def is_first_process(asked: FitOptions) -> bool:
     return started is None or started.rank == 0
 
 
+def was_told_by_first(error: Exception) -> bool:
+    """Tell whether an error is the copy of one that the first process raised, and says itself."""
+    return getattr(error, "told_by_first", False)
+
+
 @contextmanager
 def join_group(asked: FitOptions) -> Iterator[Group]:
     """Meet the other processes of a training that torchrun or SLURM started; else yield :data:`ALONE`.
@@ -215,13 +223,24 @@ def _require_copies(asked: FitOptions, device: torch.device) -> None:
 def meeting(
     rank: int, size: int, local_rank: int, local_size: int, device: torch.device, address: str
 ) -> Iterator[Group]:
-    """Meet the other processes, and part from them afterwards."""
+    """Meet the other processes, and part from them afterwards.
+
+    Raises:
+        WorkError: another process did not come.
+    """
     gpu = device.type == "cuda"
     if gpu:
         torch.cuda.set_device(local_rank)
-    distributed.init_process_group(
-        "cpu:gloo,cuda:nccl" if gpu else "gloo", address, _LONGEST, world_size=size, rank=rank
-    )
+    try:
+        distributed.init_process_group(
+            "cpu:gloo,cuda:nccl" if gpu else "gloo", address, _MEETING, world_size=size, rank=rank
+        )
+    except RuntimeError as error:
+        minutes = _MEETING.total_seconds() / 60
+        raise WorkError(
+            f"process {rank} of {size} did not meet the others within {minutes:.0f} minutes; look at what "
+            "they said, and whether they reach each other"
+        ) from error
     try:
         control = distributed.new_group(backend="gloo", timeout=_LONGEST)
         yield Group(rank, size, local_rank, local_size, control)
@@ -232,7 +251,8 @@ def meeting(
 def run_command(asked: FitOptions, arguments: list[str]) -> int | None:
     """Run a command once per device by torchrun, if it needs that; return its exit code, else ``None``.
 
-    It does for several GPUs of one machine, or if ``--strategy ddp`` was asked for.
+    It does for several GPUs of one machine, or if ``--strategy ddp`` was asked for. A signal that ends them,
+    such as that of Ctrl-C, gives 128 and its number.
 
     Args:
         asked: options of the training.
@@ -242,6 +262,7 @@ def run_command(asked: FitOptions, arguments: list[str]) -> int | None:
         return None
     if asked.strategy == "auto" and resolve_device(asked.device).type == "cpu":
         return None
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import main
 
@@ -252,21 +273,22 @@ def run_command(asked: FitOptions, arguments: list[str]) -> int | None:
         except ChildFailedError as error:
             code: int = error.get_first_failure()[1].exitcode
             return code if code > 0 else WorkError.exit_code
+        except SignalException as error:
+            return 128 + int(error.sigval)
     return 0
 
 
 @contextmanager
 def _quiet_elastic() -> Iterator[None]:
-    """Leave torchrun's own report of a failure out; the process that failed has said why."""
+    """Leave torchrun's own report of a failure or a signal out; the process that stopped has said why."""
     import logging
 
-    logger = logging.getLogger("torch.distributed.elastic")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)  # its loggers have levels of their own
     try:
         yield
     finally:
-        logger.setLevel(before)
+        logging.disable(before)
 
 
 def portable(error: BaseException) -> BaseException:

@@ -149,10 +149,14 @@ class Trackers:
         flat = {_clean(name): "" if value is None else value for name, value in _flat(values).items()}
         self._each(lambda logger: logger.log_hyperparams(flat))
 
-    def follow(self) -> None:
-        """Pass on the lines of the journal that are new; to a resumed training, those before its stop too."""
+    def follow(self, journal: Path | None = None) -> None:
+        """Pass on the lines of the journal that are new; to a resumed training, those before its stop too.
+
+        Args:
+            journal: copy of the journal, where the training has ended and removed its own.
+        """
         try:
-            with self.journal.open("rb") as file:
+            with (journal or self.journal).open("rb") as file:
                 file.seek(self._read)
                 lines = file.readlines()
         except OSError:
@@ -179,6 +183,7 @@ class Trackers:
 
     def result(self, manifest: Manifest, calibration: Calibration | None) -> None:
         """Record how the training ended, and the thresholds."""
+        self.follow(self.journal.parent.parent / self.journal.name)  # one that had no step left reported none
         training = manifest.training
         self.settings({"trained": {"precision": training.precision, "device": training.device}})
         facts = {"seconds": training.seconds, "steps": training.steps, "kept_step": training.kept_step}

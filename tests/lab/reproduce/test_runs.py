@@ -12,7 +12,8 @@ import pytest
 
 import understudy
 from understudy.data.layouts import open_pictures
-from understudy.lab.reproduce.runs import Protocol, Results, Run, figures_of, runs_of
+from understudy.lab.reproduce import runs as runs_module
+from understudy.lab.reproduce.runs import Protocol, Results, Run, figures_of, kept_precision, runs_of
 from understudy.lab.reproduce.tables import FIGURES, TABLES, Variant
 
 SMALL: dict[str, Any] = {
@@ -83,6 +84,35 @@ def test_pictures_that_have_changed_are_another_run_and_a_folder_that_was_moved_
     next((tmp_path / "there" / pair[0] / "train" / "good").iterdir()).unlink()
     understudy.reproduce("snl-1", tmp_path / "there", tmp_path / "out", **asked)
     assert len(rows_of(made.runs)) == 2
+
+
+def test_another_measurement_of_the_precision_does_no_finished_run_again(
+    factory: Path, pair: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = SMALL | {"categories": pair, "rows": ("RD",), "models": "unified", "precision": "auto"}
+    measured = iter(["32"])
+
+    def measure(choice: str, device: object) -> str:
+        return next(measured) if choice == "auto" else choice
+
+    monkeypatch.setattr(runs_module, "resolve_precision", measure)
+    made = understudy.reproduce("snl-1", factory, tmp_path, **asked, seeds=(0,))
+    understudy.reproduce("snl-1", factory, tmp_path, **asked, seeds=(0,))  # measures nothing
+    assert [row["computed_in"] for row in rows_of(made.runs)] == ["cpu 32"] * 2
+
+
+def test_the_precision_is_that_of_most_runs_of_the_device_or_of_one_that_was_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert kept_precision(tmp_path / "nowhere", "cpu") == "auto"
+    begun = tmp_path / "unfinished" / "rd-seed0-a"
+    begun.mkdir(parents=True)
+    monkeypatch.setattr(runs_module, "begun_precision", lambda place: "bf16" if place == begun else "auto")
+    assert kept_precision(tmp_path, "cpu") == "bf16"
+    (tmp_path / "runs.csv").write_text("computed_in\ncuda bf16\ncuda bf16\ncuda bf16\ncpu 32\ncpu 32\n")
+    assert kept_precision(tmp_path, "cpu") == "32"
+    (begun / "manifest.json").write_text("damaged")
+    assert kept_precision(tmp_path, "cpu") == "32"
 
 
 def test_a_whole_table_is_run_for_one_seed_before_the_next(protocol: Protocol) -> None:

@@ -13,7 +13,7 @@ from understudy.data.records import PictureData, PictureSet
 from understudy.errors import InputError
 from understudy.files import write_text
 from understudy.lab.reproduce.page import Measurements, page, strongest_gains
-from understudy.lab.reproduce.runs import Protocol, Results, Run, carry_out, runs_of
+from understudy.lab.reproduce.runs import Protocol, Results, Run, carry_out, kept_precision, runs_of
 from understudy.lab.reproduce.tables import FIGURES, TABLES, Models, Table, TableCell, reported, sources
 from understudy.lab.spread import spread, threads_each
 from understudy.progress import Progress, Reporter, reporting
@@ -88,7 +88,8 @@ def reproduce(
             default as the table has it.
         image_size: side of the square input in pixels.
         device: where to run; ``auto`` takes a GPU if there is one.
-        precision: precision of training; ``auto`` takes bf16 where a measurement says that it is faster.
+        precision: precision of training; ``auto`` takes that of the runs in ``out``. If there are none, it
+            takes bf16 where a measurement says that it is faster.
         workers: processes that share the cores and do a run each; figures are those of runs with as many
             threads as each has. In a script, call this below ``if __name__ == "__main__":`` then.
         progress: see :data:`understudy.progress.Progress`.
@@ -126,7 +127,7 @@ def reproduce(
         epochs=dict.fromkeys(EPOCHS, epochs) if epochs else EPOCHS,
         max_steps=max_steps,
         device=device,
-        precision=precision,
+        precision=kept_precision(Path(out), device) if precision == "auto" else precision,
     )
     runs = list(runs_of(table, found, seeds))
     for run in runs:

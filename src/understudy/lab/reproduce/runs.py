@@ -6,7 +6,9 @@ import csv
 import hashlib
 import io
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,16 +28,17 @@ from understudy.progress import Reporter
 from understudy.runtime import manifest as manifests
 from understudy.runtime.inspector import Inspector
 from understudy.train.job import train_model
-from understudy.train.loop import checkpoint_file
+from understudy.train.loop import begun_precision, checkpoint_file
 from understudy.train.options import FitOptions, fit_options
 from understudy.train.plan import recipe_of
 from understudy.types import DeviceChoice, PrecisionChoice
 
-__all__ = ["Protocol", "Results", "Run", "carry_out", "runs_of"]
+__all__ = ["Protocol", "Results", "Run", "carry_out", "kept_precision", "runs_of"]
 
 
 _SPRO_LIMIT = "0.05"
 _FACTS = ("steps", "seconds", "precision", "device")
+_RUNS, _UNFINISHED = "runs.csv", "unfinished"
 _AGAIN = "give the same command again to go on"
 
 
@@ -189,6 +192,28 @@ def runs_of(table: Table, found: PictureSet, seeds: Sequence[int]) -> Iterator[R
                     yield Run(variant, models, categories, seed)
 
 
+def kept_precision(folder: Path, device: DeviceChoice) -> PrecisionChoice:
+    """Return the precision of the runs in a folder of results; ``auto`` if it has none of such a device.
+
+    What is faster may be measured otherwise the next time, and runs in another precision are other runs.
+
+    Args:
+        folder: folder of the results, which may not exist yet.
+        device: device as ``fit`` takes it.
+    """
+    kind = resolve_device(device).type
+    kept = Counter(row["computed_in"] for row in _read(folder / _RUNS) if row.get("computed_in"))
+    for place in sorted((folder / _UNFINISHED).glob("*")):
+        with suppress(InputError):  # a damaged one; its run says what to do
+            if manifests.holds_model(place):
+                trained = manifests.read_manifest(place).training
+                kept[f"{trained.device} {trained.precision}"] += 1
+            else:
+                kept[f"{kind} {begun_precision(place)}"] += 1
+    found: dict[str, PrecisionChoice] = {f"{kind} 32": "32", f"{kind} bf16": "bf16"}
+    return next((found[name] for name, _ in kept.most_common() if name in found), "auto")
+
+
 class Results:
     """The finished runs in a folder: ``runs.csv`` has one row for every category of every finished run.
 
@@ -205,8 +230,8 @@ class Results:
 
     def __init__(self, folder: Path, protocol: Protocol) -> None:
         files.prepare_folder(folder)
-        self._unfinished, self._protocol = folder / "unfinished", protocol
-        self.file = folder / "runs.csv"
+        self._unfinished, self._protocol = folder / _UNFINISHED, protocol
+        self.file = folder / _RUNS
         self._rows = _read(self.file)
 
     def of(self, run: Run) -> dict[str, dict[str, str]]:
