@@ -31,6 +31,11 @@ def _today(settings: dict[str, Any] | None = None, **options: Any) -> dict[str, 
     return TODAY | options | {"settings": TODAY["settings"] | (settings or {})}
 
 
+def _as_tuned(method: str) -> dict[str, Any]:
+    """A method by its tuned recipe, at the default's length, without a codebook."""
+    return {"method": method, "max_steps": 400, "batch_size": 8, "settings": {"codebook": 0}}
+
+
 _BOOK = {"codebook": 300}
 _RD = {"cosine": "hard", "smoothing": 1.0}
 _ALONE = {  # what leaves the channel term alone
@@ -79,7 +84,12 @@ CANDIDATES: dict[str, dict[str, Any]] = {  # name without a comma -> options of 
     | {"method": "dskd", "settings": _RD | {"codebook": 0, "global_share": 0.75}},
     "DSKD by z-scores": TODAY | {"method": "dskd", "settings": _RD | {"codebook": 0, "scaling": "zscore"}},
     "DSKD and codebook": TODAY | {"method": "dskd", "settings": _RD | _BOOK},
+    "UniAD": _as_tuned("uniad"),
+    "RD++": _as_tuned("rdpp"),
+    "MKD": _as_tuned("mkd"),
+    "Uninformed Students": _as_tuned("uninformed-students"),
     "fast": {"preset": "fast"},
+    "fast and logical": {"preset": "fast", "settings": {"logical": True}},
     "balanced": {"preset": "balanced"},
     "accurate": {"preset": "accurate"},
 }
@@ -101,7 +111,8 @@ QUESTIONS: dict[str, tuple[str, ...]] = {  # the first candidate is what the oth
         "DSKD by z-scores",
         "DSKD and codebook",
     ),
-    "methods": ("STPM", "SNL(FD)", "RD", "today", "DSKD"),
+    "methods": ("STPM", "SNL(FD)", "RD", "RD++", "today", "DSKD", "UniAD", "MKD", "Uninformed Students"),
+    "composition": ("fast", "fast and logical"),
     "preset": ("today", "fast", "balanced", "accurate"),
 }
 

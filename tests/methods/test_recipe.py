@@ -116,3 +116,12 @@ def test_a_schedule_keeps_the_ratio_of_the_rates() -> None:
     made = Adam(0.5).over(at_their_rates(nn.Sequential(slow, fast), 0.5))
     torch.optim.lr_scheduler.LambdaLR(made, lambda step: 0.3)
     assert [group["lr"] for group in made.param_groups] == pytest.approx([0.15, 0.03])
+
+
+@pytest.mark.parametrize("optimiser", [AdamW(), StableAdamW()])
+def test_gradients_can_be_clipped_in_bf16(optimiser: AdamW | StableAdamW) -> None:
+    made = optimiser.over(nn.Linear(2, 2).parameters())
+    assert optimiser.clip
+    assert not getattr(
+        made, "_step_supports_amp_scaling", False
+    )  # Lightning clips for no optimiser that does

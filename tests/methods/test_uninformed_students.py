@@ -120,16 +120,19 @@ def test_patches_that_do_not_fit_are_refused() -> None:
 def test_the_papers_recipe_is_the_papers() -> None:
     assert PAPER.optimiser == Adam(1e-4, (0.9, 0.999), weight_decay=1e-5)
     assert (PAPER.schedule, PAPER.batch_size) == ("constant", 1)
-    assert settings_for("uninformed-students").model_dump().items() >= {
-        "codebook": 0,
-        "students": 3,
-        "scales": 3,
-        "width": 16,
-        "patch": (),
-        "stride": "pool",
-        "patch_steps": 1000,
-        "smoothing": 0.0,
-    }.items()
+    assert (
+        settings_for("uninformed-students").model_dump().items()
+        >= {
+            "codebook": 0,
+            "students": 3,
+            "scales": 3,
+            "width": 16,
+            "patch": (),
+            "stride": "pool",
+            "patch_steps": 1000,
+            "smoothing": 0.0,
+        }.items()
+    )
 
 
 @pytest.mark.parametrize("more", [{}, {"patch": [65], "patch_steps": 1, "students": 2}])

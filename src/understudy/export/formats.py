@@ -21,7 +21,6 @@ __all__ = ["OPSET", "quantise", "write_onnx", "write_openvino"]
 
 OPSET = 18  # the opset that the exporter writes; it converts to later ones
 _QUANTISED = ("Conv", "ConvTranspose")
-_LEFT_OUT = "distiller.student.projectors."  # the instance normalisation of RD++ enlarges the rounding
 _ROUNDING = ("QuantizeLinear", "DequantizeLinear")
 _Array = NDArray[np.float32]
 
@@ -142,9 +141,8 @@ class _Reader:
 
 
 def _is_students(node: Any) -> bool:
-    """Whether a node is a convolution of the student to round; the exporter keeps the names of its weights."""
-    weights = node.input[1] if node.op_type in _QUANTISED else ""
-    return weights.startswith("distiller.student.") and not weights.startswith(_LEFT_OUT)
+    """Whether a node is a convolution of the student; the exporter keeps the names of its weights."""
+    return node.op_type in _QUANTISED and node.input[1].startswith("distiller.student.")
 
 
 def _restore_float(graph: Any, quantised: set[str]) -> None:

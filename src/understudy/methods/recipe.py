@@ -179,9 +179,11 @@ class AdamW:
 
     def over(self, parameters: ParamsT) -> torch.optim.Optimizer:
         """The optimiser of these parameters."""
-        return torch.optim.AdamW(
+        optimiser = torch.optim.AdamW(
             parameters, lr=self.lr, betas=self.betas, weight_decay=self.weight_decay, fused=True
         )
+        optimiser._step_supports_amp_scaling = False  # else bf16 cannot clip
+        return optimiser
 
 
 Optimiser = Adam | AdamW | Sgd | StableAdamW

@@ -8,7 +8,7 @@ import math
 import os
 import traceback
 import warnings
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -32,7 +32,7 @@ _MOST_ROWS = 1000  # of a part; what a stop loses, at most, for each worker
 _PARTS = 32  # for each worker, so that all end at about the same time
 _READERS = 16  # threads of a worker that read from a store
 _CHUNK = 64  # pictures of a store that a worker holds at once; as many again are on their way
-_RETRIES = 1  # of a block whose worker died, then of each of its pictures
+_TRIES = 2  # of a block whose worker dies, then of each of its pictures
 _MOST_DEADLY = 20  # pictures of a run that may end their workers; more are a fault of the machine
 _STORE = 100 * 2**20  # bytes of Ray's object store on one machine: only names and counts pass through it
 
@@ -156,8 +156,10 @@ class _Worker:
     Nothing that fails is raised, because Ray would bury the sentence and begin again.
     """
 
-    def __init__(self, model: Path, out: str, origin: Origin, options: dict[str, Any]) -> None:
-        self._out, self._origin = out, origin
+    def __init__(
+        self, model: Path, out: str, origin: Origin, options: dict[str, Any], tries: Any = None
+    ) -> None:
+        self._out, self._origin, self._tries = out, origin, tries
         self._readers = ThreadPoolExecutor(_READERS)
         self._failed: dict[str, list[Any]] = {}
         try:
@@ -170,15 +172,25 @@ class _Worker:
     def __call__(self, block: dict[str, Any]) -> dict[str, list[Any]]:
         """Judge the pictures of a block and write them as one part; return its counts, or why it failed."""
         counts: dict[str, list[Any]] = {"first": [block["path"][0]], "rows": [0], "errors": [0]}
-        counts |= {"unreached": [0], "reason": [""], "failed": [""], "exit_code": [0], "trace": [""]}
+        counts |= {"unreached": [0], "reason": [""], "lost": [False]}
+        counts |= {"failed": [""], "exit_code": [0], "trace": [""]}
         if self._failed:
             return counts | self._failed
         try:
+            if self._tried_enough(len(block["path"]), block["path"][0]):
+                return counts | {"lost": [True]}
             return counts | self._write(
                 *([os.fsdecode(name) for name in block[c]] for c in ("path", "place"))
             )
         except Exception as error:
             return counts | _failure(error)
+
+    def _tried_enough(self, size: int, first: bytes) -> bool:
+        if self._tries is None:
+            return False
+        import ray
+
+        return int(ray.get(self._tries.begin.remote((size, bytes(first))))) > _TRIES
 
     def _write(self, paths: Sequence[str], places: Sequence[str]) -> dict[str, list[Any]]:
         """Judge pictures and write a part of those that were reached; return its counts."""
@@ -245,7 +257,7 @@ def _run(
     even = math.ceil(len(paths) / (workers * _PARTS) / batch_size) * batch_size  # whole batches
     size = min(_MOST_ROWS, max(even, batch_size))
     blocks = [paths[at : at + size] for at in range(0, len(paths), size)]
-    lost = yield from _judge_blocks(blocks, pictures, workers, settings, at_once=2)
+    lost = yield from _judge_blocks(blocks, pictures, workers, settings)
     if not lost:
         return
     there = finished_parts(settings["out"], settings["origin"])  # a worker may die when its part is written
@@ -253,7 +265,7 @@ def _run(
     alone = [[path] for block in lost for path in block if as_utf8(path) not in there.paths]
     says = f"workers died over {len(alone)} pictures, which are judged one by one now"
     yield _Step(len(written), len(there.failed.intersection(written)), says=says)
-    deadly = [path for (path,) in (yield from _judge_blocks(alone, pictures, workers, settings, at_once=1))]
+    deadly = [path for (path,) in (yield from _judge_blocks(alone, pictures, workers, settings))]
     if len(deadly) > _MOST_DEADLY:
         raise WorkError(
             f"{len(deadly)} pictures ended the processes that judged them, {deadly[0]} for one; look whether "
@@ -266,14 +278,22 @@ def _run(
         yield _Step(len(deadly), len(deadly))
 
 
+class _Tries:
+    """Counts how often each block was begun; an actor by itself, which outlives a worker that dies."""
+
+    def __init__(self) -> None:
+        self._begun: Counter[tuple[int, bytes]] = Counter()
+
+    def begin(self, block: tuple[int, bytes]) -> int:
+        """Count a try of a block, which its number of pictures and the first of them name."""
+        self._begun[block] += 1
+        return self._begun[block]
+
+
 def _judge_blocks(
-    blocks: Sequence[Sequence[str]],
-    pictures: Mapping[str, str],
-    workers: int,
-    settings: dict[str, Any],
-    at_once: int,
+    blocks: Sequence[Sequence[str]], pictures: Mapping[str, str], workers: int, settings: dict[str, Any]
 ) -> Generator[_Step, None, list[Sequence[str]]]:
-    """Let actors judge blocks, so many at once each; return those over which they died."""
+    """Let actors judge blocks; return those over which they died twice."""
     import pyarrow as pa
     import ray.data
     from ray.exceptions import RayError
@@ -282,20 +302,18 @@ def _judge_blocks(
         pa.table({"path": list(map(os.fsencode, block)), "place": [os.fsencode(pictures[p]) for p in block]})
         for block in blocks  # a name may be no UTF-8
     ]
-    waiting = {os.fsencode(block[0]): block for block in blocks}
-    context = ray.data.DataContext.get_current()
-    before, context.max_errored_blocks = context.max_errored_blocks, -1  # only a death is an error to Ray
+    by_first, lost = {os.fsencode(block[0]): block for block in blocks}, []
     try:
+        tries: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Tries)
         counts = ray.data.from_arrow(tables).map_batches(
             _Worker,
-            fn_constructor_kwargs=settings,
+            fn_constructor_kwargs=settings | {"tries": tries.remote()},
             batch_size=None,
             batch_format="numpy",
             compute=ray.data.ActorPoolStrategy(
-                size=min(workers, len(blocks)), max_tasks_in_flight_per_actor=at_once
+                size=min(workers, len(blocks)), max_tasks_in_flight_per_actor=2
             ),
             num_cpus=1,
-            max_task_retries=_RETRIES,
         )
         for row in counts.iter_rows():
             if row["failed"]:
@@ -303,16 +321,15 @@ def _judge_blocks(
                 raise kind(f"{row['failed']}; parts that are done stay") from (
                     RuntimeError(row["trace"]) if row["trace"] else None
                 )
-            del waiting[row["first"]]
+            if row["lost"]:
+                lost.append(by_first[row["first"]])
             yield _Step(int(row["rows"]), int(row["errors"]), int(row["unreached"]), row["reason"])
     except RayError as error:
         raise WorkError(
             f"Ray stopped by {type(error).__name__} (--debug shows why); parts that are done stay, so give "
             "the same command again"
         ) from error
-    finally:
-        context.max_errored_blocks = before
-    return list(waiting.values())
+    return lost
 
 
 @contextmanager

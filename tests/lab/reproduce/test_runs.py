@@ -155,16 +155,22 @@ def test_runs_are_the_same_exactly_when_nothing_that_decides_their_figures_diffe
 def test_a_row_has_its_papers_teacher_unless_a_teacher_or_a_file_of_weights_is_named(
     protocol: Protocol, tmp_path: Path
 ) -> None:
-    own, plain = Variant("UniAD", "uniad", {}, 8, teacher="efficientnet_b4"), Variant("RD", "rd", {}, 8)
+    own, plain = Variant("UniAD", "uniad", {}, 8, "b4", (2, 4, 8, 16)), Variant("RD", "rd", {}, 8)
 
     def teachers(**changes: object) -> list[str]:
-        changed = replace(protocol, **changes)
+        changed = replace(protocol, **changes)  # type: ignore[arg-type]
+        levels = [changed.strides_of(variant) for variant in (own, plain)]
+        assert levels == [own.strides if changed.teacher_of(own) == "b4" else None, None]
+        run = Run(own, "unified", ("nut",), 0)
+        assert run.key(changed).get("strides") == ("2,4,8,16" if levels[0] else None)
         return [changed.teacher_of(variant) for variant in (own, plain)]
 
     assert teachers() == ["tf_efficientnet_lite0"] * 2
-    assert teachers(teacher=None) == ["efficientnet_b4", "wide_resnet50_2"]
-    assert teachers(teacher=None, teacher_weights="random") == ["efficientnet_b4", "wide_resnet50_2"]
-    assert teachers(teacher=None, teacher_weights=str(tmp_path)) == ["wide_resnet50_2"] * 2
+    assert teachers(teacher=None) == ["b4", "wide_resnet50_2"]
+    assert teachers(teacher=None, teacher_weights="random") == ["b4", "wide_resnet50_2"]
+    file = tmp_path / "weights.pth"
+    file.write_bytes(b"")
+    assert teachers(teacher=None, teacher_weights=str(file)) == ["wide_resnet50_2"] * 2
 
 
 def test_other_weights_are_another_run_wherever_their_file_is(protocol: Protocol, tmp_path: Path) -> None:

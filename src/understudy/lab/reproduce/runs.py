@@ -81,6 +81,10 @@ class Protocol:
         one_file = self.teacher_weights not in (None, "random")
         return self.paper_teacher if one_file else variant.teacher or self.paper_teacher
 
+    def strides_of(self, variant: Variant) -> tuple[int, ...] | None:
+        """Return the strides of a row's levels: its own if the teacher is its own, else the default ones."""
+        return variant.strides if self.teacher_of(variant) == variant.teacher else None
+
     def options(self, run: Run) -> FitOptions:
         """Options of ``fit`` for a run: train as the paper does, and keep the student of the last step.
 
@@ -98,6 +102,7 @@ class Protocol:
                 "batch_size": run.variant.batch_size,
                 "teacher": self.teacher_of(run.variant),
                 "teacher_weights": self.teacher_weights,
+                "strides": self.strides_of(run.variant),
                 "image_size": self.image_size,
                 "device": self.device,
                 "precision": self.computed_in[1],
@@ -159,7 +164,9 @@ class Run:
         variant, recipe = self.variant, METHODS[self.variant.method].recipes["paper"]
         settings = settings_for(variant.method, variant.settings).model_dump(mode="json")
         device, precision = protocol.computed_in
-        return {
+        strides = protocol.strides_of(variant)  # older rows have no such column, and default levels
+        own = {"strides": ",".join(map(str, strides))} if strides else {}
+        return own | {
             "method": variant.method,
             "settings": json.dumps(settings, sort_keys=True),
             "recipe": json.dumps(asdict(recipe), sort_keys=True),

@@ -59,6 +59,7 @@ class Variant:
         settings: settings of the method that differ from its defaults.
         batch_size: pictures a step; ``None`` for that of the method's recipe.
         teacher: timm name of the teacher that this row has in the paper; ``None`` for that of the table.
+        strides: strides of that teacher's levels; ``None`` for the default ones.
     """
 
     label: str
@@ -66,6 +67,7 @@ class Variant:
     settings: Mapping[str, object] = field(default_factory=dict)
     batch_size: int | None = None
     teacher: str | None = None
+    strides: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ _COMPARED = (
     _snl("SNL(RD)", {}),
     _snl("FD", _ALONE, "snl-fd"),
     _snl("SNL(FD)", {}, "snl-fd"),
-    Variant("UniAD", "uniad", {}, _BATCH, teacher="efficientnet_b4"),
+    Variant("UniAD", "uniad", {}, _BATCH, "tf_efficientnet_b4.aa_in1k", (2, 4, 8, 16)),
     Variant("RD++", "rdpp"),
 )
 _TERMS = (
