@@ -151,7 +151,7 @@ def test_a_broken_training_goes_on_to_the_result_of_an_unbroken_one(
     with pytest.raises(WorkError, match="power cut"):
         fit(factory, tmp_path / "m", **options | {"progress": Reporter(advance=pull_the_plug)})
 
-    monkeypatch.setattr("understudy.train.standardise.standardise", lambda *_: pytest.fail("prepared twice"))
+    monkeypatch.setattr("understudy.train.standardise.standardise_targets", lambda *_: pytest.fail("prepared twice"))
     resumed = fit(factory, tmp_path / "m", resume=True, **options)
 
     for name, value in whole.distiller.learned().items():

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -151,10 +151,10 @@ def test_a_picture_that_ends_its_worker_is_a_row_and_the_others_are_judged(
     class Deadly(_Worker):
         """A worker that some pictures end, as a broken decoder does."""
 
-        def __call__(self, block: dict[str, Any]) -> dict[str, list[Any]]:
-            if any(b"deadly" in path for path in block["path"]) and not self._known_as_deadly(block):
+        def _write(self, paths: Sequence[str], places: Sequence[str]) -> dict[str, list[Any]]:
+            if any("deadly" in path for path in paths):
                 os.kill(os.getpid(), signal.SIGKILL)
-            return super().__call__(block)
+            return super()._write(paths, places)
 
     good = [str(path) for path in find_pictures(lake)][:5]
     deadly, out = str(tmp_path / "deadly.png"), tmp_path / "out"
@@ -237,12 +237,20 @@ def test_what_was_not_reached_gets_no_row_and_what_is_missing_does(
         "s3://line/c.png": Content(None, "c.png does not exist any more"),
         "s3://line/d.png": Content(None, "d.png cannot be read", reached=False),
     }
-    monkeypatch.setattr(lake_module, "read_content", lambda name, place: answers[name])
+    patience: list[bool] = []
+
+    def read(name: str, place: str, patient: bool) -> Content:
+        patience.append(patient)
+        return answers[name]
+
+    monkeypatch.setattr(lake_module, "read_content", read)
     worker = _Worker(**settings_for(exported, tmp_path))
+    worker._readers = ThreadPoolExecutor(1)
     found = worker(block_of(answers, "s3://line"))
     assert [found[name] for name in ("rows", "errors", "unreached", "failed")] == [[2], [1], [2], [""]]
     assert found["reason"] == ["b.png cannot be read"]
     assert rows_in(tmp_path).keys() == {"s3://line/a.png", "s3://line/c.png"}
+    assert patience == [True, True, False, True]  # a store that is away is not waited for again and again
     nothing = worker(block_of(["s3://line/b.png", "s3://line/d.png"], "s3://line"))
     assert [nothing[name] for name in ("rows", "unreached", "failed")] == [[0], [2], [""]]
     assert len(list(tmp_path.iterdir())) == 1
@@ -261,13 +269,13 @@ def test_a_worker_never_holds_more_than_128_files_of_a_store(monkeypatch: pytest
         def __del__(self) -> None:
             count(-1)
 
-    def read(name: str, place: str) -> Content:
+    def read(name: str, place: str, patient: bool) -> Content:
         count(1)
         return Content(Data(name.encode()))
 
     monkeypatch.setattr(lake_module, "read_content", read)
     worker = object.__new__(_Worker)
-    worker._readers = ThreadPoolExecutor(16)
+    worker._readers, worker._answers = ThreadPoolExecutor(16), True
     names = [f"s3://line/{number}.png" for number in range(500)]
     judged: list[str] = []
     for batch in worker._read(names, ["s3://line"] * 500, []):

@@ -208,7 +208,7 @@ def test_the_loss_falls_and_the_teacher_stays_as_it_was(
         assert not teacher.training
         losses.append(float(text.removeprefix("loss ")))
 
-    of = "tuned" if method in ("uniad", "mkd") else "paper"  # their papers train for long
+    of = "tuned" if method in ("uniad", "mkd", "uninformed-students") else "paper"  # papers train long
     recipe = METHODS[method].recipes[of]
     how = plan(40, checkpoint_every=100, optimiser=recipe.optimiser)
     run(distiller, pictures, tmp_path, how, note)

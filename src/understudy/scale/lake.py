@@ -160,7 +160,7 @@ class _Worker:
         self, model: Path, out: str, origin: Origin, options: dict[str, Any], tries: Any = None
     ) -> None:
         self._out, self._origin, self._tries = out, origin, tries
-        self._readers = ThreadPoolExecutor(_READERS)
+        self._readers, self._answers = ThreadPoolExecutor(_READERS), True
         self._failed: dict[str, list[Any]] = {}
         try:
             self._judge = BatchInspector(model, **options)
@@ -216,7 +216,7 @@ class _Worker:
 
         A batch is emptied when the next one is asked for. Why files were not reached is added to ``reasons``.
         """
-        coming = (self._readers.submit(_content_of, *each) for each in zip(paths, places, strict=True))
+        coming = (self._readers.submit(self._content_of, *each) for each in zip(paths, places, strict=True))
         ahead: deque[Future[Content]] = deque(islice(coming, _CHUNK))
         for at in range(0, len(paths), _CHUNK):
             batch: dict[str, list[Any]] = {"path": [], "bytes": [], "error": []}
@@ -233,16 +233,19 @@ class _Worker:
                 yield batch
             batch.clear()
 
+    def _content_of(self, path: str, place: str) -> Content:
+        if not is_uri(place):
+            return Content(None)  # the decoder opens local files
+        content = read_content(path, place, self._answers)
+        self._answers = content.reached
+        return content
+
 
 def _failure(error: Exception) -> dict[str, list[Any]]:
     if isinstance(error, UnderstudyError):
         return {"failed": [str(error)], "exit_code": [error.exit_code]}
     said = f"a worker stopped by {type(error).__name__} (--debug shows why)"
     return {"failed": [said], "exit_code": [1], "trace": [traceback.format_exc()]}
-
-
-def _content_of(path: str, place: str) -> Content:
-    return read_content(path, place) if is_uri(place) else Content(None)  # the decoder opens local files
 
 
 def _run(

@@ -179,14 +179,15 @@ def _is_picture(name: str) -> bool:
     return path.suffix.lower() in PICTURE_SUFFIXES and not any(part.startswith(".") for part in path.parts)
 
 
-def read_content(name: str, place: str) -> Content:
+def read_content(name: str, place: str, patient: bool = True) -> Content:
     """Read a file of an object store; ask again a little later if the store does not answer.
 
     Args:
         name: name of the file, as :func:`list_lake` gives it.
         place: the place that it was found in.
+        patient: whether a store that does not answer is asked again.
     """
-    for pause in (0.0, *_PAUSES):
+    for pause in (0.0, *_PAUSES) if patient else (0.0,):
         time.sleep(pause)
         try:
             opened = _opened(place)
