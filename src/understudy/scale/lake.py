@@ -8,7 +8,7 @@ import math
 import os
 import traceback
 import warnings
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -32,7 +32,6 @@ _MOST_ROWS = 1000  # of a part; what a stop loses, at most, for each worker
 _PARTS = 32  # for each worker, so that all end at about the same time
 _READERS = 16  # threads of a worker that read from a store
 _CHUNK = 64  # pictures of a store that a worker holds at once; as many again are on their way
-_TRIES = 2  # of a block whose worker dies, then of each of its pictures
 _MOST_DEADLY = 20  # pictures of a run that may end their workers; more are a fault of the machine
 _STORE = 100 * 2**20  # bytes of Ray's object store on one machine: only names and counts pass through it
 
@@ -157,9 +156,10 @@ class _Worker:
     """
 
     def __init__(
-        self, model: Path, out: str, origin: Origin, options: dict[str, Any], tries: Any = None
+        self, model: Path, out: str, origin: Origin, options: dict[str, Any], at_once: int = 1
     ) -> None:
-        self._out, self._origin, self._tries = out, origin, tries
+        self._out, self._origin = out, origin
+        self._suspect = at_once if _died_before() else 0  # blocks that come first: one of them was deadly
         self._readers, self._answers = ThreadPoolExecutor(_READERS), True
         self._failed: dict[str, list[Any]] = {}
         try:
@@ -177,20 +177,14 @@ class _Worker:
         if self._failed:
             return counts | self._failed
         try:
-            if self._tried_enough(len(block["path"]), block["path"][0]):
+            if self._suspect:
+                self._suspect -= 1
                 return counts | {"lost": [True]}
             return counts | self._write(
                 *([os.fsdecode(name) for name in block[c]] for c in ("path", "place"))
             )
         except Exception as error:
             return counts | _failure(error)
-
-    def _tried_enough(self, size: int, first: bytes) -> bool:
-        if self._tries is None:
-            return False
-        import ray
-
-        return int(ray.get(self._tries.begin.remote((size, bytes(first))))) > _TRIES
 
     def _write(self, paths: Sequence[str], places: Sequence[str]) -> dict[str, list[Any]]:
         """Judge pictures and write a part of those that were reached; return its counts."""
@@ -241,6 +235,15 @@ class _Worker:
         return content
 
 
+def _died_before() -> bool:
+    """Tell whether this process takes the place of a worker that died; it gets that one's blocks first."""
+    import ray
+
+    context: Any = ray.get_runtime_context() if ray.is_initialized() else None
+    in_an_actor = context is not None and context.get_actor_id() is not None
+    return in_an_actor and bool(context.was_current_actor_reconstructed)
+
+
 def _failure(error: Exception) -> dict[str, list[Any]]:
     if isinstance(error, UnderstudyError):
         return {"failed": [str(error)], "exit_code": [error.exit_code]}
@@ -253,14 +256,14 @@ def _run(
 ) -> Iterator[_Step]:
     """Let actors judge blocks of pictures; yield what each part holds when it is written.
 
-    The pictures of a block that ends its worker twice are judged one by one. Those that do it again get rows
-    with an error.
+    The pictures of blocks that a worker had when it died are judged one by one. Those that end a worker again
+    get rows with an error.
     """
     paths = list(pictures)
     even = math.ceil(len(paths) / (workers * _PARTS) / batch_size) * batch_size  # whole batches
     size = min(_MOST_ROWS, max(even, batch_size))
     blocks = [paths[at : at + size] for at in range(0, len(paths), size)]
-    lost = yield from _judge_blocks(blocks, pictures, workers, settings)
+    lost = yield from _judge_blocks(blocks, pictures, workers, settings | {"at_once": 2})
     if not lost:
         return
     there = finished_parts(settings["out"], settings["origin"])  # a worker may die when its part is written
@@ -268,7 +271,8 @@ def _run(
     alone = [[path] for block in lost for path in block if as_utf8(path) not in there.paths]
     says = f"workers died over {len(alone)} pictures, which are judged one by one now"
     yield _Step(len(written), len(there.failed.intersection(written)), says=says)
-    deadly = [path for (path,) in (yield from _judge_blocks(alone, pictures, workers, settings))]
+    still = yield from _judge_blocks(alone, pictures, workers, settings | {"at_once": 1})
+    deadly = [path for (path,) in still]
     if len(deadly) > _MOST_DEADLY:
         raise WorkError(
             f"{len(deadly)} pictures ended the processes that judged them, {deadly[0]} for one; look whether "
@@ -281,22 +285,10 @@ def _run(
         yield _Step(len(deadly), len(deadly))
 
 
-class _Tries:
-    """Counts how often each block was begun; an actor by itself, which outlives a worker that dies."""
-
-    def __init__(self) -> None:
-        self._begun: Counter[tuple[int, bytes]] = Counter()
-
-    def begin(self, block: tuple[int, bytes]) -> int:
-        """Count a try of a block, which its number of pictures and the first of them name."""
-        self._begun[block] += 1
-        return self._begun[block]
-
-
 def _judge_blocks(
     blocks: Sequence[Sequence[str]], pictures: Mapping[str, str], workers: int, settings: dict[str, Any]
 ) -> Generator[_Step, None, list[Sequence[str]]]:
-    """Let actors judge blocks; return those over which they died twice."""
+    """Let actors judge blocks; return those that one of them had when it died."""
     import pyarrow as pa
     import ray.data
     from ray.exceptions import RayError
@@ -307,14 +299,13 @@ def _judge_blocks(
     ]
     by_first, lost = {os.fsencode(block[0]): block for block in blocks}, []
     try:
-        tries: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Tries)
         counts = ray.data.from_arrow(tables).map_batches(
             _Worker,
-            fn_constructor_kwargs=settings | {"tries": tries.remote()},
+            fn_constructor_kwargs=settings,
             batch_size=None,
             batch_format="numpy",
             compute=ray.data.ActorPoolStrategy(
-                size=min(workers, len(blocks)), max_tasks_in_flight_per_actor=2
+                size=min(workers, len(blocks)), max_tasks_in_flight_per_actor=settings["at_once"]
             ),
             num_cpus=1,
         )
