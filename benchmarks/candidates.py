@@ -71,7 +71,6 @@ CANDIDATES: dict[str, dict[str, Any]] = {  # name without a comma -> options of 
     "RD by a transformer": _SHORT | {"method": "rd", "settings": _EASY},
     "SNL(RD) by a transformer": _SHORT | {"method": "snl-rd", "settings": _EASY},
     "STPM": TODAY | {"method": "stpm", "averaging": 0.0, "settings": {"codebook": 0}},
-    "STPM averaged": TODAY | {"method": "stpm", "settings": {"codebook": 0}},
     "SNL(FD) as printed": TODAY | {"method": "snl-fd", "averaging": 0.0, "settings": {"codebook": 0}},
     "SNL(FD)": _today(method="snl-fd"),
     "SNL(FD) by product": _today({"combine": "product"}, method="snl-fd"),
@@ -101,7 +100,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {  # the first candidate is what the oth
     "student": ("codebook", "RD", "RD and codebook", "STPM and codebook"),
     "transformer": ("today", "Dinomaly", "Dinomaly and codebook", "SNL on its student"),
     "structure": ("RD by a transformer", "SNL(RD) by a transformer"),
-    "forward": ("STPM", "STPM averaged", "SNL(FD) as printed", "SNL(FD)", "SNL(FD) by product", "FD"),
+    "forward": ("STPM", "SNL(FD) as printed", "SNL(FD)", "SNL(FD) by product", "FD"),
     "logical": (
         "RD",
         "DSKD as it stood",

@@ -46,6 +46,7 @@ NOT_RUN = {  # what a block or a command begins with, or holds -> why it does no
     "--teacher vit_small_patch14_dinov2": "the weights of that teacher are not in the repository",
     "--precision int8": "tests/export runs it; two steps of training make scores too alike to be ranked",
     "--precision bf16": "as int8, and not every processor has bf16",
+    "--set patch=33": "tests/methods/test_uninformed_students.py trains patch nets",
     '--8<-- "examples/your_own_method.py"': "tests/test_examples.py runs the file",
 }
 

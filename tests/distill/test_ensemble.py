@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from understudy.distill.ensemble import (
     EnsembleMap,
@@ -107,6 +107,17 @@ def test_each_cell_of_a_student_sees_its_patch_alone() -> None:
     (slope,) = torch.autograd.grad(level[0, :, 6, 6].sum(), images)
     rows = slope[0].abs().sum((0, 2)).nonzero().flatten()
     assert int(rows[-1] - rows[0]) + 1 == 31
+
+
+def test_batch_normalisation_follows_each_convolution_but_the_last_ones() -> None:
+    plain, student = (StridedStudent(LEVELS, 4, normalised=on) for on in (False, True))
+    convolutions = [m for m in student.stages.modules() if isinstance(m, nn.Conv2d)]
+    assert all(m.bias is None for m in convolutions)
+    assert sum(isinstance(m, nn.BatchNorm2d) for m in student.modules()) == len(convolutions) == 6
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in plain.modules())
+    images = 50 * torch.randn(4, 3, 32, 32)
+    with torch.no_grad():
+        assert student.stages[0](images).std() < 2 < plain.stages[0](images).std()
 
 
 @pytest.mark.parametrize(("stride", "size", "grid"), [(14, 70, (5, 5)), (2, 10, (5, 5)), (8, 50, (7, 7))])

@@ -127,6 +127,7 @@ def test_the_papers_recipe_is_the_papers() -> None:
             "students": 3,
             "scales": 3,
             "width": 16,
+            "normalised": False,
             "patch": (),
             "stride": "pool",
             "patch_steps": 1000,

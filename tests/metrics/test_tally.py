@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -146,9 +147,10 @@ def _evaluate_a_share(rank: int, rendezvous: str, out: str) -> None:
 def test_three_processes_one_of_them_idle_compute_the_figures_of_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.syspath_prepend(Path(__file__).parents[2])  # where another process finds this module
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    here = import_module(Path(__file__).stem)  # by the name by which another process finds it
     out = str(tmp_path / "found")
-    torch.multiprocessing.spawn(_evaluate_a_share, (str(tmp_path / "meeting"), out), nprocs=3)
+    torch.multiprocessing.spawn(here._evaluate_a_share, (str(tmp_path / "meeting"), out), nprocs=3)
     maps, masks = draw(7)
     expected = [[*figures(tally_of(maps, masks, exact).compute()), 0.75] for exact in (True, False)]
     for rank in range(3):

@@ -45,7 +45,7 @@ def test_every_option_is_described_by_a_sentence(name: str) -> None:
         ({"max_steps": 10**9}, "max_steps: Input should be less than or equal to 10000000, got 1000000000"),
         (
             {"image_score": "mean"},
-            "image_score: Input should be 'maximum' or 'comparable', got 'mean'",
+            "image_score: Input should be 'maximum', 'comparable' or 'own', got 'mean'",
         ),
         (
             {"review_budget": 1},

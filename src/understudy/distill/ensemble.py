@@ -127,24 +127,24 @@ class StridedStudent(nn.Module):
     """(B, 3, S, S) images and the grid of each level -> one (B, D, h, w) a level.
 
     A narrow network of 3x3 convolutions, each of which halves the grid; a second one follows from stride 8
-    on. So a cell of the strides 8, 16 and 32 sees a patch of 31, 79 and 175 pixels a side. It has no
-    normalisation, as the students of the paper have none.
+    on. So a cell of the strides 8, 16 and 32 sees a patch of 31, 79 and 175 pixels a side.
 
     Args:
         levels: levels to give, with their strides.
         width: channels at stride 2; they double at each halving.
+        normalised: whether batch normalisation follows each of these convolutions; the paper has none.
     """
 
-    def __init__(self, levels: Sequence[Level], width: int) -> None:
+    def __init__(self, levels: Sequence[Level], width: int, *, normalised: bool = False) -> None:
         super().__init__()
         self.halvings = [max(1, level.stride.bit_length() - 1) for level in levels]
         self.stages = nn.ModuleList()
         channels = 3
         for halving in range(1, max(self.halvings) + 1):
             wider = width * 2 ** (halving - 1)
-            layers = [nn.Conv2d(channels, wider, 3, stride=2, padding=1), nn.LeakyReLU(SLOPE)]
+            layers = _layer(channels, wider, 2, normalised)
             if halving >= _SECOND_FROM:
-                layers += [nn.Conv2d(wider, wider, 3, padding=1), nn.LeakyReLU(SLOPE)]
+                layers += _layer(wider, wider, 1, normalised)
             self.stages.append(nn.Sequential(*layers))
             channels = wider
         self.heads = nn.ModuleList(
@@ -162,6 +162,12 @@ class StridedStudent(nn.Module):
             reached.append(at)
         given = zip(self.halvings, self.heads, grids, strict=True)
         return [head(_on_grid(reached[halving - 1], grid)) for halving, head, grid in given]
+
+
+def _layer(c_in: int, c_out: int, stride: int, normalised: bool) -> list[nn.Module]:
+    """Return a convolution, its normalisation if it has one, and a leaky ReLU."""
+    convolution = nn.Conv2d(c_in, c_out, 3, stride, padding=1, bias=not normalised)
+    return [convolution, *([nn.BatchNorm2d(c_out)] if normalised else []), nn.LeakyReLU(SLOPE)]
 
 
 def _on_grid(features: Tensor, grid: tuple[int, int]) -> Tensor:

@@ -25,12 +25,12 @@ __all__ = ["PAPER", "TUNED", "UninformedStudentsSettings", "uninformed_students"
 
 PAPER = Recipe(Adam(1e-4, (0.9, 0.999), 1e-5), batch_size=1, validation=0.1)
 TUNED = PAPER.tuned(  # docs/decisions/0060
-    optimiser=Adam(1e-3, (0.9, 0.999), 1e-5),
+    optimiser=Adam(3e-3, (0.9, 0.999), 1e-5),
     schedule="cosine",
     batch_size=8,
     pictures=3200,
     pictures_each=160,
-    settings={"smoothing": 1.0} | CODEBOOK,
+    settings={"normalised": True, "smoothing": 1.0} | CODEBOOK,
 )
 
 
@@ -46,9 +46,12 @@ class UninformedStudentsSettings(CodebookSettings):
         students: number of students, from 2 to 16.
         scales: number of the teacher's levels that students regress, counted from the finest, at most 16.
         width: channels of a student at stride 2, from 2 to 256; they double at each halving of the grid.
+        normalised: whether batch normalisation follows each convolution of a student. The paper has none, the
+            tuned recipe has it: in a short training students without it disagree most where a picture has
+            most texture, on a defect or not.
         patch: sides of patches in pixels, 17, 33 or 65, such as ``33`` or ``[17, 33, 65]``. Students then
-            regress patch nets, as in the paper, which are first distilled from the teacher, and ``scales``
-            and ``width`` have no part. Empty for the teacher's own levels. See
+            regress patch nets, as in the paper, which are first distilled from the teacher, and ``scales``,
+            ``width`` and ``normalised`` have no part. Empty for the teacher's own levels. See
             :class:`understudy.distill.patch_net.PatchNet`.
         stride: with ``patch``: ``pool`` describes every fourth pixel by patches of 33 pixels and every eighth
             one by patches of 65; ``dense`` describes every pixel, as patches of 17 always do.
@@ -61,6 +64,7 @@ class UninformedStudentsSettings(CodebookSettings):
     students: int = Field(default=3, ge=2, le=16)
     scales: int = Field(default=3, ge=1, le=16)
     width: int = Field(default=16, ge=2, le=256)
+    normalised: bool = False
     patch: Annotated[tuple[PatchSide, ...], BeforeValidator(_several)] = Field(default=(), max_length=3)
     stride: PatchStride = "pool"
     patch_steps: int = Field(default=1000, ge=1, le=1_000_000)
@@ -94,7 +98,10 @@ def uninformed_students(teacher: Teacher, settings: UninformedStudentsSettings) 
 
 def _of_levels(teacher: Teacher, settings: UninformedStudentsSettings) -> EnsembleStudent:
     levels = teacher.levels[: settings.scales]
-    students = [StridedStudent(levels, settings.width) for _ in range(settings.students)]
+    students = [
+        StridedStudent(levels, settings.width, normalised=settings.normalised)
+        for _ in range(settings.students)
+    ]
     return EnsembleStudent(FinestLevels(len(levels)), students, [level.channels for level in levels])
 
 

@@ -192,7 +192,7 @@ def test_logical_and_structural_anomalies_are_told_apart(tmp_path: Path) -> None
     ("name", "wrong", "named"),
     [
         ("snl-9", {}, "there are snl-1"),
-        ("snl-1", {"rows": ("RD++",)}, "it has RD, SNL"),
+        ("snl-1", {"rows": ("PaDiM",)}, "it has RD, SNL"),
         ("snl-5", {"models": "one-class"}, "unified models alone"),
         ("snl-1", {"seeds": ()}, "got none"),
         ("snl-1", {"seeds": (0, 0)}, "each once"),
