@@ -11,6 +11,7 @@ import pytest
 
 import understudy
 from understudy.cli import main
+from understudy.methods import parse_assignments, settings_for
 from understudy.train.options import FitOptions
 
 ROOT = Path(__file__).parent.parent
@@ -72,9 +73,12 @@ def test_readme_is_short_and_has_one_table_of_results_with_its_legend_before_it(
 
 def test_every_option_that_readme_names_is_one_of_fit() -> None:
     prose = re.sub(r"```.*?```", "", README, flags=re.S)
-    named = set(re.findall(r"`--([\w-]+)[^`]*`", prose))
+    named = set(re.findall(r"`--([\w-]+)[^`]*`", prose)) - {"set"}
     assert named
     assert {name.replace("-", "_") for name in named} <= set(FitOptions.model_fields)
+    settings = re.findall(r"`--set (\S+)`", prose)
+    assert settings
+    settings_for(FitOptions().method, parse_assignments(settings))  # raises for one that is unknown
 
 
 def test_every_public_name_is_there_and_explained() -> None:
