@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from understudy.distill.maps import enlarge
 from understudy.types import Features, Level, Pair
 
 __all__ = ["Cloner", "GuidedReLU"]
@@ -83,7 +84,10 @@ class Cloner(nn.Module):
             x = block(x)
             if gives:
                 own.append(x)
-        return [Pair(t, _on_grid(s, t)) for t, s in zip(features, own, strict=True)]
+        return [
+            Pair(t, enlarge(s, (t.shape[-2], t.shape[-1]), align_corners=False))
+            for t, s in zip(features, own, strict=True)
+        ]
 
 
 class GuidedReLU(nn.ReLU):
@@ -113,11 +117,3 @@ class _Guided(torch.autograd.Function):
 
 def _conv3x3(c_in: int, c_out: int) -> nn.Conv2d:
     return nn.Conv2d(c_in, c_out, 3, padding=1, bias=False)
-
-
-def _on_grid(features: Tensor, like: Tensor) -> Tensor:
-    """(B, D, h, w) -> (B, D, H, W), the grid of ``like``; unchanged if it has that grid."""
-    grid = (like.shape[-2], like.shape[-1])
-    if features.shape[-2:] == grid:
-        return features
-    return F.interpolate(features, grid, mode="bilinear", align_corners=False)

@@ -11,7 +11,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from understudy.distill.maps import enlarge, smooth
 from understudy.distill.valid import batch_mean, flatten_valid
@@ -161,20 +160,17 @@ class StridedStudent(nn.Module):
             at = stage(at)
             reached.append(at)
         given = zip(self.halvings, self.heads, grids, strict=True)
-        return [head(_on_grid(reached[halving - 1], grid)) for halving, head, grid in given]
+        return [
+            # Another grid occurs where a stride is no power of two.
+            head(enlarge(reached[halving - 1], grid, align_corners=False))
+            for halving, head, grid in given
+        ]
 
 
 def _layer(c_in: int, c_out: int, stride: int, normalised: bool) -> list[nn.Module]:
     """Return a convolution, its normalisation if it has one, and a leaky ReLU."""
     convolution = nn.Conv2d(c_in, c_out, 3, stride, padding=1, bias=not normalised)
     return [convolution, *([nn.BatchNorm2d(c_out)] if normalised else []), nn.LeakyReLU(SLOPE)]
-
-
-def _on_grid(features: Tensor, grid: tuple[int, int]) -> Tensor:
-    """(B, D, H, W) -> (B, D, h, w); another grid occurs where a stride is no power of two."""
-    if features.shape[-2:] == grid:
-        return features
-    return F.interpolate(features, grid, mode="bilinear", align_corners=False)
 
 
 def summed_squares(pair: Pair) -> Tensor:

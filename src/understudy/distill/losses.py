@@ -40,6 +40,7 @@ __all__ = [
     "easy_share",
     "global_cosine_distance",
     "hard_cosine_distance",
+    "picture_cosine_distance",
     "position_sharpness",
     "position_softmax",
     "reduce_divergence",
@@ -118,9 +119,14 @@ def channel_distillation(pair: Pair, reading: CosineReading = "local") -> Tensor
 
 
 def global_cosine_distance(pair: Pair) -> Tensor:
-    """(B, D, H, W) pair -> scalar in [0, 2]: each picture's features as one vector. RD's release."""
+    """(B, D, H, W) pair -> scalar in [0, 2]: mean of :func:`picture_cosine_distance`. RD's release."""
+    return picture_cosine_distance(pair).mean()
+
+
+def picture_cosine_distance(pair: Pair) -> Tensor:
+    """(B, D, H, W) pair -> (B,) in [0, 2]: one minus the cosine, with a picture's features as one vector."""
     teacher, student = (unit_vectors(f, "tensor", pair.valid) for f in pair[:2])
-    return 0.5 * (teacher - student).square().sum((1, 2)).mean()
+    return 0.5 * (teacher - student).square().sum((1, 2))
 
 
 def squared_error(pair: Pair) -> Tensor:

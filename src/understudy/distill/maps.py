@@ -180,10 +180,10 @@ def _mirrored(n: int, radius: int) -> Tensor:
 def enlarge(
     anomaly_map: Tensor, size: tuple[int, int], weights: Tensor | None = None, *, align_corners: bool
 ) -> Tensor:
-    """(B, 1, h, w) -> (B, 1, H, W), by bilinear interpolation; unchanged if it has that size.
+    """(B, C, h, w) -> (B, C, H, W), by bilinear interpolation; unchanged if it has that size.
 
     Args:
-        anomaly_map: the map.
+        anomaly_map: the map, or features.
         size: (H, W).
         weights: (B, 1, h, w), 0 where a value must not count; ``None`` if all count. Where no value nearby
             counts, the result is 0.

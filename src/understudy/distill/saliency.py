@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from understudy.distill.losses import picture_cosine_distance
 from understudy.distill.maps import MapRecipe, fill_ignored, smooth
-from understudy.distill.valid import cell_mean, flatten_valid, unit_vectors
+from understudy.distill.valid import cell_mean, flatten_valid
 from understudy.types import Pair
 
 __all__ = ["CoarseMap", "GradientMap", "clip_slopes", "discrepancy", "grey_opening"]
@@ -30,10 +31,8 @@ def discrepancy(pairs: Sequence[Pair], value: float) -> Tensor:
 
 
 def _of_level(pair: Pair, value: float) -> Tensor:
-    one, other = (unit_vectors(f, "tensor", pair.valid) for f in pair[:2])
-    direction = 0.5 * (one - other).square().sum((1, 2))
     one, other = (flatten_valid(f, pair.valid) for f in pair[:2])
-    return direction + value * cell_mean((one - other).square(), pair.valid).mean(1)
+    return picture_cosine_distance(pair) + value * cell_mean((one - other).square(), pair.valid).mean(1)
 
 
 def _coarse(pairs: Sequence[Pair]) -> Sequence[Pair]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from understudy.distill.maps import enlarge
 from understudy.distill.neighbours import EncoderLayer, QueryDecoderLayer, neighbour_mask
 from understudy.types import Features, Level, Pair
 
@@ -128,12 +129,7 @@ def stack_on_grid(features: Features, at: int) -> Tensor:
     """Features -> (B, D_1 + .. + D_L, h, w) float32, brought to the grid of level ``at`` bilinearly."""
     grid = (features[at].shape[-2], features[at].shape[-1])
     return torch.cat(
-        [
-            level.float()
-            if level.shape[-2:] == grid
-            else F.interpolate(level.float(), grid, mode="bilinear", align_corners=True)
-            for level in features
-        ],
+        [enlarge(level.float(), grid, align_corners=True) for level in features],
         1,
     )
 

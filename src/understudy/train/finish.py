@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -148,14 +148,13 @@ def fill_codebook(
     assert codebook is not None
     places = _places(categories, max(_LEAST, min(_EACH, _ALL // len({*categories}))))
 
-    def products() -> Iterator[tuple[Tensor, Tensor]]:
-        chance = torch.Generator().manual_seed(0)
-        for done, (_, chosen) in enumerate(sorted(places.items()), 1):
-            batches = _batches(good, chosen, preprocess, device, batch_size)
-            yield _cells_and_embeddings(distiller.teacher, codebook.cells, batches, len(chosen), chance)
-            advance("codebook", done, len(places), "")
+    chance = torch.Generator().manual_seed(0)
 
-    codebook.fill(products())
+    def cells_of(chosen: list[int]) -> tuple[Tensor, Tensor]:
+        batches = _batches(good, chosen, preprocess, device, batch_size)
+        return _cells_and_embeddings(distiller.teacher, codebook.cells, batches, len(chosen), chance)
+
+    codebook.fill(_in_turn(cells_of, places, "codebook", advance))
     some = _places(categories, max(1, _FOR_SCALES // len(places)))
     moments = torch.zeros(2, 3, dtype=torch.float64)  # number, sum and sum of squares of each map
     chosen = [i for members in some.values() for i in members]
@@ -196,15 +195,25 @@ def fill_composition(
     assert composition is not None
     places = _places(categories, _EACH)
 
-    def products() -> Iterator[tuple[Tensor, Tensor]]:
-        for done, (_, chosen) in enumerate(sorted(places.items()), 1):
-            chance = torch.Generator().manual_seed(0)
-            batches = _batches(good, chosen, preprocess, device, batch_size)
-            yield _cells_and_embeddings(distiller.teacher, composition.cells, batches, len(chosen), chance)
-            advance("composition", done, len(places), "")
+    def cells_of(chosen: list[int]) -> tuple[Tensor, Tensor]:
+        chance = torch.Generator().manual_seed(0)
+        batches = _batches(good, chosen, preprocess, device, batch_size)
+        return _cells_and_embeddings(distiller.teacher, composition.cells, batches, len(chosen), chance)
 
-    composition.fill(products())
+    composition.fill(_in_turn(cells_of, places, "composition", advance))
     distiller.to("cpu")
+
+
+def _in_turn(
+    cells_of: Callable[[list[int]], tuple[Tensor, Tensor]],
+    places: Mapping[str, list[int]],
+    what: str,
+    advance: Advance,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield cells and embeddings of each category, by name, and tell how many are done."""
+    for done, (_, chosen) in enumerate(sorted(places.items()), 1):
+        yield cells_of(chosen)
+        advance(what, done, len(places), "")
 
 
 def _cells_and_embeddings(
